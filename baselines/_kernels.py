@@ -1,0 +1,324 @@
+"""Compiled loops over flat arrays: no checks, no objects.
+
+Axes: n tasks, p machines, m edges. Edges come as compressed rows: those of task i lie in
+`ptr[i]:ptr[i + 1]`. `latency` and `bandwidth` are (p, p) with 0 and inf on the diagonal, so that a
+transfer within a machine costs exactly nothing without a branch. No fast-math anywhere: the order of
+the floating-point operations decides labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+jit = njit(cache=True, nogil=True)
+
+FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
+
+
+@jit
+def mean_over_finite(etc):
+    """Return (n,) mean of each row over its finite entries, summed from left to right."""
+    n, p = etc.shape
+    mean = np.empty(n)
+    for i in range(n):
+        total, count = 0.0, 0
+        for q in range(p):
+            cost = etc[i, q]
+            if cost != np.inf:
+                total += cost
+                count += 1
+        mean[i] = total / count
+    return mean
+
+
+@jit
+def upward_rank(topo, mean_etc, succ_ptr, succ, mean_comm):
+    """Return (n,) longest mean-cost path to an exit, own cost included."""
+    rank = np.empty(mean_etc.size)
+    for k in range(topo.size - 1, -1, -1):
+        i = topo[k]
+        longest = 0.0
+        for e in range(succ_ptr[i], succ_ptr[i + 1]):
+            longest = max(longest, mean_comm[e] + rank[succ[e]])
+        rank[i] = mean_etc[i] + longest
+    return rank
+
+
+@jit
+def downward_rank(topo, mean_etc, pred_ptr, pred, mean_comm):
+    """Return (n,) longest mean-cost path from an entry, own cost excluded."""
+    rank = np.empty(mean_etc.size)
+    for i in topo:
+        longest = 0.0
+        for e in range(pred_ptr[i], pred_ptr[i + 1]):
+            j = pred[e]
+            longest = max(longest, rank[j] + mean_etc[j] + mean_comm[e])
+        rank[i] = longest
+    return rank
+
+
+@jit
+def optimistic_cost(topo, etc, succ_ptr, succ, mean_comm):
+    """Return PEFT's (n, p) table: the least cost still to come after task i on machine q."""
+    n, p = etc.shape
+    table = np.zeros((n, p))
+    for k in range(n - 1, -1, -1):
+        i = topo[k]
+        for e in range(succ_ptr[i], succ_ptr[i + 1]):
+            j, comm = succ[e], mean_comm[e]
+            elsewhere = np.inf
+            for q in range(p):
+                elsewhere = min(elsewhere, table[j, q] + etc[j, q])
+            elsewhere += comm
+            for q in range(p):
+                table[i, q] = max(table[i, q], min(elsewhere, table[j, q] + etc[j, q]))
+    return table
+
+
+@jit
+def ready_order(priority, tie, succ_ptr, succ, pred_ptr):
+    """List tasks by taking, again and again, the ready one of highest priority, then lowest tie.
+
+    Returns fewer than n tasks when the edges close a cycle.
+    """
+    n = priority.size
+    missing = np.empty(n, np.int64)
+    heap, size = np.empty(n, np.int64), 0
+    order, done = np.empty(n, np.int64), 0
+    for i in range(n):
+        missing[i] = pred_ptr[i + 1] - pred_ptr[i]
+        if missing[i] == 0:
+            size = _push(heap, size, i, priority, tie)
+    while size > 0:
+        i = heap[0]
+        size = _pop(heap, size, priority, tie)
+        order[done] = i
+        done += 1
+        for e in range(succ_ptr[i], succ_ptr[i + 1]):
+            j = succ[e]
+            missing[j] -= 1
+            if missing[j] == 0:
+                size = _push(heap, size, j, priority, tie)
+    return order[:done]
+
+
+@jit
+def _comes_first(i, j, priority, tie):
+    return priority[i] > priority[j] or (priority[i] == priority[j] and tie[i] < tie[j])
+
+
+@jit
+def _push(heap, size, i, priority, tie):
+    at = size
+    while at > 0:
+        up = (at - 1) // 2
+        if not _comes_first(i, heap[up], priority, tie):
+            break
+        heap[at] = heap[up]
+        at = up
+    heap[at] = i
+    return size + 1
+
+
+@jit
+def _pop(heap, size, priority, tie):
+    size -= 1
+    last = heap[size]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and _comes_first(heap[child + 1], heap[child], priority, tie):
+            child += 1
+        if not _comes_first(heap[child], last, priority, tie):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = last
+    return size
+
+
+@jit
+def data_ready(
+    i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft, ready
+):
+    """Fill `ready` (p,) with the time at which task i has arrived and all its inputs are there."""
+    ready[:] = arrival[i]
+    first, last = pred_ptr[i], pred_ptr[i + 1]
+    if first == last:
+        return
+    p = ready.size
+    if uniform and p > 1:
+        # With equal links only the machine of the latest transfer can be ready before it.
+        lat, bw = latency[0, 1], bandwidth[0, 1]
+        latest, second, host = -1.0, -1.0, -1
+        for e in range(first, last):
+            j = pred[e]
+            there = aft[j] + (lat + pred_bytes[e] / bw)
+            if proc[j] == host:
+                latest = max(latest, there)
+            elif there > latest:
+                second, latest, host = latest, there, proc[j]
+            else:
+                second = max(second, there)
+        local = second
+        for e in range(first, last):
+            if proc[pred[e]] == host:
+                local = max(local, aft[pred[e]])
+        start = arrival[i]
+        ready[:] = max(start, latest)
+        ready[host] = max(start, local)
+        return
+    for e in range(first, last):
+        j = pred[e]
+        done, data, source = aft[j], pred_bytes[e], proc[j]
+        bandwidth_row, latency_row = bandwidth[source], latency[source]
+        for q in range(p):
+            there = done + (latency_row[q] + data / bandwidth_row[q])
+            ready[q] = there if there > ready[q] else ready[q]
+
+
+@jit
+def insertion_schedule(
+    order,
+    etc,
+    arrival,
+    pred_ptr,
+    pred,
+    pred_bytes,
+    latency,
+    bandwidth,
+    uniform,
+    bias=None,
+    pinned=None,
+):
+    """Place tasks in `order`, each on the machine of least EFT, in the earliest idle gap that fits.
+
+    `bias` (n, p) is added to each EFT before machines are compared. `pinned` (n,) names a task's
+    machine, -1 leaves it free. Ties go to the lower machine index.
+
+    Idle gaps are kept sorted per machine. The first gap that can hold a task is found by binary
+    search on the gaps' ends, and the walk from there stops as soon as the machine cannot win.
+    """
+    n, p = etc.shape
+    proc = np.empty(n, np.int64)
+    ast, aft = np.empty(n), np.empty(n)
+    capacity = FIRST_GAP_CAPACITY
+    gap_start, gap_end = np.empty((p, capacity)), np.empty((p, capacity))
+    n_gaps = np.zeros(p, np.int64)
+    tail, ready, appended = np.zeros(p), np.empty(p), np.empty(p)
+    for i in order:
+        data_ready(
+            i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft, ready
+        )
+        duration = etc[i]
+        # Appending behind the last task bounds the EFT from above on every machine.
+        for q in range(p):
+            start = tail[q] if tail[q] > ready[q] else ready[q]
+            appended[q] = start + duration[q]
+        if bias is not None:
+            for q in range(p):
+                appended[q] += bias[i, q]
+        best, machine, gap = np.inf, -1, -1
+        for q in range(p):
+            if appended[q] < best:
+                best, machine = appended[q], q
+        only = -1
+        if pinned is not None:
+            only = pinned[i]
+            if only >= 0:
+                best, machine = appended[only], only
+        begin = max(tail[machine], ready[machine])
+        for q in range(p):
+            if ready[q] >= tail[q] or n_gaps[q] == 0:
+                continue
+            if pinned is not None and only >= 0 and q != only:
+                continue
+            extra = 0.0
+            if bias is not None:
+                extra = bias[i, q]
+            done = ready[q] + duration[q]
+            value = done + extra
+            if value > best or (value == best and q > machine) or duration[q] == np.inf:
+                continue
+            starts, ends = gap_start[q], gap_end[q]
+            low, high = 0, n_gaps[q]
+            while low < high:
+                middle = (low + high) // 2
+                if ends[middle] < done:
+                    low = middle + 1
+                else:
+                    high = middle
+            for g in range(low, n_gaps[q]):
+                start = starts[g] if starts[g] > ready[q] else ready[q]
+                done = start + duration[q]
+                value = done + extra
+                if value > best or (value == best and q > machine):
+                    break
+                if done <= ends[g]:
+                    best, machine, gap, begin = value, q, g, start
+                    break
+        finish = begin + duration[machine]
+        proc[i], ast[i], aft[i] = machine, begin, finish
+        if gap >= 0:
+            _cut_gap(gap_start[machine], gap_end[machine], n_gaps, machine, gap, begin, finish)
+        else:
+            if begin > tail[machine]:
+                k = n_gaps[machine]
+                gap_start[machine, k], gap_end[machine, k] = tail[machine], begin
+                n_gaps[machine] = k + 1
+            tail[machine] = finish
+        if n_gaps[machine] == capacity:
+            gap_start, gap_end = _doubled(gap_start), _doubled(gap_end)
+            capacity *= 2
+    return proc, ast, aft
+
+
+@jit
+def _cut_gap(starts, ends, n_gaps, machine, gap, begin, finish):
+    """Take [begin, finish] out of one gap; what remains of it are two gaps, one or none."""
+    count = n_gaps[machine]
+    before, after = begin > starts[gap], finish < ends[gap]
+    if before and after:
+        for g in range(count, gap + 1, -1):
+            starts[g], ends[g] = starts[g - 1], ends[g - 1]
+        starts[gap + 1], ends[gap + 1] = finish, ends[gap]
+        ends[gap] = begin
+        n_gaps[machine] = count + 1
+    elif before:
+        ends[gap] = begin
+    elif after:
+        starts[gap] = finish
+    else:
+        for g in range(gap, count - 1):
+            starts[g], ends[g] = starts[g + 1], ends[g + 1]
+        n_gaps[machine] = count - 1
+
+
+@jit
+def _doubled(table):
+    p, capacity = table.shape
+    wide = np.empty((p, 2 * capacity))
+    wide[:, :capacity] = table
+    return wide
+
+
+@jit
+def append_schedule(
+    order, proc, etc, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth
+):
+    """Run tasks in `order` on their given machines, each behind the last one there."""
+    n, p = etc.shape
+    ast, aft, tail = np.empty(n), np.empty(n), np.zeros(p)
+    for i in order:
+        q = proc[i]
+        start = max(arrival[i], tail[q])
+        for e in range(pred_ptr[i], pred_ptr[i + 1]):
+            j = pred[e]
+            start = max(start, aft[j] + (latency[proc[j], q] + pred_bytes[e] / bandwidth[proc[j], q]))
+        ast[i] = start
+        aft[i] = start + etc[i, q]
+        tail[q] = aft[i]
+    return ast, aft

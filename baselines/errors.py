@@ -1,0 +1,31 @@
+"""The errors a user of DeepSched can cause; each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class DeepSchedError(Exception):
+    """Something the user gave is wrong. The command line prints it on one line and exits with 2."""
+
+
+class InvalidProblem(DeepSchedError, ValueError):
+    """The tasks, machines and edges do not make a schedulable problem."""
+
+
+class InvalidInput(DeepSchedError, ValueError):
+    """A file or a request cannot be read; the message names the file and the place in it."""
+
+
+class UnknownName(DeepSchedError, ValueError):
+    """A scheduler, network, preset, family or format of that name does not exist."""
+
+    def __init__(self, kind: str, name: str, known: object) -> None:
+        names = ", ".join(sorted(str(item) for item in known))  # type: ignore[attr-defined]
+        super().__init__(f"unknown {kind} {name!r}; one of: {names}")
+
+
+class TooLarge(DeepSchedError, ValueError):
+    """The problem is larger than this scheduler or service is offered for."""
+
+
+class UnwritableOutput(DeepSchedError, OSError):
+    """An output path cannot be written; nothing was left there half-written."""

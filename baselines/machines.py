@@ -1,0 +1,192 @@
+"""Machines, the links between them, and how work turns into seconds on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from baselines.arrays import FloatArray, freeze, frozen_float
+from baselines.errors import InvalidProblem
+
+REFERENCE_FREQUENCY = 2000.0  # MHz; a machine of this frequency and one core has speed 1
+DEFAULT_BANDWIDTH = 125e6  # bytes/s, one gigabit a second
+DEFAULT_LATENCY = 0.0  # s
+SPEED_RANGE = (0.5, 2.0)  # drawn machines; log-uniform
+DEFAULT_MACHINES = 16  # where a source has no machines and none are asked for
+GOCJ_MI_PER_SECOND = 1000.0  # one core at 2000 MHz
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Machines:
+    """What the tasks run on. Build it with :func:`make_machines`, which checks it.
+
+    Attributes
+    ----------
+    ids : names, unique.
+    cores, frequency, memory : (n_machines,) count, MHz, MB (inf: no limit).
+    bandwidth : (n_machines, n_machines) bytes/s from row to column; inf on the diagonal.
+    latency : (n_machines, n_machines) s from row to column; 0 on the diagonal.
+    uniform : every pair of different machines has the same bandwidth and the same latency.
+    """
+
+    ids: tuple[str, ...]
+    cores: FloatArray
+    frequency: FloatArray
+    memory: FloatArray
+    bandwidth: FloatArray
+    latency: FloatArray
+    uniform: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def speed(self, alpha: float) -> FloatArray:
+        """Return (n_machines,) work units a second: (frequency / 2000 MHz) · cores^alpha."""
+        # cores ** 0.0 is exactly 1, so alpha 0 leaves the frequency ratio untouched.
+        return (self.frequency / REFERENCE_FREQUENCY) * self.cores**alpha
+
+
+def make_machines(
+    n: int,
+    *,
+    ids: Sequence[str] | None = None,
+    cores: ArrayLike = 1.0,
+    frequency: ArrayLike = REFERENCE_FREQUENCY,
+    memory: ArrayLike = np.inf,
+    bandwidth: ArrayLike = DEFAULT_BANDWIDTH,
+    latency: ArrayLike = DEFAULT_LATENCY,
+) -> Machines:
+    """Return `n` checked machines; scalars hold for every machine, or for every link.
+
+    Raises
+    ------
+    InvalidProblem
+        If there is no machine, names repeat, shapes disagree, or a number is out of range; the
+        message names the machine or the link.
+    """
+    if n < 1:
+        raise InvalidProblem("there is no machine; give at least one")
+    names = tuple(f"m{k}" for k in range(n)) if ids is None else tuple(ids)
+    if len(names) != n:
+        raise InvalidProblem(f"{len(names)} machine ids for {n} machines")
+    if len(set(names)) != n:
+        raise InvalidProblem(f"machine id {first_duplicate(names)!r} is given twice")
+    columns = {}
+    for label, values, may_be_inf in (
+        ("cores", cores, False),
+        ("frequency", frequency, False),
+        ("memory", memory, True),
+    ):
+        column = checked_vector(values, n, label, names, "machine", may_be_inf=may_be_inf)
+        if label != "memory" and (column <= 0).any():
+            k = int(np.flatnonzero(column <= 0)[0])
+            raise InvalidProblem(f"machine {names[k]!r}: {label} {column[k]:g} must be positive")
+        columns[label] = column
+    links = {}
+    for label, values in (("bandwidth", bandwidth), ("latency", latency)):
+        links[label] = _checked_links(values, n, label, names)
+    off_diagonal = ~np.eye(n, dtype=bool)
+    uniform = all(
+        n == 1 or np.ptp(np.where(np.isinf(v), np.finfo(float).max, v)) == 0
+        for v in (links[label][off_diagonal] for label in links)
+    )
+    return Machines(ids=names, **columns, **links, uniform=bool(uniform))
+
+
+def draw_machines(
+    n: int, seed: int, *, bandwidth: ArrayLike = DEFAULT_BANDWIDTH, latency: ArrayLike = 0.0
+) -> Machines:
+    """Return `n` one-core machines without a memory limit, speeds log-uniform over [0.5, 2]."""
+    if n < 1:
+        raise InvalidProblem("there is no machine; give at least one")
+    low, high = np.log(SPEED_RANGE[0]), np.log(SPEED_RANGE[1])
+    speed = np.exp(np.random.default_rng(seed).uniform(low, high, n))
+    return make_machines(
+        n, frequency=speed * REFERENCE_FREQUENCY, bandwidth=bandwidth, latency=latency
+    )
+
+
+def execution_times(
+    work: FloatArray, speed: FloatArray, noise: FloatArray | None, fits: np.ndarray | None
+) -> FloatArray:
+    """Rebuild the ETC matrix from its factors: work / speed · noise, inf where a task does not fit.
+
+    This is version 1 of the rule that defines stored problems; another order of operations would
+    change labels in their last bit and needs a new dataset schema version.
+
+    Returns
+    -------
+    (n_tasks, n_machines) seconds.
+    """
+    etc = work[:, None] / speed[None, :]
+    if noise is not None:
+        etc *= noise
+    if fits is not None:
+        etc[~fits] = np.inf
+    return etc
+
+
+def checked_vector(
+    values: ArrayLike,
+    n: int,
+    label: str,
+    names: Sequence[str],
+    kind: str,
+    *,
+    may_be_inf: bool = False,
+    may_be_negative: bool = False,
+) -> FloatArray:
+    """Return `values` as a read-only (n,) vector, or say which entry is not a legal number."""
+    try:
+        raw = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidProblem(f"{label} of the {kind}s is not numeric: {error}") from None
+    if raw.ndim > 1 or (raw.ndim == 1 and raw.shape != (n,)):
+        raise InvalidProblem(f"{label} has shape {raw.shape} for {n} {kind}s")
+    vector = frozen_float(raw, (n,))
+    bad = np.isnan(vector)
+    if not may_be_inf:
+        bad |= np.isinf(vector)
+    if not may_be_negative:
+        bad |= vector < 0
+    if bad.any():
+        k = int(np.flatnonzero(bad)[0])
+        raise InvalidProblem(f"{kind} {names[k]!r}: {label} is {vector[k]:g}; {RANGE_RULE}")
+    return vector
+
+
+RANGE_RULE = "it must be a finite number of at least 0"
+
+
+def _checked_links(values: ArrayLike, n: int, label: str, names: Sequence[str]) -> FloatArray:
+    try:
+        raw = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidProblem(f"{label} is not numeric: {error}") from None
+    if raw.shape not in ((), (n, n)):
+        raise InvalidProblem(f"{label} has shape {raw.shape}; give one number or {n} x {n}")
+    matrix = np.array(np.broadcast_to(raw, (n, n)), dtype=np.float64)
+    # On the diagonal nothing is transferred: bytes / inf is exactly 0, so kernels need no branch.
+    np.fill_diagonal(matrix, np.inf if label == "bandwidth" else 0.0)
+    bad = np.isnan(matrix) | (matrix < 0)
+    bad |= (matrix == 0) if label == "bandwidth" else np.isinf(matrix)
+    if bad.any():
+        p, q = (int(k) for k in np.argwhere(bad)[0])
+        rule = "positive" if label == "bandwidth" else "finite and at least 0"
+        raise InvalidProblem(
+            f"{label} from {names[p]!r} to {names[q]!r} is {matrix[p, q]:g}; it must be {rule}"
+        )
+    return freeze(matrix)
+
+
+def first_duplicate(names: Sequence[str]) -> str:
+    """Return the first name that stands a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("no name is given twice")

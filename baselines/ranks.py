@@ -1,0 +1,109 @@
+"""Mean costs and the ranks that list schedulers order tasks by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines import _kernels
+from baselines.arrays import FloatArray, IntArray
+from baselines.problem import Problem
+
+
+def mean_execution_cost(problem: Problem) -> FloatArray:
+    """Return (n_tasks,) s, the mean over the machines that can hold the task."""
+    return _kernels.mean_over_finite(problem.etc)
+
+
+def mean_transfer(problem: Problem) -> tuple[float, float]:
+    """Return the mean latency (s) and mean inverse bandwidth (s/byte) over pairs of machines."""
+    p = problem.n_machines
+    if p == 1:
+        return 0.0, 0.0
+    pairs = p * (p - 1)
+    # The diagonals are 0 and 1/inf = 0, so plain sums run over different machines only.
+    latency = float(problem.machines.latency.sum()) / pairs
+    return latency, float((1.0 / problem.machines.bandwidth).sum()) / pairs
+
+
+def mean_communication(problem: Problem, edge_bytes: FloatArray) -> FloatArray:
+    """Return the mean transfer time, s, of edges that carry `edge_bytes`; 0 with one machine."""
+    latency, per_byte = mean_transfer(problem)
+    return latency + edge_bytes * per_byte
+
+
+def upward_rank(problem: Problem) -> FloatArray:
+    """Longest mean-cost path from each task to an exit task, both ends included.
+
+    Returns
+    -------
+    (n_tasks,) s; never increasing along an edge.
+
+    References
+    ----------
+    Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 8.
+    """
+    return _kernels.upward_rank(
+        problem.topo,
+        mean_execution_cost(problem),
+        problem.succ_ptr,
+        problem.succ,
+        mean_communication(problem, problem.succ_bytes),
+    )
+
+
+def downward_rank(problem: Problem) -> FloatArray:
+    """Longest mean-cost path from an entry task to each task, the task itself excluded.
+
+    Returns
+    -------
+    (n_tasks,) s; never decreasing along an edge.
+
+    References
+    ----------
+    Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 10.
+    """
+    return _kernels.downward_rank(
+        problem.topo,
+        mean_execution_cost(problem),
+        problem.pred_ptr,
+        problem.pred,
+        mean_communication(problem, problem.pred_bytes),
+    )
+
+
+def optimistic_cost(problem: Problem) -> FloatArray:
+    """PEFT's optimistic cost table.
+
+    Returns
+    -------
+    (n_tasks, n_machines) s, the least mean-communication cost of what follows the task when it
+    runs on that machine; 0 for exit tasks.
+
+    References
+    ----------
+    Arabnejad, Barbosa (2014), doi:10.1109/TPDS.2013.57, eq. 4.
+    """
+    return _kernels.optimistic_cost(
+        problem.topo,
+        problem.etc,
+        problem.succ_ptr,
+        problem.succ,
+        mean_communication(problem, problem.succ_bytes),
+    )
+
+
+def heft_order(problem: Problem) -> IntArray:
+    """Return the tasks by upward rank, descending."""
+    rank = upward_rank(problem)[problem.topo]
+    # Equal ranks: lower topological index first, so that the order is a topological one.
+    return problem.topo[np.argsort(-rank, kind="stable")]
+
+
+def ready_order(problem: Problem, priority: FloatArray) -> IntArray:
+    """Return the order in which always the ready task of highest priority comes next.
+
+    Ties go to the lower topological index. Any priorities give a topological order.
+    """
+    return _kernels.ready_order(
+        priority, problem.topo_index, problem.succ_ptr, problem.succ, problem.pred_ptr
+    )

@@ -1,0 +1,117 @@
+"""A schedule, and the one validator that judges every schedule whoever made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
+from baselines.errors import InvalidInput
+from baselines.problem import Problem
+
+RELATIVE_TOLERANCE = 1e-9  # of the makespan
+MAX_REPORTED = 20  # violations named per rule; the rest are counted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Schedule:
+    """Where and when each task runs. Arrays are read-only, in the problem's task order.
+
+    Attributes
+    ----------
+    scheduler : who made it.
+    proc : (n_tasks,) machine index.
+    ast, aft : (n_tasks,) s, actual start and actual finish.
+    """
+
+    scheduler: str
+    proc: IntArray
+    ast: FloatArray
+    aft: FloatArray
+
+    @property
+    def makespan(self) -> float:
+        """The latest finish, s."""
+        return float(self.aft.max())
+
+
+def make_schedule(scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLike) -> Schedule:
+    """Freeze the three arrays into a schedule.
+
+    Raises
+    ------
+    InvalidInput
+        If the three are not vectors of one length.
+    """
+    machines = frozen_int(proc)
+    shapes = {machines.shape, np.shape(ast), np.shape(aft)}
+    if len(shapes) > 1 or machines.ndim != 1:
+        raise InvalidInput(f"proc, ast and aft must be vectors of one length, not {shapes}")
+    return Schedule(
+        scheduler=scheduler,
+        proc=machines,
+        ast=frozen_float(ast, machines.shape),
+        aft=frozen_float(aft, machines.shape),
+    )
+
+
+def violations(problem: Problem, schedule: Schedule) -> list[str]:
+    """List every rule that the schedule breaks; empty when it is valid.
+
+    Rules: one legal machine, start and finish per task; the task fits its machine; finish = start +
+    duration; start ≥ arrival; start ≥ each parent's finish plus the transfer; one task at a time on
+    a machine, where no task, not even a zero-length one, lies strictly inside another. Times may
+    miss by 1e-9 × makespan.
+    """
+    n, p = problem.n_tasks, problem.n_machines
+    proc, ast, aft = schedule.proc, schedule.ast, schedule.aft
+    if proc.shape != (n,):
+        return [f"the schedule has {proc.size} tasks, the problem {n}"]
+    ids, names = problem.task_ids, problem.machines.ids
+    found: list[str] = []
+
+    def report(bad: np.ndarray, text: str, *columns: object) -> None:
+        places = np.flatnonzero(bad)
+        for k in places[:MAX_REPORTED]:
+            found.append(text.format(*(c[k] for c in columns)))  # type: ignore[index]
+        if places.size > MAX_REPORTED:
+            found.append(f"... and {places.size - MAX_REPORTED} more of the last kind")
+
+    report((proc < 0) | (proc >= p), "task {!r}: machine index {} does not exist", ids, proc)
+    report(~(np.isfinite(ast) & np.isfinite(aft)), "task {!r}: times {}, {}", ids, ast, aft)
+    if found:  # the other rules cannot be evaluated
+        return found
+    tolerance = RELATIVE_TOLERANCE * max(float(aft.max()), 0.0)
+    duration = problem.etc[np.arange(n), proc]
+    hosts = [names[q] for q in proc]
+    report(np.isinf(duration), "task {!r} does not fit on machine {!r}", ids, hosts)
+    runs = np.isfinite(duration)
+    off = runs & (np.abs(aft - ast - np.where(runs, duration, 0.0)) > tolerance)
+    report(off, "task {!r}: finish {} is not start {} + duration {}", ids, aft, ast, duration)
+    early = ast < problem.arrival - tolerance
+    report(early, "task {!r} starts at {} before it arrives at {}", ids, ast, problem.arrival)
+    parents, children, data = problem.edge_list()
+    link = (proc[parents], proc[children])
+    transfer = problem.machines.latency[link] + data / problem.machines.bandwidth[link]
+    due = aft[parents] + transfer
+    report(
+        ast[children] < due - tolerance,
+        "task {!r} starts at {} before its input from {!r} is there at {}",
+        [ids[c] for c in children],
+        ast[children],
+        [ids[c] for c in parents],
+        due,
+    )
+    by_machine = np.lexsort((aft, ast, proc))
+    before, after = by_machine[:-1], by_machine[1:]
+    overlap = (proc[before] == proc[after]) & (ast[after] < aft[before] - tolerance)
+    report(
+        overlap,
+        "tasks {!r} and {!r} overlap on machine {!r}",
+        [ids[i] for i in before],
+        [ids[i] for i in after],
+        [hosts[i] for i in before],
+    )
+    return found

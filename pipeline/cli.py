@@ -1,0 +1,79 @@
+"""What every command shares: how it ends, where its messages go, and how it shows progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from baselines.errors import DeepSchedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_FAILED = 1  # the work ran and something in it failed
+EXIT_BAD_INPUT = 2  # the user's input or options are wrong
+EXIT_INTERRUPTED = 130  # Ctrl-C
+
+# Results go to stdout, everything said along the way to stderr, so that output can be piped.
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False, soft_wrap=True)
+
+
+def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and leave the process: 0 done, 1 failed, 2 bad input, 130 interrupted.
+
+    A user's mistake is one line on stderr, never a traceback.
+    """
+    try:
+        code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
+    except DeepSchedError as error:
+        _leave(EXIT_BAD_INPUT, str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        _leave(EXIT_BAD_INPUT, error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        _leave(EXIT_INTERRUPTED, "interrupted; the same command goes on where it stopped")
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def progress_bar() -> Progress:
+    """Return a bar with counts, elapsed time and an estimate, on stderr; plain where not a tty."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=messages,
+    )
+
+
+def _leave(code: int, text: str) -> NoReturn:
+    line = " ".join(text.split())
+    click.echo(f"deepsched: {line}", err=True)
+    sys.exit(code)
+
+
+def _program_name() -> str:
+    script = Path(sys.argv[0]).name if sys.argv else "deepsched"
+    return "deepsched" if script == "__main__.py" else script
