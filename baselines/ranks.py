@@ -92,6 +92,14 @@ def optimistic_cost(problem: Problem) -> FloatArray:
     )
 
 
+def mean_over_eligible(problem: Problem, table: FloatArray) -> FloatArray:
+    """Return (n_tasks,) mean of a (n_tasks, n_machines) table over the machines that fit."""
+    fits = np.isfinite(problem.etc)
+    if fits.all():
+        return np.asarray(table.mean(axis=1))
+    return np.asarray(np.where(fits, table, 0.0).sum(axis=1) / fits.sum(axis=1))
+
+
 def heft_order(problem: Problem) -> IntArray:
     """Return the tasks by upward rank, descending."""
     rank = upward_rank(problem)[problem.topo]

@@ -9,10 +9,19 @@ from typing import Protocol
 
 import numpy as np
 
+from baselines.cpop import cpop
 from baselines.errors import UnknownName
+from baselines.genetic import genetic, genetic_makespan
 from baselines.heft import heft
+from baselines.max_min import max_min
+from baselines.mct import mct
+from baselines.min_min import min_min
+from baselines.peft import peft
 from baselines.problem import Problem
+from baselines.random_assignment import random_assignment
+from baselines.round_robin import round_robin
 from baselines.schedule import Schedule
+from baselines.sufferage import sufferage
 
 
 class Scheduler(Protocol):
@@ -28,6 +37,16 @@ class Scheduler(Protocol):
 SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(
     {
         "heft": heft,
+        "cpop": cpop,
+        "peft": peft,
+        "min-min": min_min,
+        "max-min": max_min,
+        "sufferage": sufferage,
+        "mct": mct,
+        "round-robin": round_robin,
+        "random": random_assignment,
+        "ga": genetic,
+        "ga-makespan": genetic_makespan,
     }
 )
 

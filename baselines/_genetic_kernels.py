@@ -1,0 +1,99 @@
+"""Compiled loops of the genetic algorithm; see `_kernels` for the conventions.
+
+A population is (n, k): one row a task in chromosome order, one column an individual. All individuals
+run the same task before the next one is touched, so that a task's cost row is read once into the
+cache instead of once an individual.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines._kernels import jit
+
+
+@jit
+def evaluate(
+    first,
+    last,
+    population,
+    order,
+    etc,
+    arrival,
+    pred_ptr,
+    pred_place,
+    pred_bytes,
+    latency,
+    bandwidth,
+    uniform,
+    aft,
+    waiting,
+    makespan,
+):
+    """Run individuals `first:last`, appending; fill their mean waiting time and makespan, s.
+
+    `pred_place` holds each parent's row in the population; `aft` (n, k) is working memory.
+    """
+    n, p = etc.shape
+    width = last - first
+    tail = np.zeros((width, p))
+    start = np.empty(width)
+    waited, latest = np.zeros(width), np.zeros(width)
+    lat, bw = 0.0, np.inf
+    if uniform and p > 1:
+        lat, bw = latency[0, 1], bandwidth[0, 1]
+    for row in range(n):
+        i = order[row]
+        release = arrival[i]
+        for k in range(width):
+            start[k] = max(release, tail[k, population[row, first + k]])
+        for e in range(pred_ptr[i], pred_ptr[i + 1]):
+            parent, data = pred_place[e], pred_bytes[e]
+            if uniform:
+                transfer = lat + data / bw
+                for k in range(width):
+                    same = population[parent, first + k] == population[row, first + k]
+                    there = aft[parent, first + k] + (0.0 if same else transfer)
+                    start[k] = there if there > start[k] else start[k]
+            else:
+                for k in range(width):
+                    a, b = population[parent, first + k], population[row, first + k]
+                    there = aft[parent, first + k] + (latency[a, b] + data / bandwidth[a, b])
+                    start[k] = there if there > start[k] else start[k]
+        for k in range(width):
+            q = population[row, first + k]
+            done = start[k] + etc[i, q]
+            aft[row, first + k] = done
+            tail[k, q] = done
+            waited[k] += start[k] - release
+            latest[k] = done if done > latest[k] else latest[k]
+    for k in range(width):
+        waiting[first + k] = waited[k] / n
+        makespan[first + k] = latest[k]
+
+
+@jit
+def cross(population, mother, father, cut, children, first_child):
+    """Fill columns from `first_child` on: the mother's genes before the cut, the father's after."""
+    n, k = population.shape
+    for row in range(n):
+        for child in range(first_child, k):
+            parent = mother[child] if row < cut[child] else father[child]
+            children[row, child] = population[row, parent]
+
+
+@jit
+def draw_machines(uniform, order, etc, population):
+    """Turn numbers in [0, 1) into machines that can hold the task, all equally likely."""
+    n, k = population.shape
+    p = etc.shape[1]
+    eligible = np.empty(p, np.int64)
+    for row in range(n):
+        count = 0
+        for q in range(p):
+            if etc[order[row], q] != np.inf:
+                eligible[count] = q
+                count += 1
+        for column in range(k):
+            kth = min(int(uniform[row, column] * count), count - 1)
+            population[row, column] = eligible[kth]

@@ -1,0 +1,43 @@
+"""What min-min, max-min and sufferage share: one ready task is assigned at a time, appending."""
+
+from __future__ import annotations
+
+from baselines import _batch_kernels
+from baselines.errors import TooLarge
+from baselines.problem import Problem
+from baselines.schedule import Schedule, make_schedule
+
+MAX_TASKS = 20_000  # every ready task is looked at after each assignment: quadratic in the tasks
+
+
+def assign_one_by_one(problem: Problem, name: str, rule: int) -> Schedule:
+    """Assign the ready task that `rule` prefers to the machine where it completes first.
+
+    Arrivals and communication are part of the completion times. Ties: lower topological index,
+    lower machine index.
+
+    Raises
+    ------
+    TooLarge
+        Beyond `MAX_TASKS` tasks.
+    """
+    if problem.n_tasks > MAX_TASKS:
+        raise TooLarge(
+            f"{name} compares all ready tasks at every step, quadratic in the tasks; it is offered "
+            f"up to {MAX_TASKS:,} tasks and {problem.name} has {problem.n_tasks:,}; use heft or mct"
+        )
+    proc, ast, aft = _batch_kernels.batch_mode(
+        rule,
+        problem.topo_index,
+        problem.etc,
+        problem.arrival,
+        problem.succ_ptr,
+        problem.succ,
+        problem.pred_ptr,
+        problem.pred,
+        problem.pred_bytes,
+        problem.machines.latency,
+        problem.machines.bandwidth,
+        problem.machines.uniform,
+    )
+    return make_schedule(name, proc, ast, aft)

@@ -1,0 +1,29 @@
+"""Sufferage: the task that would lose most by missing its best machine goes first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines import _batch_kernels
+from baselines.batch_mode import assign_one_by_one
+from baselines.problem import Problem
+from baselines.schedule import Schedule
+
+
+def sufferage(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
+    """Assign the ready task of greatest sufferage, one task a step, appending.
+
+    Sufferage is the second least completion time less the least; it is infinite for a task that
+    fits on one machine only. The variant that assigns several tasks a pass gives other schedules.
+    Ties: lower topological index, lower machine index. Deterministic; `rng` is not used.
+
+    Raises
+    ------
+    TooLarge
+        Beyond `baselines.batch_mode.MAX_TASKS` tasks.
+
+    References
+    ----------
+    Maheswaran, Ali, Siegel, Hensgen, Freund (1999), doi:10.1006/jpdc.1999.1581.
+    """
+    return assign_one_by_one(problem, "sufferage", _batch_kernels.SUFFERAGE)
