@@ -1,0 +1,1 @@
+"""Schedulers, and the problem they solve. Needs numpy, numba and networkx only."""

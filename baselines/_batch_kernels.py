@@ -15,14 +15,9 @@ def batch_mode(
     topo_index,
     etc,
     arrival,
-    succ_ptr,
-    succ,
-    pred_ptr,
-    pred,
-    pred_bytes,
-    latency,
-    bandwidth,
-    uniform,
+    succs,
+    preds,
+    links,
 ):
     """Assign one ready task a step by `rule`, appending it where it completes first.
 
@@ -41,17 +36,14 @@ def batch_mode(
     first_machine, second_machine = np.empty(n, np.int64), np.empty(n, np.int64)
     fresh, n_fresh = np.empty(n, np.int64), 0
     for i in range(n):
-        missing[i] = pred_ptr[i + 1] - pred_ptr[i]
+        missing[i] = preds.ptr[i + 1] - preds.ptr[i]
         if missing[i] == 0:
             fresh[n_fresh] = i
             n_fresh += 1
     for _ in range(n):
         for k in range(n_fresh):
             i = fresh[k]
-            data_ready(
-                i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft,
-                ready[i],
-            )
+            data_ready(i, arrival, preds, links, proc, aft, ready[i])
             _weigh(i, etc, ready, tail, least, second, first_machine, second_machine)
             listed[size] = i
             size += 1
@@ -71,8 +63,8 @@ def batch_mode(
             j = listed[k]
             if first_machine[j] == machine or second_machine[j] == machine:
                 _weigh(j, etc, ready, tail, least, second, first_machine, second_machine)
-        for e in range(succ_ptr[i], succ_ptr[i + 1]):
-            j = succ[e]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
             missing[j] -= 1
             if missing[j] == 0:
                 fresh[n_fresh] = j
@@ -108,18 +100,14 @@ def _wins(rule, i, j, least, second, topo_index):
 
 
 @jit
-def minimum_completion_time(
-    order, etc, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform
-):
+def minimum_completion_time(order, etc, arrival, preds, links):
     """Append each task, in `order`, to the machine on which it completes first."""
     n, p = etc.shape
     proc = np.empty(n, np.int64)
     ast, aft = np.empty(n), np.empty(n)
     tail, ready = np.zeros(p), np.empty(p)
     for i in order:
-        data_ready(
-            i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft, ready
-        )
+        data_ready(i, arrival, preds, links, proc, aft, ready)
         best, machine = np.inf, -1
         for q in range(p):
             done = max(ready[q], tail[q]) + etc[i, q]

@@ -1,8 +1,8 @@
 """Compiled loops of the genetic algorithm; see `_kernels` for the conventions.
 
-A population is (n, k): one row a task in chromosome order, one column an individual. All individuals
-run the same task before the next one is touched, so that a task's cost row is read once into the
-cache instead of once an individual.
+A population is (n, k): one row a task in chromosome order, one column an individual. All run
+the same task before the next one is touched, so that a task's cost row is read into the cache once
+instead of once an individual.
 """
 
 from __future__ import annotations
@@ -20,37 +20,31 @@ def evaluate(
     order,
     etc,
     arrival,
-    pred_ptr,
-    pred_place,
-    pred_bytes,
-    latency,
-    bandwidth,
-    uniform,
+    preds,
+    links,
     aft,
     waiting,
     makespan,
 ):
     """Run individuals `first:last`, appending; fill their mean waiting time and makespan, s.
 
-    `pred_place` holds each parent's row in the population; `aft` (n, k) is working memory.
+    `preds` names each parent by its row in the population; `aft` (n, k) is working memory.
     """
     n, p = etc.shape
     width = last - first
     tail = np.zeros((width, p))
     start = np.empty(width)
     waited, latest = np.zeros(width), np.zeros(width)
-    lat, bw = 0.0, np.inf
-    if uniform and p > 1:
-        lat, bw = latency[0, 1], bandwidth[0, 1]
+    latency, bandwidth = links.latency, links.bandwidth
     for row in range(n):
         i = order[row]
         release = arrival[i]
         for k in range(width):
             start[k] = max(release, tail[k, population[row, first + k]])
-        for e in range(pred_ptr[i], pred_ptr[i + 1]):
-            parent, data = pred_place[e], pred_bytes[e]
-            if uniform:
-                transfer = lat + data / bw
+        for e in range(preds.ptr[i], preds.ptr[i + 1]):
+            parent, data = preds.task[e], preds.data[e]
+            if links.uniform:
+                transfer = latency[0, p - 1] + data / bandwidth[0, p - 1]
                 for k in range(width):
                     same = population[parent, first + k] == population[row, first + k]
                     there = aft[parent, first + k] + (0.0 if same else transfer)

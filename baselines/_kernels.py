@@ -1,18 +1,43 @@
 """Compiled loops over flat arrays: no checks, no objects.
 
-Axes: n tasks, p machines, m edges. Edges come as compressed rows: those of task i lie in
-`ptr[i]:ptr[i + 1]`. `latency` and `bandwidth` are (p, p) with 0 and inf on the diagonal, so that a
-transfer within a machine costs exactly nothing without a branch. No fast-math anywhere: the order of
-the floating-point operations decides labels.
+Axes: n tasks, p machines, m edges. No fast-math anywhere: the order of the floating-point
+operations decides labels.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 from numba import njit
 
+if TYPE_CHECKING:
+    from baselines.arrays import FloatArray, IntArray
+
 # error_model: a check for division by zero in every iteration would keep loops from vectorising.
 jit = njit(cache=True, nogil=True, error_model="numpy")
+
+
+class EdgeRows(NamedTuple):
+    """Edges grouped by one end: those of task i lie in `ptr[i]:ptr[i + 1]`."""
+
+    ptr: IntArray  # (n + 1,)
+    task: IntArray  # (m,) the other end
+    data: FloatArray  # (m,) bytes
+
+
+class Links(NamedTuple):
+    """Transfer costs, (p, p) from row to column.
+
+    On the diagonals latency is 0 and bandwidth inf, so that a transfer within a machine costs
+    exactly nothing without a branch.
+    """
+
+    latency: FloatArray
+    bandwidth: FloatArray
+    uniform: bool  # all pairs of different machines are linked alike
+    zero_latency: bool
+
 
 FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
@@ -34,40 +59,40 @@ def mean_over_finite(etc):
 
 
 @jit
-def upward_rank(topo, mean_etc, succ_ptr, succ, mean_comm):
+def upward_rank(topo, mean_etc, succs, mean_comm):
     """Return (n,) longest mean-cost path to an exit, own cost included."""
     rank = np.empty(mean_etc.size)
     for k in range(topo.size - 1, -1, -1):
         i = topo[k]
         longest = 0.0
-        for e in range(succ_ptr[i], succ_ptr[i + 1]):
-            longest = max(longest, mean_comm[e] + rank[succ[e]])
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            longest = max(longest, mean_comm[e] + rank[succs.task[e]])
         rank[i] = mean_etc[i] + longest
     return rank
 
 
 @jit
-def downward_rank(topo, mean_etc, pred_ptr, pred, mean_comm):
+def downward_rank(topo, mean_etc, preds, mean_comm):
     """Return (n,) longest mean-cost path from an entry, own cost excluded."""
     rank = np.empty(mean_etc.size)
     for i in topo:
         longest = 0.0
-        for e in range(pred_ptr[i], pred_ptr[i + 1]):
-            j = pred[e]
+        for e in range(preds.ptr[i], preds.ptr[i + 1]):
+            j = preds.task[e]
             longest = max(longest, rank[j] + mean_etc[j] + mean_comm[e])
         rank[i] = longest
     return rank
 
 
 @jit
-def optimistic_cost(topo, etc, succ_ptr, succ, mean_comm):
+def optimistic_cost(topo, etc, succs, mean_comm):
     """Return PEFT's (n, p) table: the least cost still to come after task i on machine q."""
     n, p = etc.shape
     table = np.zeros((n, p))
     for k in range(n - 1, -1, -1):
         i = topo[k]
-        for e in range(succ_ptr[i], succ_ptr[i + 1]):
-            j, comm = succ[e], mean_comm[e]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j, comm = succs.task[e], mean_comm[e]
             elsewhere = np.inf
             for q in range(p):
                 elsewhere = min(elsewhere, table[j, q] + etc[j, q])
@@ -78,7 +103,7 @@ def optimistic_cost(topo, etc, succ_ptr, succ, mean_comm):
 
 
 @jit
-def ready_order(priority, tie, succ_ptr, succ, pred_ptr):
+def ready_order(priority, tie, succs, pred_ptr):
     """List tasks by taking, again and again, the ready one of highest priority, then lowest tie.
 
     Returns fewer than n tasks when the edges close a cycle.
@@ -96,8 +121,8 @@ def ready_order(priority, tie, succ_ptr, succ, pred_ptr):
         size = _pop(heap, size, priority, tie)
         order[done] = i
         done += 1
-        for e in range(succ_ptr[i], succ_ptr[i + 1]):
-            j = succ[e]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
             missing[j] -= 1
             if missing[j] == 0:
                 size = _push(heap, size, j, priority, tie)
@@ -142,59 +167,60 @@ def _pop(heap, size, priority, tie):
 
 
 @jit
-def data_ready(
-    i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft, ready
-):
+def data_ready(i, arrival, preds, links, proc, aft, ready):
     """Fill `ready` (p,) with the time at which task i has arrived and all its inputs are there."""
     ready[:] = arrival[i]
-    first, last = pred_ptr[i], pred_ptr[i + 1]
+    first, last = preds.ptr[i], preds.ptr[i + 1]
     if first == last:
         return
-    p = ready.size
-    if uniform and p > 1:
-        # With equal links only the machine of the latest transfer can be ready before it.
-        lat, bw = latency[0, 1], bandwidth[0, 1]
-        latest, second, host = -1.0, -1.0, -1
-        for e in range(first, last):
-            j = pred[e]
-            there = aft[j] + (lat + pred_bytes[e] / bw)
-            if proc[j] == host:
-                latest = max(latest, there)
-            elif there > latest:
-                second, latest, host = latest, there, proc[j]
-            else:
-                second = max(second, there)
-        local = second
-        for e in range(first, last):
-            if proc[pred[e]] == host:
-                local = max(local, aft[pred[e]])
-        start = arrival[i]
-        ready[:] = max(start, latest)
-        ready[host] = max(start, local)
+    if links.uniform:
+        _uniform_data_ready(first, last, preds, links, proc, aft, ready)
         return
     for e in range(first, last):
-        j = pred[e]
-        done, data, source = aft[j], pred_bytes[e], proc[j]
-        bandwidth_row, latency_row = bandwidth[source], latency[source]
-        for q in range(p):
-            there = done + (latency_row[q] + data / bandwidth_row[q])
-            ready[q] = there if there > ready[q] else ready[q]
+        j = preds.task[e]
+        done, data = aft[j], preds.data[e]
+        bandwidth, latency = links.bandwidth[proc[j]], links.latency[proc[j]]
+        if links.zero_latency:
+            for q in range(ready.size):
+                there = done + data / bandwidth[q]
+                ready[q] = there if there > ready[q] else ready[q]
+        else:
+            for q in range(ready.size):
+                there = done + (latency[q] + data / bandwidth[q])
+                ready[q] = there if there > ready[q] else ready[q]
 
 
 @jit
-def insertion_schedule(
-    order,
-    etc,
-    arrival,
-    pred_ptr,
-    pred,
-    pred_bytes,
-    latency,
-    bandwidth,
-    uniform,
-    bias=None,
-    pinned=None,
-):
+def _uniform_data_ready(first, last, preds, links, proc, aft, ready):
+    """Do as the general loop, bit for bit, in time edges + machines instead of their product.
+
+    With equal links a machine is ready when the latest transfer is through, except for the machine
+    that this latest input comes from.
+    """
+    p = ready.size
+    latency, bandwidth = links.latency[0, p - 1], links.bandwidth[0, p - 1]
+    latest, second, host = -1.0, -1.0, -1
+    for e in range(first, last):
+        j = preds.task[e]
+        there = aft[j] + (latency + preds.data[e] / bandwidth)
+        if proc[j] == host:
+            latest = max(latest, there)
+        elif there > latest:
+            second, latest, host = latest, there, proc[j]
+        else:
+            second = max(second, there)
+    local = second
+    for e in range(first, last):
+        j = preds.task[e]
+        if proc[j] == host:
+            local = max(local, aft[j])
+    start = ready[0]
+    ready[:] = max(start, latest)
+    ready[host] = max(start, local)
+
+
+@jit
+def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None):
     """Place tasks in `order`, each on the machine of least EFT, in the earliest idle gap that fits.
 
     `bias` (n, p) is added to each EFT before machines are compared. `pinned` (n,) names a task's
@@ -209,42 +235,38 @@ def insertion_schedule(
     capacity = FIRST_GAP_CAPACITY
     gap_start, gap_end = np.empty((p, capacity)), np.empty((p, capacity))
     n_gaps = np.zeros(p, np.int64)
-    tail, ready, appended = np.zeros(p), np.empty(p), np.empty(p)
+    tail, ready = np.zeros(p), np.empty(p)
+    earliest, appended = np.empty(p), np.empty(p)
     for i in order:
-        data_ready(
-            i, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth, uniform, proc, aft, ready
-        )
+        data_ready(i, arrival, preds, links, proc, aft, ready)
         duration = etc[i]
-        # Appending behind the last task bounds the EFT from above on every machine.
+        # Per machine: the value of starting as soon as the inputs are there, which no gap beats,
+        # and of appending behind the last task, which is always possible.
         for q in range(p):
             start = tail[q] if tail[q] > ready[q] else ready[q]
+            earliest[q] = ready[q] + duration[q]
             appended[q] = start + duration[q]
         if bias is not None:
             for q in range(p):
+                earliest[q] += bias[i, q]
                 appended[q] += bias[i, q]
+        if pinned is not None and pinned[i] >= 0:
+            only = pinned[i]
+            for q in range(p):
+                if q != only:
+                    earliest[q] = appended[q] = np.inf
         best, machine, gap = np.inf, -1, -1
         for q in range(p):
             if appended[q] < best:
                 best, machine = appended[q], q
-        only = -1
-        if pinned is not None:
-            only = pinned[i]
-            if only >= 0:
-                best, machine = appended[only], only
         begin = max(tail[machine], ready[machine])
         for q in range(p):
-            if ready[q] >= tail[q] or n_gaps[q] == 0:
+            if earliest[q] > best:
                 continue
-            if pinned is not None and only >= 0 and q != only:
-                continue
-            extra = 0.0
-            if bias is not None:
-                extra = bias[i, q]
-            done = ready[q] + duration[q]
-            value = done + extra
-            if value > best or (value == best and q > machine) or duration[q] == np.inf:
+            if ready[q] >= tail[q] or n_gaps[q] == 0 or (earliest[q] == best and q > machine):
                 continue
             starts, ends = gap_start[q], gap_end[q]
+            done = ready[q] + duration[q]
             low, high = 0, n_gaps[q]
             while low < high:
                 middle = (low + high) // 2
@@ -255,7 +277,9 @@ def insertion_schedule(
             for g in range(low, n_gaps[q]):
                 start = starts[g] if starts[g] > ready[q] else ready[q]
                 done = start + duration[q]
-                value = done + extra
+                value = done
+                if bias is not None:
+                    value += bias[i, q]
                 if value > best or (value == best and q > machine):
                     break
                 if done <= ends[g]:
@@ -307,18 +331,18 @@ def _doubled(table):
 
 
 @jit
-def append_schedule(
-    order, proc, etc, arrival, pred_ptr, pred, pred_bytes, latency, bandwidth
-):
+def append_schedule(order, proc, etc, arrival, preds, links):
     """Run tasks in `order` on their given machines, each behind the last one there."""
     n, p = etc.shape
     ast, aft, tail = np.empty(n), np.empty(n), np.zeros(p)
     for i in order:
         q = proc[i]
         start = max(arrival[i], tail[q])
-        for e in range(pred_ptr[i], pred_ptr[i + 1]):
-            j = pred[e]
-            start = max(start, aft[j] + (latency[proc[j], q] + pred_bytes[e] / bandwidth[proc[j], q]))
+        for e in range(preds.ptr[i], preds.ptr[i + 1]):
+            j = preds.task[e]
+            source = proc[j]
+            transfer = links.latency[source, q] + preds.data[e] / links.bandwidth[source, q]
+            start = max(start, aft[j] + transfer)
         ast[i] = start
         aft[i] = start + etc[i, q]
         tail[q] = aft[i]
@@ -326,14 +350,14 @@ def append_schedule(
 
 
 @jit
-def longest_path(topo, cost, release, pred_ptr, pred):
+def longest_path(topo, cost, release, preds):
     """Return the latest finish when every task starts as soon as released and its parents done."""
     finish = np.empty(cost.size)
     latest = 0.0
     for i in topo:
         start = release[i]
-        for e in range(pred_ptr[i], pred_ptr[i + 1]):
-            start = max(start, finish[pred[e]])
+        for e in range(preds.ptr[i], preds.ptr[i + 1]):
+            start = max(start, finish[preds.task[e]])
         finish[i] = start + cost[i]
         latest = max(latest, finish[i])
     return latest

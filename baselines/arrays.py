@@ -26,7 +26,7 @@ def frozen_int(values: ArrayLike) -> IntArray:
 
 
 def freeze(array: NDArray[Any]) -> NDArray[Any]:
-    """Return `array` contiguous and read-only; a caller's writable array is copied, never locked."""
+    """Return `array` contiguous and read-only; a writable one is copied, never locked."""
     contiguous = np.ascontiguousarray(array)
     if contiguous.flags.writeable:
         if contiguous is array or contiguous.base is not None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from baselines import _batch_kernels
 from baselines.errors import TooLarge
-from baselines.problem import Problem
 from baselines.schedule import Schedule, make_schedule
+
+if TYPE_CHECKING:
+    from baselines.problem import Problem
 
 MAX_TASKS = 20_000  # every ready task is looked at after each assignment: quadratic in the tasks
 
@@ -31,13 +35,8 @@ def assign_one_by_one(problem: Problem, name: str, rule: int) -> Schedule:
         problem.topo_index,
         problem.etc,
         problem.arrival,
-        problem.succ_ptr,
-        problem.succ,
-        problem.pred_ptr,
-        problem.pred,
-        problem.pred_bytes,
-        problem.machines.latency,
-        problem.machines.bandwidth,
-        problem.machines.uniform,
+        problem.successors,
+        problem.predecessors,
+        problem.machines.links,
     )
     return make_schedule(name, proc, ast, aft)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from baselines.arrays import FloatArray, IntArray
 from baselines.list_schedule import insert_in_order
-from baselines.problem import Problem
 from baselines.ranks import downward_rank, ready_order, upward_rank
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    from baselines.arrays import FloatArray, IntArray
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 def cpop(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
     """Keep one critical path on one machine; place all other tasks by least EFT.
 
     Tasks are taken from the ready list by upward + downward rank. The path starts at the entry task
-    of greatest rank sum and follows the best successor, lower topological index on ties. Its machine
-    holds most of the path's tasks, then has the least cost sum over them, then the lower index; a
+    of greatest rank sum and follows the best successor, lower topological index on ties. The path's
+    machine holds most of its tasks, then has the least cost sum over them, then the lower index; a
     path task that does not fit there is placed by EFT like any other. Deterministic; `rng` is not
     used.
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from baselines import _genetic_kernels
-from baselines.arrays import FloatArray, IntArray
 from baselines.heft import heft
 from baselines.list_schedule import append_in_order, replay_order
-from baselines.problem import Problem
 from baselines.ranks import heft_order
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from baselines.arrays import FloatArray, IntArray
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 POPULATION = 64
 GENERATIONS = 100
@@ -92,7 +96,8 @@ def genetic_makespan(problem: Problem, rng: np.random.Generator) -> Schedule:
 
     References
     ----------
-    As :func:`genetic`; seeding with HEFT follows Omara, Arafa (2010), doi:10.1016/j.jpdc.2009.09.009.
+    As :func:`genetic`; seeding the population with a list heuristic follows Omara, Arafa (2010),
+    doi:10.1016/j.jpdc.2009.09.009.
     """
     return genetic(
         problem,
@@ -116,7 +121,7 @@ def _evaluator(
     """Return the function that maps a population (n, k) to its (k,) fitness values."""
     place = np.empty(problem.n_tasks, dtype=np.int64)
     place[order] = np.arange(problem.n_tasks)
-    pred_place = place[problem.pred]
+    preds = problem.predecessors._replace(task=place[problem.pred])
     aft = np.empty((problem.n_tasks, population))
     waiting, makespan = np.empty(population), np.empty(population)
     bounds = np.linspace(0, population, min(workers, population) + 1).astype(int).tolist()
@@ -129,12 +134,8 @@ def _evaluator(
             order,
             problem.etc,
             problem.arrival,
-            problem.pred_ptr,
-            pred_place,
-            problem.pred_bytes,
-            problem.machines.latency,
-            problem.machines.bandwidth,
-            problem.machines.uniform,
+            preds,
+            problem.machines.links,
             aft,
             waiting,
             makespan,
@@ -144,9 +145,7 @@ def _evaluator(
         if len(bounds) == 2:
             run(0, population, people)
         else:
-            parts = [
-                pool.submit(run, a, b, people) for a, b in zip(bounds, bounds[1:], strict=False)
-            ]
+            parts = [pool.submit(run, a, b, people) for a, b in pairwise(bounds)]
             for part in parts:
                 part.result()
         return waiting if fitness == "waiting" else makespan

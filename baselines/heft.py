@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from baselines.list_schedule import insert_in_order
-from baselines.problem import Problem
 from baselines.ranks import heft_order
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 def heft(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

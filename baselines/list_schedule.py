@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from baselines import _kernels
-from baselines.arrays import FloatArray, IntArray
-from baselines.problem import Problem
 from baselines.schedule import Schedule, make_schedule
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from baselines.arrays import FloatArray, IntArray
+    from baselines.problem import Problem
 
 
 def insert_in_order(
@@ -28,24 +33,21 @@ def insert_in_order(
         task fits.
     pinned : (n_tasks,) machine a task must take, -1 where it is free.
     """
-    machines = problem.machines
     proc, ast, aft = _kernels.insertion_schedule(
         order,
         problem.etc,
         problem.arrival,
-        problem.pred_ptr,
-        problem.pred,
-        problem.pred_bytes,
-        machines.latency,
-        machines.bandwidth,
-        machines.uniform,
+        problem.predecessors,
+        problem.machines.links,
         bias,
         pinned,
     )
     return make_schedule(scheduler, proc, ast, aft)
 
 
-def simulate(problem: Problem, proc: ArrayLike, order: ArrayLike, scheduler: str = "simulated") -> Schedule:
+def simulate(
+    problem: Problem, proc: ArrayLike, order: ArrayLike, scheduler: str = "simulated"
+) -> Schedule:
     """Run the tasks in `order`, each on its machine behind the last task there.
 
     Raises
@@ -88,11 +90,8 @@ def append_in_order(problem: Problem, order: IntArray, proc: IntArray, scheduler
         proc,
         problem.etc,
         problem.arrival,
-        problem.pred_ptr,
-        problem.pred,
-        problem.pred_bytes,
-        problem.machines.latency,
-        problem.machines.bandwidth,
+        problem.predecessors,
+        problem.machines.links,
     )
     return make_schedule(scheduler, proc, ast, aft)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from baselines._kernels import Links
 from baselines.arrays import FloatArray, freeze, frozen_float
 from baselines.errors import InvalidProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 REFERENCE_FREQUENCY = 2000.0  # MHz; a machine of this frequency and one core has speed 1
 DEFAULT_BANDWIDTH = 125e6  # bytes/s, one gigabit a second
@@ -30,6 +35,7 @@ class Machines:
     bandwidth : (n_machines, n_machines) bytes/s from row to column; inf on the diagonal.
     latency : (n_machines, n_machines) s from row to column; 0 on the diagonal.
     uniform : every pair of different machines has the same bandwidth and the same latency.
+    zero_latency : every latency is 0.
     """
 
     ids: tuple[str, ...]
@@ -39,9 +45,15 @@ class Machines:
     bandwidth: FloatArray
     latency: FloatArray
     uniform: bool
+    zero_latency: bool
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def links(self) -> Links:
+        """The links as compiled kernels take them."""
+        return Links(self.latency, self.bandwidth, self.uniform, self.zero_latency)
 
     def speed(self, alpha: float) -> FloatArray:
         """Return (n_machines,) work units a second: (frequency / 2000 MHz) · cores^alpha."""
@@ -93,7 +105,8 @@ def make_machines(
         n == 1 or np.ptp(np.where(np.isinf(v), np.finfo(float).max, v)) == 0
         for v in (links[label][off_diagonal] for label in links)
     )
-    return Machines(ids=names, **columns, **links, uniform=bool(uniform))
+    zero_latency = not links["latency"].any()
+    return Machines(ids=names, **columns, **links, uniform=bool(uniform), zero_latency=zero_latency)
 
 
 def draw_machines(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from baselines import _batch_kernels
-from baselines.problem import Problem
 from baselines.schedule import Schedule, make_schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from baselines.problem import Problem
 
 
 def mct(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
@@ -23,11 +27,7 @@ def mct(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
         problem.topo,
         problem.etc,
         problem.arrival,
-        problem.pred_ptr,
-        problem.pred,
-        problem.pred_bytes,
-        problem.machines.latency,
-        problem.machines.bandwidth,
-        problem.machines.uniform,
+        problem.predecessors,
+        problem.machines.links,
     )
     return make_schedule("mct", proc, ast, aft)

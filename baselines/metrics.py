@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from baselines import _kernels
-from baselines.arrays import FloatArray
-from baselines.problem import Problem
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from baselines.arrays import FloatArray
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 AREA_WORK = 50_000_000  # task-machine visits that the area bound may spend
 AREA_ROUNDS = (4, 400)  # least and most ascent steps
@@ -82,9 +86,7 @@ def critical_path(problem: Problem, *, arrivals: bool = False) -> float:
     """
     release = problem.arrival if arrivals else np.zeros(problem.n_tasks)
     return float(
-        _kernels.longest_path(
-            problem.topo, problem.etc.min(axis=1), release, problem.pred_ptr, problem.pred
-        )
+        _kernels.longest_path(problem.topo, problem.etc.min(axis=1), release, problem.predecessors)
     )
 
 

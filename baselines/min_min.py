@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from baselines import _batch_kernels
 from baselines.batch_mode import assign_one_by_one
-from baselines.problem import Problem
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 def min_min(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,9 @@ from baselines.machines import (
     execution_times,
     first_duplicate,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Edges = tuple[ArrayLike, ArrayLike, ArrayLike]
 NO_EDGES: Edges = ((), (), ())
@@ -69,15 +72,28 @@ class Problem:
 
     @property
     def n_tasks(self) -> int:
+        """The number of tasks."""
         return len(self.task_ids)
 
     @property
     def n_machines(self) -> int:
+        """The number of machines."""
         return len(self.machines)
 
     @property
     def n_edges(self) -> int:
+        """The number of edges."""
         return int(self.succ.size)
+
+    @property
+    def successors(self) -> _kernels.EdgeRows:
+        """The edges by parent, as compiled kernels take them."""
+        return _kernels.EdgeRows(self.succ_ptr, self.succ, self.succ_bytes)
+
+    @property
+    def predecessors(self) -> _kernels.EdgeRows:
+        """The edges by child, as compiled kernels take them."""
+        return _kernels.EdgeRows(self.pred_ptr, self.pred, self.pred_bytes)
 
     def edge_list(self) -> tuple[IntArray, IntArray, FloatArray]:
         """Return (parents, children, bytes), each (n_edges,), sorted by parent, then child."""
@@ -260,7 +276,8 @@ def _topological_order(
     position = np.arange(n, dtype=np.int64)
     if bool((np.repeat(position, np.diff(succ_ptr)) < succ).all()):
         return position  # every edge points forward: the input order is the smallest one
-    order = _kernels.ready_order(-position.astype(np.float64), position, succ_ptr, succ, pred_ptr)
+    succs = _kernels.EdgeRows(succ_ptr, succ, np.empty(0))
+    order: IntArray = _kernels.ready_order(-position.astype(np.float64), position, succs, pred_ptr)
     if order.size < n:
         path = " -> ".join(repr(ids[i]) for i in _find_cycle(succ_ptr, succ, order))
         raise InvalidProblem(f"the edges close a cycle: {path}")
@@ -281,5 +298,5 @@ def _find_cycle(succ_ptr: IntArray, succ: IntArray, sorted_part: IntArray) -> li
         seen[at] = len(walk)
         walk.append(at)
         at = int(parent[at])
-    loop = walk[seen[at] :] + [at]
+    loop = [*walk[seen[at] :], at]
     return loop[::-1]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from baselines import _genetic_kernels
 from baselines.list_schedule import append_in_order
-from baselines.problem import Problem
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 def random_assignment(problem: Problem, rng: np.random.Generator) -> Schedule:

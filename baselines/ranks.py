@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from baselines import _kernels
-from baselines.arrays import FloatArray, IntArray
-from baselines.problem import Problem
+
+if TYPE_CHECKING:
+    from baselines.arrays import FloatArray, IntArray
+    from baselines.problem import Problem
 
 
 def mean_execution_cost(problem: Problem) -> FloatArray:
     """Return (n_tasks,) s, the mean over the machines that can hold the task."""
-    return _kernels.mean_over_finite(problem.etc)
+    mean: FloatArray = _kernels.mean_over_finite(problem.etc)
+    return mean
 
 
 def mean_transfer(problem: Problem) -> tuple[float, float]:
@@ -42,13 +47,13 @@ def upward_rank(problem: Problem) -> FloatArray:
     ----------
     Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 8.
     """
-    return _kernels.upward_rank(
+    rank: FloatArray = _kernels.upward_rank(
         problem.topo,
         mean_execution_cost(problem),
-        problem.succ_ptr,
-        problem.succ,
+        problem.successors,
         mean_communication(problem, problem.succ_bytes),
     )
+    return rank
 
 
 def downward_rank(problem: Problem) -> FloatArray:
@@ -62,13 +67,13 @@ def downward_rank(problem: Problem) -> FloatArray:
     ----------
     Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 10.
     """
-    return _kernels.downward_rank(
+    rank: FloatArray = _kernels.downward_rank(
         problem.topo,
         mean_execution_cost(problem),
-        problem.pred_ptr,
-        problem.pred,
+        problem.predecessors,
         mean_communication(problem, problem.pred_bytes),
     )
+    return rank
 
 
 def optimistic_cost(problem: Problem) -> FloatArray:
@@ -83,13 +88,13 @@ def optimistic_cost(problem: Problem) -> FloatArray:
     ----------
     Arabnejad, Barbosa (2014), doi:10.1109/TPDS.2013.57, eq. 4.
     """
-    return _kernels.optimistic_cost(
+    table: FloatArray = _kernels.optimistic_cost(
         problem.topo,
         problem.etc,
-        problem.succ_ptr,
-        problem.succ,
+        problem.successors,
         mean_communication(problem, problem.succ_bytes),
     )
+    return table
 
 
 def mean_over_eligible(problem: Problem, table: FloatArray) -> FloatArray:
@@ -112,6 +117,7 @@ def ready_order(problem: Problem, priority: FloatArray) -> IntArray:
 
     Ties go to the lower topological index. Any priorities give a topological order.
     """
-    return _kernels.ready_order(
-        priority, problem.topo_index, problem.succ_ptr, problem.succ, problem.pred_ptr
+    order: IntArray = _kernels.ready_order(
+        priority, problem.topo_index, problem.successors, problem.pred_ptr
     )
+    return order

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,11 +16,15 @@ from baselines.max_min import max_min
 from baselines.mct import mct
 from baselines.min_min import min_min
 from baselines.peft import peft
-from baselines.problem import Problem
 from baselines.random_assignment import random_assignment
 from baselines.round_robin import round_robin
-from baselines.schedule import Schedule
 from baselines.sufferage import sufferage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 class Scheduler(Protocol):
@@ -31,7 +34,9 @@ class Scheduler(Protocol):
     that is only offered up to some size raises `TooLarge` beyond it.
     """
 
-    def __call__(self, problem: Problem, rng: np.random.Generator, /) -> Schedule: ...
+    def __call__(self, problem: Problem, rng: np.random.Generator, /) -> Schedule:
+        """Schedule `problem`; `rng` is drawn from only by schedulers that say so."""
+        ...
 
 
 SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(

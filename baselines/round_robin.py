@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from baselines.list_schedule import append_in_order
-from baselines.problem import Problem
-from baselines.schedule import Schedule
+
+if TYPE_CHECKING:
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
 
 
 def round_robin(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

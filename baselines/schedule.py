@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
 from baselines.errors import InvalidInput
-from baselines.problem import Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from baselines.problem import Problem
 
 RELATIVE_TOLERANCE = 1e-9  # of the makespan
 MAX_REPORTED = 20  # violations named per rule; the rest are counted

@@ -1,0 +1,57 @@
+"""Machine files: the paper's machines.csv, or JSON with a list of machines and maybe their links.
+
+CSV columns `machine_id,num_cores,core_freq,mem_cap`: cores, MHz, MB. JSON
+`{"machines": [{"id", "cores", "frequency", "memory"}], "bandwidth", "latency"}` as in the explicit
+problem format; memory, bandwidth and latency are optional.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from baselines.errors import InvalidInput
+from baselines.machines import Machines, make_machines
+from baselines.readers._csv import parse_table, unique_ids
+from baselines.readers._files import decode, parse_json, read_bytes, shown_path
+from baselines.readers._tasks import check_keys, parse_machines
+from baselines.readers._values import Rule, an_object, decimal, naming
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+COLUMNS = ("machine_id", "num_cores", "core_freq", "mem_cap")
+RULES = {"num_cores": Rule.POSITIVE, "core_freq": Rule.POSITIVE, "mem_cap": Rule.COST}
+
+
+def read_machines(path: str | PathLike[str]) -> Machines:
+    """Return the machines of a file, CSV or JSON, plain or gzip.
+
+    Raises
+    ------
+    InvalidInput, InvalidProblem
+        Naming the file and the line or the JSON path.
+    """
+    where = shown_path(path)
+    text = decode(read_bytes(path), where)
+    if where.removesuffix(".gz").endswith(".json") or text.lstrip().startswith(("{", "[")):
+        document = an_object(parse_json(text, where), f"{where}: the document")
+        check_keys([document], ("machines", "bandwidth", "latency"), lambda _: where)
+        return parse_machines(document, where, speeds_needed="the machine model needs it")
+    table = parse_table(text, COLUMNS, where)
+    if not table.lines:
+        raise InvalidInput(f"{where}: there is no machine below the header")
+    cores, frequency, memory = (
+        [
+            decimal(field, rule, f"{where}: line {line}: {name}")
+            for line, field in zip(table.lines, table.columns[name], strict=True)
+        ]
+        for name, rule in RULES.items()
+    )
+    with naming(where):
+        return make_machines(
+            len(table.lines),
+            ids=unique_ids(table, "machine_id", where),
+            cores=cores,
+            frequency=frequency,
+            memory=memory,
+        )

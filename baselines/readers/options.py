@@ -1,0 +1,170 @@
+"""What a user may add to a file: machines, links and noise for a source that brings none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baselines.errors import InvalidInput
+from baselines.machines import (
+    DEFAULT_BANDWIDTH,
+    DEFAULT_LATENCY,
+    DEFAULT_MACHINES,
+    Machines,
+    draw_machines,
+    make_machines,
+)
+from baselines.problem import NO_EDGES, Edges, Problem, make_problem
+from baselines.readers._values import naming
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from baselines.arrays import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadOptions:
+    """How to complete a source that gives one runtime or work figure a task.
+
+    Attributes
+    ----------
+    machines : run on these. Or else:
+    machine_seed, n_machines : draw this many with that seed, as `draw_machines` does; without a
+        number, `DEFAULT_MACHINES` of them. STG takes equal machines of speed 1 instead.
+    noise, noise_seed : sigma of the lognormal factor (median 1) of each task on each machine, and
+        its seed; 0 is no noise.
+    bandwidth, latency : bytes/s and s of every link, in place of what the source or the machines
+        say.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of range, or machines are given in both ways.
+    """
+
+    machines: Machines | None = None
+    machine_seed: int = 0
+    n_machines: int | None = None
+    noise: float = 0.0
+    noise_seed: int = 0
+    bandwidth: float | None = None
+    latency: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.machines is not None and self.n_machines is not None:
+            raise InvalidInput("give either the machines themselves or their number, not both")
+        if self.n_machines is not None and self.n_machines < 1:
+            raise InvalidInput(f"{self.n_machines} machines: there must be at least one")
+        for label, seed in (("machine", self.machine_seed), ("noise", self.noise_seed)):
+            if seed < 0:
+                raise InvalidInput(f"{label} seed {seed}: it must be at least 0")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise InvalidInput(f"noise {self.noise:g}: it must be a finite number of at least 0")
+        if self.bandwidth is not None and not self.bandwidth > 0:
+            raise InvalidInput(f"bandwidth {self.bandwidth:g}: it must be positive")
+        if self.latency is not None and not (math.isfinite(self.latency) and self.latency >= 0):
+            raise InvalidInput(
+                f"latency {self.latency:g}: it must be a finite number of at least 0"
+            )
+
+
+def chosen_machines(options: ReadOptions, *, equal: bool = False) -> Machines:
+    """Return the machines for a source that brings none; `equal` ones have speed 1, all of them."""
+    if options.machines is not None:
+        return with_links(options.machines, options)
+    n = options.n_machines or DEFAULT_MACHINES
+    bandwidth = DEFAULT_BANDWIDTH if options.bandwidth is None else options.bandwidth
+    latency = DEFAULT_LATENCY if options.latency is None else options.latency
+    if equal:
+        return make_machines(n, bandwidth=bandwidth, latency=latency)
+    return draw_machines(n, options.machine_seed, bandwidth=bandwidth, latency=latency)
+
+
+def own_machines(machines: Machines, options: ReadOptions, where: str) -> Machines:
+    """Return the machines of a source that brings them, with the links of the options.
+
+    Raises
+    ------
+    InvalidInput
+        If the options ask for other machines.
+    """
+    if options.machines is not None:
+        raise InvalidInput(f"{where}: the file brings its own machines; no others can be given")
+    if options.n_machines not in (None, len(machines)):
+        raise InvalidInput(
+            f"{where}: the file brings its own {len(machines)} machines; "
+            f"{options.n_machines} cannot be asked for"
+        )
+    return with_links(machines, options)
+
+
+def with_links(machines: Machines, options: ReadOptions) -> Machines:
+    """Return the machines with the bandwidth and latency that the options give, if any."""
+    if options.bandwidth is None and options.latency is None:
+        return machines
+    return make_machines(
+        len(machines),
+        ids=machines.ids,
+        cores=machines.cores,
+        frequency=machines.frequency,
+        memory=machines.memory,
+        bandwidth=machines.bandwidth if options.bandwidth is None else options.bandwidth,
+        latency=machines.latency if options.latency is None else options.latency,
+    )
+
+
+def refuse_noise(options: ReadOptions, where: str) -> None:
+    """Raise where the source gives a time per machine, so that noise has nothing to act on."""
+    if options.noise:
+        raise InvalidInput(
+            f"{where}: the file gives a time per machine; noise is for files that give one figure"
+        )
+
+
+def modelled_problem(
+    *,
+    work: FloatArray,
+    alpha: float,
+    machines: Machines,
+    options: ReadOptions,
+    where: str,
+    task_ids: list[str],
+    edges: Edges = NO_EDGES,
+    arrival: ArrayLike = 0.0,
+    priority: ArrayLike = 0.0,
+    memory: ArrayLike = 0.0,
+    name: str | None = None,
+) -> Problem:
+    """Put a problem together whose ETC follows from work, machine speeds and drawn noise."""
+    factors = None
+    if options.noise:
+        rng = np.random.default_rng(options.noise_seed)
+        factors = rng.lognormal(0.0, options.noise, (work.size, len(machines)))
+    with naming(where):
+        return make_problem(
+            machines=machines,
+            work=work,
+            alpha=alpha,
+            noise=factors,
+            edges=edges,
+            task_ids=task_ids,
+            arrival=arrival,
+            priority=priority,
+            memory=memory,
+            name=source_name(where) if name is None else name,
+        )
+
+
+SUFFIXES = (".gz", ".json", ".stg", ".csv", ".txt")
+
+
+def source_name(where: str) -> str:
+    """Return the file's name without its folders and known suffixes; other places as they are."""
+    name = where.replace("\\", "/").rsplit("/", 1)[-1]
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name or where

@@ -1,0 +1,49 @@
+"""A schedule as a CSV table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from baselines.writers.atomic import write_text
+
+if TYPE_CHECKING:
+    import os
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+COLUMNS = ("task", "machine", "start", "finish", "arrival", "waiting", "turnaround")
+
+
+def write_csv(
+    path: str | os.PathLike[str], problem: Problem, schedule: Schedule, seconds: float
+) -> None:
+    """Write one row a task in the problem's order, all times in s and exact.
+
+    Columns: task and machine (ids), start, finish, arrival, waiting (start - arrival), turnaround
+    (finish - arrival). `seconds`, which scheduling took, has no place in the table.
+
+    Raises
+    ------
+    UnwritableOutput
+        If the file cannot be written.
+    """
+    ids = problem.machines.ids
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(
+        zip(
+            problem.task_ids,
+            [ids[machine] for machine in schedule.proc],
+            schedule.ast.tolist(),
+            schedule.aft.tolist(),
+            problem.arrival.tolist(),
+            (schedule.ast - problem.arrival).tolist(),
+            (schedule.aft - problem.arrival).tolist(),
+            strict=True,
+        )
+    )
+    write_text(path, text.getvalue())
