@@ -99,8 +99,9 @@ def append_in_order(problem: Problem, order: IntArray, proc: IntArray, scheduler
 def replay_order(problem: Problem, schedule: Schedule) -> IntArray:
     """Return the tasks by (AST, AFT, topological index).
 
-    Simulating a schedule of ours in this order, on its own machines, reproduces its times. AFT
-    comes second because a zero-length task may share its start with the task that follows it on
-    the same machine, whatever their topological indices.
+    Simulating a schedule of ours in this order, on its own machines, reproduces its times, bit for
+    bit, when every task has a length; with zero-length tasks no time becomes later. AFT comes
+    second because a zero-length task may share its start with the task that follows it on the same
+    machine, whatever their topological indices.
     """
     return np.lexsort((problem.topo_index, schedule.aft, schedule.ast))

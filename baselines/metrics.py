@@ -114,8 +114,10 @@ def _inverse_mean_cost(etc: FloatArray) -> FloatArray:
     """Return (n_machines,) first weights: how fast each machine is on what it can hold."""
     finite = np.isfinite(etc)
     relative = np.where(finite, etc, 0.0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-    floor = max(float(relative.max()), np.finfo(float).tiny) * 1e-12
-    weights = 1.0 / np.maximum(relative, floor)
+    slowest = float(relative.max())
+    if slowest > 0:  # else every cost is 0 and so is the bound, whatever the weights
+        relative = relative / slowest
+    weights = 1.0 / np.maximum(relative, 1e-12)
     weights[~finite.any(axis=0)] = 0.0
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Edges = tuple[ArrayLike, ArrayLike, ArrayLike]
 NO_EDGES: Edges = ((), (), ())
+MAX_HORIZON = 1e300  # s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -164,12 +165,15 @@ def make_problem(
     if work is not None:
         works = checked_vector(given, n, "work", ids, "task")
         factors = None if noise is None else _checked_noise(noise, n, p, ids)
-        times = execution_times(works, machines.speed(alpha), factors, fits)
+        with np.errstate(over="ignore"):  # beyond the largest float is as good as never
+            times = execution_times(works, _checked_speed(machines, alpha), factors, fits)
     else:
         times = _checked_etc(given, p, ids, machines, fits)
     times = freeze(times)
     _check_every_task_has_a_machine(times, memories, ids, machines)
     succ_ptr, succ, succ_bytes, pred_ptr, pred, pred_bytes = _checked_edges(edges, n, ids)
+    arrivals = checked_vector(arrival, n, "arrival", ids, "task")
+    _check_horizon(times, arrivals, succ_bytes, machines)
     topo = _topological_order(succ_ptr, succ, pred_ptr, ids)
     topo_index = np.empty(n, dtype=np.int64)
     topo_index[topo] = np.arange(n)
@@ -181,7 +185,7 @@ def make_problem(
         work=works,
         noise=factors,
         alpha=float(alpha),
-        arrival=checked_vector(arrival, n, "arrival", ids, "task"),
+        arrival=arrivals,
         priority=checked_vector(priority, n, "priority", ids, "task", may_be_negative=True),
         memory=memories,
         succ_ptr=frozen_int(succ_ptr),
@@ -216,6 +220,34 @@ def _checked_noise(noise: ArrayLike, n: int, p: int, ids: Sequence[str]) -> Floa
         i = int(np.argwhere(~((factors > 0) & np.isfinite(factors)))[0, 0])
         raise InvalidProblem(f"task {ids[i]!r}: a noise factor is not a positive number")
     return freeze(factors)
+
+
+def _checked_speed(machines: Machines, alpha: float) -> FloatArray:
+    with np.errstate(over="ignore", under="ignore"):
+        speed = machines.speed(alpha)
+    bad = ~(np.isfinite(speed) & (speed > 0))
+    if bad.any():
+        q = int(bad.argmax())
+        raise InvalidProblem(
+            f"machine {machines.ids[q]!r}: cores and frequency make a speed of {speed[q]:g}"
+        )
+    return speed
+
+
+def _check_horizon(
+    etc: FloatArray, arrival: FloatArray, edge_bytes: FloatArray, machines: Machines
+) -> None:
+    """Refuse costs whose sums could leave the range of floats, where no comparison holds."""
+    longest = float(np.max(etc, where=np.isfinite(etc), initial=0.0))
+    with np.errstate(over="ignore"):
+        # At least a byte, so that the inverse bandwidths themselves stay finite too.
+        transfer = machines.latency.max() + edge_bytes.max(initial=1.0) / machines.bandwidth.min()
+        horizon = arrival.max() + len(etc) * longest + (1 + edge_bytes.size) * transfer
+    if not horizon <= MAX_HORIZON:
+        raise InvalidProblem(
+            f"all tasks and transfers one after the other could take {horizon:g} s; "
+            f"at most {MAX_HORIZON:g} s can be computed with"
+        )
 
 
 def _check_every_task_has_a_machine(

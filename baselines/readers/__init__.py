@@ -95,7 +95,7 @@ def problem_from_bytes(data: bytes, where: str, options: ReadOptions | None = No
     text = decode(data, where)
     chosen = options or ReadOptions()
     name = where.removesuffix(".gz")
-    if name.endswith(".json") or text.lstrip().startswith(("{", "[", '"')):
+    if name.endswith(".json") or text.lstrip().startswith(("{", "[")):
         return problem_from_json(parse_json(text, where), where, chosen)
     head = _head(text)
     for module in TEXT_FORMATS:

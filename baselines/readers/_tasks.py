@@ -207,6 +207,8 @@ def parse_machines(document: dict[str, Any], where: str, *, speeds_needed: str =
     InvalidInput, InvalidProblem
     """
     items = entries(document, "machines", where)
+    if not items:
+        raise InvalidInput(f"{where}: machines is empty: there is no machine; give at least one")
 
     def place(k: int) -> str:
         return f"{where}: machines[{k}]"

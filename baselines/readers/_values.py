@@ -63,9 +63,7 @@ def clipped(text: str, limit: int = MAX_MESSAGE) -> str:
 def naming(where: str) -> Iterator[None]:
     """Put the source in front of what the parts of a problem complain about."""
     try:
-        # A cost near the largest float may overflow to inf, which then reads "cannot run here".
-        with np.errstate(over="ignore", under="ignore"):
-            yield
+        yield
     except InvalidProblem as error:
         raise InvalidProblem(f"{where}: {clipped(str(error))}") from None
 

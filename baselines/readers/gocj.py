@@ -27,9 +27,12 @@ ALPHA = 1.0
 
 
 def recognise(head: list[list[str]]) -> bool:
-    """Tell whether the file begins with lines of one number each."""
+    """Tell whether the first two lines hold one field each, of which one at least is a number.
+
+    A number alone in a file could begin a list of any kind.
+    """
     return (
-        bool(head)
+        len(head) == 2
         and all(len(fields) == 1 for fields in head)
         and any(is_number(fields[0]) for fields in head)
     )

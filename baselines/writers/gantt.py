@@ -32,20 +32,25 @@ def write_gantt(
 ) -> None:
     """Write the chart: a canvas to zoom, pan and search, with each task's parents and children.
 
-    Everything lies in the one file: nothing is loaded from anywhere. Times are embedded as float64,
-    so what the page shows is what was scheduled.
-
     Raises
     ------
     UnwritableOutput
         If the file cannot be written.
+    """
+    write_text(path, gantt_page(problem, schedule, seconds))
+
+
+def gantt_page(problem: Problem, schedule: Schedule, seconds: float) -> str:
+    """Return the chart as HTML that loads nothing from anywhere.
+
+    Times are embedded as float64, so that what the page shows is what was scheduled.
     """
     template = files("baselines.writers").joinpath("gantt.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("<!--title-->")
     middle, _, foot = rest.partition("<!--data-->")
     title = html.escape(f"{problem.name} · {schedule.scheduler}")
     data = embeddable(chart_data(problem, schedule, seconds))
-    write_text(path, f"{head}{title}{middle}{data}{foot}")
+    return f"{head}{title}{middle}{data}{foot}"
 
 
 def chart_data(problem: Problem, schedule: Schedule, seconds: float) -> dict[str, Any]:
@@ -89,14 +94,16 @@ def task_kinds(task_ids: Sequence[str]) -> tuple[list[str], NDArray[np.uint8]]:
 
     Returns
     -------
-    The kinds, most frequent first (then by name), beyond the eighth as one "other"; and (n_tasks,)
-    which of them each task is.
+    The kinds, most frequent first (then by name), beyond the eighth as one "other", and just "task"
+    where there is but one; and (n_tasks,) which of them each task is.
     """
     stems = [re.sub(r"[\W_]*(?:ID)?[\W_]*\d+$", "", name) for name in task_ids]
     if len(set(stems)) > MAX_KINDS:
         stems = [re.split(r"[\W_]*\d", name, maxsplit=1)[0] for name in task_ids]
     counts = sorted(Counter(stems).items(), key=lambda item: (-item[1], item[0]))
     names = [stem or "task" for stem, _ in counts]
+    if len(names) == 1:
+        names = ["task"]
     if len(names) > MAX_KINDS:
         names = [*names[:MAX_KINDS], "other"]
     number = {stem: min(k, MAX_KINDS) for k, (stem, _) in enumerate(counts)}

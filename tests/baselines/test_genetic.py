@@ -1,0 +1,95 @@
+"""The genetic algorithm improves, keeps what it is told to keep, and threads change nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from baselines.genetic import genetic, genetic_makespan
+from baselines.heft import heft
+from baselines.list_schedule import simulate
+from baselines.machines import make_machines
+from baselines.metrics import mean_waiting
+from baselines.problem import Problem, make_problem
+from baselines.ranks import heft_order
+from baselines.schedule import violations
+from tests import strategies
+from tests.baselines.test_reference_values import topcuoglu
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def layered(n: int = 60, p: int = 5) -> Problem:
+    draw = rng(3)
+    child = np.arange(6, n)
+    return make_problem(
+        machines=make_machines(p, bandwidth=draw.uniform(1, 3, (p, p)), latency=0.5),
+        etc=draw.uniform(1, 20, (n, p)),
+        edges=(child - draw.integers(1, 6, child.size), child, draw.uniform(0, 30, child.size)),
+    )
+
+
+def test_more_generations_wait_less() -> None:
+    problem = layered()
+    start, end = (mean_waiting(problem, genetic(problem, rng(), generations=g)) for g in (0, 60))
+    assert end < 0.9 * start
+
+
+def test_the_fitness_is_that_of_the_simulated_schedule() -> None:
+    # Without generations the best of the drawn individuals is returned: replay all of them.
+    problem = layered(n=30, p=3)
+    people = (rng(5).random((30, 8)) * 3).astype(int)
+    order = heft_order(problem)
+    waits = []
+    for column in people.T:
+        proc = np.empty(30, dtype=int)
+        proc[order] = column
+        waits.append(mean_waiting(problem, simulate(problem, proc, order)))
+    best = genetic(problem, rng(5), population=8, generations=0)
+    assert mean_waiting(problem, best) == min(waits)
+
+
+@pytest.mark.parametrize("fitness", ["waiting", "makespan"])
+def test_threads_do_not_change_the_result(fitness: str) -> None:
+    problem = layered()
+    results = [
+        genetic(problem, rng(1), fitness=fitness, generations=15, mutations=1, elite=2, workers=w)  # type: ignore[arg-type]
+        for w in (1, 2, 5)
+    ]
+    assert len({r.aft.tobytes() for r in results}) == 1
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems(max_tasks=12))
+def test_seeded_with_heft_it_is_never_longer(problem: Problem) -> None:
+    found = genetic(
+        problem, rng(), population=4, generations=2, fitness="makespan", seeded=True, elite=1
+    )
+    assert violations(problem, found) == []
+    assert found.makespan <= heft(problem).makespan
+
+
+def test_the_makespan_variant_finds_the_optimum_of_the_published_example() -> None:
+    assert genetic_makespan(topcuoglu(), rng()).makespan == 73.0
+
+
+def test_mutation_reaches_machines_that_crossover_cannot() -> None:
+    # All individuals start on machines other than 2 only by chance; with mutation a lone fast
+    # machine is found even by a population of two.
+    etc = np.full((1, 50), 100.0)
+    etc[0, 33] = 1.0
+    problem = make_problem(machines=make_machines(50), etc=etc)
+    settings_ = {"population": 2, "generations": 400, "elite": 1, "fitness": "makespan"}
+    assert genetic(problem, rng(), mutations=0.9, **settings_).makespan == 1.0  # type: ignore[arg-type]
+    assert genetic(problem, rng(), mutations=0.0, **settings_).makespan == 100.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"population": 1}, {"elite": 64}, {"mutations": -1.0}, {"generations": -1}]
+)
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="population ≥ 2"):
+        genetic(layered(10, 2), rng(), **wrong)  # type: ignore[arg-type]

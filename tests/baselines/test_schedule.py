@@ -1,0 +1,109 @@
+"""The validator catches each kind of violation, and simulation refuses illegal orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.errors import InvalidInput
+from baselines.heft import heft
+from baselines.list_schedule import simulate
+from baselines.machines import make_machines
+from baselines.problem import Problem, make_problem
+from baselines.schedule import make_schedule, violations
+from tests import strategies
+
+
+@pytest.fixture
+def chain() -> Problem:
+    # a (2 s) -> b (3 s), 8 bytes at 2 bytes/s with 1 s latency: 5 s between machines.
+    return make_problem(
+        machines=make_machines(2, memory=[10, 5], bandwidth=2.0, latency=1.0),
+        etc=[[2, 2], [3, 3]],
+        edges=([0], [1], [8]),
+        task_ids=["a", "b"],
+        memory=[0, 6],
+        arrival=[1, 0],
+    )
+
+
+def test_a_valid_schedule_has_no_violation(chain: Problem) -> None:
+    assert violations(chain, make_schedule("hand", [1, 0], [1, 8], [3, 11])) == []
+    assert violations(chain, make_schedule("hand", [0, 0], [1, 3], [3, 6])) == []
+
+
+@pytest.mark.parametrize(
+    ("proc", "ast", "aft", "message"),
+    [
+        ([0], [1], [3], "the schedule has 1 tasks, the problem 2"),
+        ([0, 2], [1, 9], [3, 12], "task 'b': machine index 2 does not exist"),
+        ([0, 0], [1, np.nan], [3, 12], "task 'b': times nan, 12.0"),
+        ([0, 1], [1, 9], [3, 12], "task 'b' does not fit on machine 'm1'"),
+        ([0, 0], [1, 3], [3, 7], "task 'b': finish 7.0 is not start 3.0 + duration 3.0"),
+        ([0, 0], [0, 3], [2, 6], "task 'a' starts at 0.0 before it arrives at 1.0"),
+        ([1, 0], [1, 7.9], [3, 10.9], "task 'b' starts at 7.9 before its input from 'a'"),
+        ([0, 0], [1, 2.5], [3, 5.5], "tasks 'a' and 'b' overlap on machine 'm0'"),
+    ],
+)
+def test_each_rule_is_checked(
+    chain: Problem, proc: list[int], ast: list[float], aft: list[float], message: str
+) -> None:
+    found = violations(chain, make_schedule("hand", proc, ast, aft))
+    assert any(line.startswith(message) for line in found), found
+
+
+def test_a_zero_length_task_inside_another_is_an_overlap() -> None:
+    problem = make_problem(machines=make_machines(1), etc=[[4], [0]])
+    inside = make_schedule("hand", [0, 0], [0, 2], [4, 2])
+    assert violations(problem, inside) == ["tasks 't0' and 't1' overlap on machine 'm0'"]
+    for edge in (0, 4):
+        assert violations(problem, make_schedule("hand", [0, 0], [0, edge], [4, edge])) == []
+
+
+def test_an_error_below_the_tolerance_is_forgiven_and_one_above_is_not(chain: Problem) -> None:
+    for error, count in ((1e-10, 0), (1e-7, 1)):
+        schedule = make_schedule("hand", [1, 0], [1, 8 - error], [3, 11 - error])
+        assert len(violations(chain, schedule)) == count
+
+
+def test_arrays_of_different_length_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="vectors of one length"):
+        make_schedule("hand", [0, 1], [0.0], [1.0])
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems(), data=st.data())
+def test_moving_a_task_earlier_or_onto_another_is_noticed(
+    problem: Problem, data: st.DataObject
+) -> None:
+    schedule = heft(problem)
+    i = data.draw(st.integers(0, problem.n_tasks - 1))
+    shift = 0.25 * max(schedule.makespan, 1.0)
+    ast = schedule.ast.copy()
+    ast[i] -= shift
+    assert violations(problem, make_schedule("moved", schedule.proc, ast, schedule.aft))
+
+
+@pytest.mark.parametrize(
+    ("proc", "order", "message"),
+    [
+        ([0, 0], [1, 0], "order puts 'b' before its parent 'a'"),
+        ([0, 0], [0, 0], "order misses task 'b'"),
+        ([0, 0], [0, 5], "order names a task that does not exist"),
+        ([0, 0], [0], "must have 2 entries"),
+        ([0, 7], [0, 1], "proc names a machine that does not exist"),
+        ([0, 1], [0, 1], "task 'b' does not fit on 'm1'"),
+    ],
+)
+def test_simulation_refuses_what_cannot_run(
+    chain: Problem, proc: list[int], order: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        simulate(chain, proc, order)
+
+
+def test_simulation_appends_with_transfers_and_arrivals(chain: Problem) -> None:
+    schedule = simulate(chain, [1, 0], [0, 1])
+    assert (schedule.ast.tolist(), schedule.aft.tolist()) == ([1, 8], [3, 11])
