@@ -18,7 +18,7 @@ from baselines.machines import (
     execution_times,
     make_machines,
 )
-from baselines.problem import Edges, Problem, make_problem
+from baselines.problem import checked_speed, make_problem
 from baselines.readers._values import (
     Place,
     Rule,
@@ -30,11 +30,11 @@ from baselines.readers._values import (
     naming,
     number,
 )
+from baselines.readers.options import ReadOptions, modelled_problem, refuse_noise
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray
-
-from baselines.readers.options import ReadOptions, modelled_problem, refuse_noise
+    from baselines.problem import Edges, Problem
 
 TASK_KEYS = ("id", "etc", "work", "arrival", "priority", "memory")
 MACHINE_KEYS = ("id", "cores", "frequency", "memory")
@@ -76,7 +76,7 @@ class TaskColumns:
         if len(places) == len(self.ids):
             return given
         with np.errstate(over="ignore"):
-            etc = execution_times(self.work, machines.speed(alpha), None, None)
+            etc = execution_times(self.work, checked_speed(machines, alpha), None, None)
         etc[places] = given
         return etc
 

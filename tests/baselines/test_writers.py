@@ -1,0 +1,444 @@
+"""The writers: what is written is what was scheduled, exactly, and a failure leaves no trace."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import itertools
+import json
+import os
+import re
+import stat
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baselines import metrics
+from baselines.errors import UnwritableOutput
+from baselines.generate import GeneratorSpec, generate
+from baselines.heft import heft
+from baselines.machines import make_machines
+from baselines.problem import make_problem
+from baselines.writers import chrome_trace as trace_module
+from baselines.writers import (
+    schedule_document,
+    write_csv,
+    write_gantt,
+    write_json,
+    write_trace,
+)
+from baselines.writers.gantt import MAX_KINDS, gantt_page, task_kinds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+WRITERS = [write_json, write_csv, write_trace, write_gantt]
+NASTY = [
+    "</script><script>alert(1)</script>",
+    "<!--",
+    "<!--data-->",
+    "a,b\"c'd\n;e",
+    "&lt;",
+    "zażółć ☃ 🦀",
+    "\u2028",
+    "lone \ud800 surrogate",
+    "",
+    "__proto__",
+]
+
+
+@pytest.fixture(scope="module")
+def solved() -> tuple[Problem, Schedule]:
+    spec = GeneratorSpec(family="cholesky", tasks=60, machines=3, ccr=0.7, arrival_spread=0.2)
+    problem = generate(spec, 5)
+    return problem, heft(problem)
+
+
+@pytest.fixture(scope="module")
+def nasty() -> tuple[Problem, Schedule]:
+    n = len(NASTY)
+    problem = make_problem(
+        machines=make_machines(2, ids=["</script>", "m,\n\"2'"]),
+        work=np.arange(n, dtype=float),
+        edges=(np.zeros(n - 1, int), np.arange(1, n), np.full(n - 1, 1e8)),
+        task_ids=NASTY,
+        name="</title><script>x()</script> & <!--data--> \ud800",
+    )
+    return problem, heft(problem)
+
+
+def strict_json(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+class Page(HTMLParser):
+    """Collects elements with their attributes and the text in them, as a browser sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.texts:
+            self.texts[-1] += data
+
+    def text_of(self, tag: str, **attributes: str) -> list[str]:
+        return [
+            text
+            for (name, attrs), text in zip(self.elements, self.texts, strict=True)
+            if name == tag and attributes.items() <= attrs.items()
+        ]
+
+
+def embedded(page: str) -> Any:
+    (text,) = Page(page).text_of("script", id="data")
+    return strict_json(text)
+
+
+def unpacked(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype)
+
+
+# JSON
+
+
+def test_the_document_has_exactly_the_promised_layout(
+    solved: tuple[Problem, Schedule],
+) -> None:
+    problem, schedule = solved
+    document = schedule_document(problem, schedule, 0.25)
+    assert list(document) == [
+        "scheduler",
+        "makespan",
+        "mean_turnaround",
+        "mean_waiting",
+        "lower_bound",
+        "seconds",
+        "tasks",
+    ]
+    assert document["scheduler"] == "heft"
+    assert document["makespan"] == schedule.aft.max()
+    assert document["mean_turnaround"] == (schedule.aft - problem.arrival).mean()
+    assert document["mean_waiting"] == (schedule.ast - problem.arrival).mean()
+    assert document["lower_bound"] == metrics.lower_bound(problem)
+    assert document["seconds"] == 0.25
+    for i, task in enumerate(document["tasks"]):
+        assert task == {
+            "id": problem.task_ids[i],
+            "machine": problem.machines.ids[schedule.proc[i]],
+            "start": schedule.ast[i],
+            "finish": schedule.aft[i],
+        }
+
+
+@pytest.mark.parametrize("which", ["solved", "nasty"])
+def test_json_reads_back_as_the_document(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    problem, schedule = request.getfixturevalue(which)
+    path = tmp_path / "schedule.json"
+    write_json(path, problem, schedule, 1.5)
+    text = path.read_text(encoding="ascii")
+    assert strict_json(text) == schedule_document(problem, schedule, 1.5)
+    assert text.count("\n") == problem.n_tasks + 10  # a line a task, so that files can be compared
+
+
+# CSV
+
+
+@pytest.mark.parametrize("which", ["solved", "nasty"])
+def test_csv_reads_back_exactly(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    problem, schedule = request.getfixturevalue(which)
+    path = tmp_path / "schedule.csv"
+    write_csv(path, problem, schedule, 1.5)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["task"] for row in rows] == [
+        name.replace("\ud800", "\\ud800") for name in problem.task_ids
+    ]
+    assert [row["machine"] for row in rows] == [problem.machines.ids[q] for q in schedule.proc]
+    columns = {
+        "start": schedule.ast,
+        "finish": schedule.aft,
+        "arrival": problem.arrival,
+        "waiting": schedule.ast - problem.arrival,
+        "turnaround": schedule.aft - problem.arrival,
+    }
+    for name, values in columns.items():
+        assert [float(row[name]) for row in rows] == values.tolist()
+
+
+# Chrome trace
+
+
+def events_of(path: Path, phase: str) -> list[dict[str, Any]]:
+    trace = strict_json(path.read_text(encoding="ascii"))
+    return [event for event in trace["traceEvents"] if event["ph"] == phase]
+
+
+@pytest.mark.parametrize("which", ["solved", "nasty"])
+def test_trace_has_a_slice_a_task_on_its_machines_track(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    problem, schedule = request.getfixturevalue(which)
+    path = tmp_path / "trace.json"
+    write_trace(path, problem, schedule, 0.5)
+    tracks = {
+        event["tid"]: event["args"]["name"]
+        for event in events_of(path, "M")
+        if event["name"] == "thread_name"
+    }
+    assert tracks == dict(enumerate(problem.machines.ids))
+    slices = events_of(path, "X")
+    assert [event["name"] for event in slices] == list(problem.task_ids)
+    assert [event["tid"] for event in slices] == schedule.proc.tolist()
+    assert [event["ts"] for event in slices] == [int(t * 1e6) for t in schedule.ast.tolist()]
+    ends = [event["ts"] + event["dur"] for event in slices]
+    assert ends == [int(t * 1e6) for t in schedule.aft.tolist()]
+    assert {event["pid"] for event in slices} == {1}
+
+
+def test_slices_of_a_track_never_overlap(tmp_path: Path) -> None:
+    # Finish and start are the same float64 here, at times whose microseconds are fractions.
+    problem = make_problem(machines=make_machines(1), work=[0.1 + 1e-7 * k for k in range(300)])
+    write_trace(tmp_path / "trace.json", problem, heft(problem), 0.5)
+    slices = sorted(events_of(tmp_path / "trace.json", "X"), key=lambda event: event["ts"])
+    for before, after in itertools.pairwise(slices):
+        assert before["ts"] + before["dur"] <= after["ts"]
+
+
+def test_every_edge_is_an_arrow_from_within_its_parent_to_its_childs_start(
+    solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    problem, schedule = solved
+    path = tmp_path / "trace.json"
+    write_trace(path, problem, schedule, 0.5)
+    slices = events_of(path, "X")
+    tails = {event["id"]: event for event in events_of(path, "s")}
+    heads = {event["id"]: event for event in events_of(path, "f")}
+    parents, children, _ = problem.edge_list()
+    assert len(tails) == len(heads) == problem.n_edges
+    for k in range(problem.n_edges):
+        parent, child = slices[parents[k]], slices[children[k]]
+        assert tails[k]["tid"] == parent["tid"]
+        assert parent["ts"] <= tails[k]["ts"] < parent["ts"] + parent["dur"]
+        assert (heads[k]["tid"], heads[k]["ts"]) == (child["tid"], child["ts"])
+
+
+def test_too_many_arrows_are_left_out_and_counted(
+    solved: tuple[Problem, Schedule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, schedule = solved
+    monkeypatch.setattr(trace_module, "MAX_FLOWS", problem.n_edges - 1)
+    path = tmp_path / "trace.json"
+    write_trace(path, problem, schedule, 0.5)
+    assert events_of(path, "s") == events_of(path, "f") == []
+    assert len(events_of(path, "X")) == problem.n_tasks
+    assert strict_json(path.read_text())["otherData"]["edges_left_out"] == problem.n_edges
+
+
+# Gantt page
+
+
+@pytest.mark.parametrize("which", ["solved", "nasty"])
+def test_gantt_embeds_the_schedule_exactly(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    problem, schedule = request.getfixturevalue(which)
+    path = tmp_path / "gantt.html"
+    write_gantt(path, problem, schedule, 0.5)
+    data = embedded(path.read_text(encoding="utf-8"))
+    assert data["tasks"] == list(problem.task_ids)
+    assert data["machines"] == list(problem.machines.ids)
+    for key, dtype, values in (
+        ("machine", "<i4", schedule.proc),
+        ("start", "<f8", schedule.ast),
+        ("finish", "<f8", schedule.aft),
+        ("arrival", "<f8", problem.arrival),
+        ("pred_ptr", "<i4", problem.pred_ptr),
+        ("pred", "<i4", problem.pred),
+    ):
+        assert np.array_equal(unpacked(data[key], dtype), values), key
+    kinds = unpacked(data["kind"], "u1")
+    assert kinds.size == problem.n_tasks
+    assert kinds.max() < len(data["kinds"])
+    document = schedule_document(problem, schedule, 0.5)
+    summary = data["summary"]
+    for key in ("makespan", "lower_bound", "mean_turnaround", "mean_waiting", "seconds"):
+        assert summary[key] == document[key]
+    duration = schedule.aft - schedule.ast
+    capacity = schedule.makespan * problem.n_machines
+    assert summary["utilisation"] == pytest.approx(duration.sum() / capacity)
+
+
+def test_no_name_can_break_out_of_the_page(
+    solved: tuple[Problem, Schedule], nasty: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    pages = []
+    for problem, schedule in (solved, nasty):
+        write_gantt(tmp_path / "gantt.html", problem, schedule, 0.5)
+        pages.append(Page((tmp_path / "gantt.html").read_text(encoding="utf-8")))
+    plain, hostile = pages
+    assert hostile.elements == plain.elements
+    # All text but the data and the title is that of the template.
+    changed = {
+        plain.elements[k][1].get("id", plain.elements[k][0])
+        for k, (one, other) in enumerate(zip(plain.texts, hostile.texts, strict=True))
+        if one != other
+    }
+    assert changed == {"data", "title"}
+    (title,) = hostile.text_of("title")
+    assert title.strip() == "</title><script>x()</script> & <!--data--> \\ud800 · heft"
+
+
+def test_the_page_loads_nothing(solved: tuple[Problem, Schedule], tmp_path: Path) -> None:
+    write_gantt(tmp_path / "gantt.html", *solved, 0.5)
+    text = (tmp_path / "gantt.html").read_text(encoding="utf-8")
+    page = Page(text)
+    policy = [
+        attrs["content"]
+        for tag, attrs in page.elements
+        if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy
+    assert policy[0].startswith("default-src 'none';")
+    links = [value for _, attrs in page.elements for key, value in attrs.items() if key == "href"]
+    assert links == ["data:,"]
+    assert not any("src" in attrs for _, attrs in page.elements)
+    assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttpRequest|innerHTML", text)
+
+
+def test_kinds_come_from_the_names() -> None:
+    names, kind = task_kinds(["bwa_ID0001", "split_ID2", "bwa_ID0003", "bowtie2-build_ID4"])
+    assert names == ["bwa", "bowtie2-build", "split"]
+    assert kind.tolist() == [0, 2, 0, 1]
+    names, kind = task_kinds([f"t{i}" for i in range(20)])
+    assert (names, set(kind.tolist())) == (["task"], {0})
+
+
+def test_many_kinds_are_grouped_by_what_stands_before_a_digit_then_as_other() -> None:
+    ids = [f"map_s{i}_ID{i}" for i in range(20)] + [f"{chr(97 + i)}_1_x" for i in range(12)]
+    names, kind = task_kinds(ids)
+    assert names == ["map_s", *"abcdefg", "other"]
+    assert len(names) == MAX_KINDS + 1
+    assert kind.tolist() == [0] * 20 + [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
+
+
+def test_a_schedule_that_takes_no_time_is_written(tmp_path: Path) -> None:
+    problem = make_problem(machines=make_machines(1), work=[0.0, 0.0])
+    for writer in WRITERS:
+        writer(tmp_path / "file", problem, heft(problem), 0.0)
+        text = (tmp_path / "file").read_text(encoding="utf-8")
+        assert "t0" in text
+        assert "t1" in text
+    assert embedded(text)["summary"]["utilisation"] == 0
+
+
+@given(names=st.lists(st.text(), min_size=1, max_size=8, unique=True))
+def test_any_name_survives_the_page(names: list[str]) -> None:
+    problem = make_problem(
+        machines=make_machines(1), work=np.ones(len(names)), task_ids=names, name=names[0]
+    )
+    data = embedded(gantt_page(problem, heft(problem), 0.0))
+    assert data["tasks"] == names
+    assert data["problem"] == names[0]
+
+
+# Files
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_file_replaces_an_old_one_and_leaves_nothing_else(
+    writer: Any, solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    path.write_text("old")
+    writer(path, *solved, 0.5)
+    assert path.read_text(encoding="utf-8") != "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing/out", "No such file or directory"),
+        ("file/out", "Not a directory"),
+        ("folder", "it is a folder"),
+        ("x" * 300, "File name too long"),
+        ("nul\0", "embedded null"),
+    ],
+)
+def test_an_unwritable_path_is_named_and_nothing_is_left(
+    writer: Any, name: str, reason: str, solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = tmp_path / name
+    with pytest.raises(UnwritableOutput) as caught:
+        writer(path, *solved, 0.5)
+    assert str(caught.value).startswith(f"{path}: cannot be written: ")
+    assert reason in str(caught.value)
+    assert {entry.name for entry in tmp_path.rglob("*")} == {"folder", "file"}
+
+
+def test_a_failure_half_way_keeps_the_old_file(
+    solved: tuple[Problem, Schedule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_text("old")
+
+    def disk_full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(UnwritableOutput, match="No space left on device"):
+        write_json(path, *solved, 0.5)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_interrupt_leaves_no_temporary_file(
+    solved: tuple[Problem, Schedule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_json(tmp_path / "out", *solved, 0.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_followed_and_a_device_is_not_replaced(
+    solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "null").symlink_to(os.devnull)
+    write_csv(tmp_path / "link", *solved, 0.5)
+    write_csv(tmp_path / "null", *solved, 0.5)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text().startswith("task,machine,start")
+    assert (tmp_path / "null").is_symlink()
+    assert (tmp_path / "null").is_char_device()
