@@ -166,7 +166,7 @@ def make_problem(
         works = checked_vector(given, n, "work", ids, "task")
         factors = None if noise is None else _checked_noise(noise, n, p, ids)
         with np.errstate(over="ignore"):  # beyond the largest float is as good as never
-            times = execution_times(works, _checked_speed(machines, alpha), factors, fits)
+            times = execution_times(works, checked_speed(machines, alpha), factors, fits)
     else:
         times = _checked_etc(given, p, ids, machines, fits)
     times = freeze(times)
@@ -222,7 +222,8 @@ def _checked_noise(noise: ArrayLike, n: int, p: int, ids: Sequence[str]) -> Floa
     return freeze(factors)
 
 
-def _checked_speed(machines: Machines, alpha: float) -> FloatArray:
+def checked_speed(machines: Machines, alpha: float) -> FloatArray:
+    """Return (n_machines,) speeds, all positive and finite, or name the machine without one."""
     with np.errstate(over="ignore", under="ignore"):
         speed = machines.speed(alpha)
     bad = ~(np.isfinite(speed) & (speed > 0))

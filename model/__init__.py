@@ -1,0 +1,1 @@
+"""Networks that learn to schedule: features, training, decoding, checkpoints. Knows no Ray."""

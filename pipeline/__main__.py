@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli import run_command
+from pipeline.cli import keep_lines, run_command
 
 # Each command lives beside the stage it runs and is imported only when called, so that
 # `deepsched --help` does not wait for torch and Ray.
@@ -35,7 +35,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
+        return keep_lines(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none of them."""

@@ -37,6 +37,7 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
 
     A user's mistake is one line on stderr, never a traceback.
     """
+    keep_lines(command)
     try:
         code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
     except DeepSchedError as error:
@@ -47,12 +48,25 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except click.ClickException as error:
         _leave(EXIT_BAD_INPUT, error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        _leave(EXIT_INTERRUPTED, "interrupted; the same command goes on where it stopped")
+        _leave(EXIT_INTERRUPTED, "interrupted; run the same command again")
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def keep_lines(command: click.Command) -> click.Command:
+    r"""Let click keep the lines below a \b in the help of a command and its subcommands.
+
+    Docstrings with a backslash are raw, where click looks for the control character.
+    """
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            keep_lines(subcommand)
+    return command
 
 
 def progress_bar() -> Progress:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
+
+from baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("baselines", "model", "pipeline")
+# Ray's job manager sets it for the process that `ray job submit` starts, and for no other.
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 @contextlib.contextmanager
@@ -27,29 +33,48 @@ def ray_session(
         a new local Ray is started. A cluster is never joined by accident.
     num_cpus : CPUs of a new local Ray; default all.
     dashboard : needed by Ray Tune over Ray Train; costs a few seconds.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no cluster at the address.
     """
     if ray.is_initialized():
         yield
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if target == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             address="local",
             num_cpus=num_cpus,
             include_dashboard=dashboard,
-            log_to_driver=False,
-            runtime_env=_runtime_env(),
+            runtime_env=_path_here(),
+            **quiet,
         )
     else:
-        ray.init(address=target, log_to_driver=False)
+        # A job brings its working directory; any other driver brings the packages it runs itself.
+        packages = None if under_ray_job() else {"py_modules": [str(ROOT / p) for p in PACKAGES]}
+        try:
+            ray.init(address=target, runtime_env=packages, **quiet)
+        except ConnectionError as error:
+            raise InvalidInput(f"no Ray cluster at {target!r}: {error}") from None
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _runtime_env() -> dict[str, object]:
+def under_ray_job() -> bool:
+    """Return whether `ray job submit` started this process.
+
+    Its working directory is then Ray's private copy of the one that was submitted.
+    """
+    return JOB_VARIABLE in os.environ
+
+
+def _path_here() -> dict[str, object]:
     # A checkout that is run without being installed: workers must find the packages too.
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}

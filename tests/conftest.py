@@ -11,24 +11,71 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 DATA = os.environ.get("DEEPSCHED_DATA")
+NO_DATA = "DEEPSCHED_DATA is not set"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch of `make test-data`."""
+    parser.addoption("--require-data", action="store_true", help="fail instead of skipping")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop before the first test where the data that were asked for are not there."""
+    if DATA and not Path(DATA).is_dir():
+        raise pytest.UsageError(f"DEEPSCHED_DATA={DATA} is not a folder")
+    if not DATA and config.getoption("--require-data"):
+        raise pytest.UsageError(f"{NO_DATA}: name the folder that holds the real inputs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by fixture, so that no test is missed by `-m data` or `-m 'not ray'`."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "data_dir" in fixtures:
+            item.add_marker("data")
+        if "local_ray" in fixtures:
+            item.add_marker("ray")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a data test where there are no data."""
+    if not DATA and item.get_closest_marker("data"):
+        pytest.skip(NO_DATA)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With --require-data a skipped test counts as failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.option.require_data:
+        report.outcome = "failed"
+        report.longrepr = f"skipped although --require-data is given: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests wait for data."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_DATA in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.write_line(f"{count} data tests skipped: {NO_DATA}", yellow=True)
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Return the folder of real inputs; a test that asks for it is skipped without one."""
-    if not DATA:
-        pytest.skip("DEEPSCHED_DATA is not set")
-    path = Path(DATA)
-    if not path.is_dir():
-        pytest.fail(f"DEEPSCHED_DATA={DATA} is not a folder")
-    return path
+    assert DATA, "pytest_runtest_setup skips the data tests"
+    return Path(DATA)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,170 @@
+"""Networks on disk: `model.safetensors` with the weights and `config.json` with all the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+
+from baselines.errors import InvalidInput, UnknownName, UnwritableOutput
+from model.config import NetworkConfig
+from model.networks import NETWORKS, network_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+FORMAT = "deepsched-checkpoint/1"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Checkpoint:
+    """A network read from disk.
+
+    Attributes
+    ----------
+    network : the module, on the CPU, in evaluation mode.
+    name : its row in `NETWORKS`.
+    config : its settings.
+    meta : what the one who saved it wrote along, such as teacher, epoch and versions.
+    """
+
+    network: nn.Module
+    name: str
+    config: NetworkConfig
+    meta: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    name: str,
+    config: NetworkConfig | Mapping[str, Any],
+    meta: Mapping[str, Any],
+) -> None:
+    """Write a network's weights and settings; other files of the folder stay.
+
+    Both files are complete on disk before the first takes its place. `config.json` holds the
+    SHA-256 of the weights, so that a broken pair is noticed on loading.
+
+    Parameters
+    ----------
+    meta : anything that JSON can hold, NaN excluded.
+
+    Raises
+    ------
+    UnwritableOutput
+        If the folder cannot be written.
+    UnknownName, InvalidInput
+        If name and settings do not belong together, so that nobody could load what was saved.
+    """
+    values = config.model_dump() if isinstance(config, NetworkConfig) else dict(config)
+    checked = network_config(name, values, f"network {name!r}")
+    tensors = {
+        key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()
+    }
+    weights = safetensors.torch.save(tensors, metadata={"format": FORMAT})
+    document = {
+        "format": FORMAT,
+        "network": name,
+        "config": checked.model_dump(),
+        "meta": dict(meta),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_together({folder / WEIGHTS: weights, folder / CONFIG: text.encode()})
+    except OSError as error:
+        raise UnwritableOutput(f"{folder}: cannot write the checkpoint: {error.strerror}") from None
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read what :func:`save_checkpoint` wrote, bit for bit.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the file and the reason: missing, not JSON, of another format or a later version, an
+        unknown network, settings that do not fit it, or weights that are damaged, foreign or of
+        other shapes.
+    """
+    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
+    document = _read_document(config_path)
+    name = document["network"]
+    try:
+        config = network_config(name, document["config"], f"{config_path}: config")
+    except UnknownName as error:
+        raise InvalidInput(f"{config_path}: {error}") from None
+    weights = _read(weights_path)
+    if hashlib.sha256(weights).hexdigest() != document["weights_sha256"]:
+        raise InvalidInput(
+            f"{weights_path}: the weights are damaged or not those {CONFIG} was saved with "
+            "(SHA-256 differs)"
+        )
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise InvalidInput(f"{weights_path}: not a safetensors file: {error}") from None
+    network = NETWORKS[name].build(config)
+    _check_shapes(tensors, network.state_dict(), weights_path)
+    network.load_state_dict(tensors)
+    network.eval()
+    return Checkpoint(network=network, name=name, config=config, meta=document["meta"])
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(_read(path))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{path}: not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise InvalidInput(f"{path}: format is {found!r}; {FORMAT!r} expected")
+    for key, kind in (("network", str), ("config", dict), ("meta", dict), ("weights_sha256", str)):
+        if not isinstance(document.get(key), kind):
+            raise InvalidInput(f"{path}: {key!r} is missing or not a {kind.__name__}")
+    return document
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot read the checkpoint: {error.strerror}") from None
+
+
+def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    for key in sorted(found.keys() ^ expected.keys()):
+        state = "is missing" if key in expected else "does not belong to this network"
+        raise InvalidInput(f"{path}: tensor {key!r} {state}")
+    for key, tensor in expected.items():
+        if found[key].shape != tensor.shape or found[key].dtype != tensor.dtype:
+            raise InvalidInput(
+                f"{path}: tensor {key!r} is {found[key].dtype} {tuple(found[key].shape)}; "
+                f"{tensor.dtype} {tuple(tensor.shape)} expected"
+            )
+
+
+def _write_together(contents: Mapping[Path, bytes]) -> None:
+    temporary = {path: path.with_name(f".{path.name}.{secrets.token_hex(6)}") for path in contents}
+    try:
+        for path, data in contents.items():
+            with temporary[path].open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in contents:
+            temporary[path].replace(path)
+    finally:
+        for leftover in temporary.values():
+            leftover.unlink(missing_ok=True)

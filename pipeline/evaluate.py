@@ -1,0 +1,437 @@
+#!/usr/bin/env python3
+"""`deepsched evaluate`: all schedulers side by side on seen and unseen problems, and a report."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+    from pipeline.evaluate import command as importable
+
+    run_command(importable)
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import ray
+
+from baselines.errors import DeepSchedError, InvalidInput, UnknownName
+from baselines.registry import SCHEDULERS, Scheduler
+from baselines.writers.atomic import write_text
+from model.checkpoint import WEIGHTS
+from model.infer import LearnedScheduler
+from pipeline.cases import Group, dataset_groups, other_group
+from pipeline.cli import progress_bar, results
+from pipeline.evaluation import (
+    REFERENCE,
+    REPEATS,
+    Case,
+    Row,
+    evaluate_case,
+    network_fit,
+    seconds_by_size,
+    summarise_group,
+    verdicts,
+)
+from pipeline.options import CONTEXT_SETTINGS, split_names
+from pipeline.outputs import make_folder
+from pipeline.provenance import provenance
+from pipeline.ray_session import ray_session
+from pipeline.report import comparison_table, render
+from pipeline.schedulers import LEARNED, known_schedulers, resolve_scheduler, warm_up
+from pipeline.storage import Dataset
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+FORMAT = "deepsched-evaluation/1"
+CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reached first
+RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
+Outcome = tuple[list[Row], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """What to compare.
+
+    Attributes
+    ----------
+    data, checkpoint : the dataset's URI, the network's folder.
+    schedulers : names beside the network; HEFT is added, everything is measured against it.
+    split : of unseen samples.
+    unseen : URI of a dataset of another kind, or a preset; None for neither.
+    seed : of the problems of a preset.
+    history : of the training; None looks beside the checkpoint.
+    limit : samples per group, spread evenly over it.
+    workers : parallel Ray tasks; 0 runs in this process without Ray, None takes all CPUs.
+    command : how to make the report again.
+    """
+
+    data: str
+    checkpoint: Path
+    schedulers: tuple[str, ...]
+    split: str = "test"
+    unseen: str | None = None
+    seed: int = 1
+    history: Path | None = None
+    limit: int = 200
+    workers: int | None = None
+    command: str = ""
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option("--data", metavar="URI", required=True, help="Dataset that `deepsched label` made.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the trained network.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for report.html and evaluation.json.",
+)
+@click.option(
+    "--schedulers",
+    metavar="NAMES",
+    default=",".join(SCHEDULERS),
+    show_default=True,
+    help="Whom to compare with the network, separated by commas; heft is always there.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    default="test",
+    show_default=True,
+    help="Samples that count as unseen; the seen ones are of the training split.",
+)
+@click.option(
+    "--unseen",
+    metavar="URI|PRESET",
+    help="A third group, of another kind: a dataset, or a preset of generated problems.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Seed of the problems of that preset.",
+)
+@click.option(
+    "--history",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The training's history.json.  [default: the one beside the checkpoint folder]",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Samples per group, spread evenly over it.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Parallel Ray tasks; 0 runs without Ray.  [default: all CPUs]",
+)
+def command(out: Path, schedulers: str, **options: Any) -> None:
+    """Compare the network with all schedulers and write report.html.
+
+    Every scheduler gets the same problems: samples that the network was trained on (seen), samples
+    of the same dataset that it was not (unseen), and with --unseen problems of another kind.
+    Schedules that the dataset holds are read, the others are made now.
+    """
+    arguments = {"out": out, "schedulers": schedulers, **options}
+    words = [f"--{name} {value}" for name, value in arguments.items() if value is not None]
+    spec = EvaluationSpec(
+        schedulers=tuple(split_names(schedulers)),
+        command=" ".join([click.get_current_context().command_path, *words]),
+        **options,
+    )
+    make_folder(out, f"--out {out}")
+    document = evaluate(spec)
+    write_report(out, document)
+    print_summary(out, document)
+
+
+def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
+    """Compare all schedulers and return the evaluation document, ready for JSON.
+
+    Raises
+    ------
+    InvalidInput, UnknownName
+        If the dataset, the checkpoint, the history, a scheduler or a preset is not there or bad.
+    """
+    for name in spec.schedulers:
+        if name not in SCHEDULERS:
+            raise UnknownName("scheduler", name, known_schedulers())
+    names = tuple(dict.fromkeys([REFERENCE, *(n for n in SCHEDULERS if n in spec.schedulers)]))
+    learned = LearnedScheduler.load(spec.checkpoint)
+    history = _read_history(spec)
+    dataset = Dataset.open(spec.data)
+    teacher = str(learned.meta.get("teacher"))
+    if teacher not in SCHEDULERS:
+        raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
+    trained_on = learned.meta.get("train_config", {}).get("limit_samples")
+    groups = dataset_groups(dataset, spec.split, spec.limit, trained_on=trained_on)
+    if spec.unseen is not None:
+        known = groups[0].known_sources
+        groups.append(other_group(spec.unseen, spec.seed, spec.limit, dataset, known))
+    job = Job(schedulers=(LEARNED, *names), checkpoint=spec.checkpoint.absolute(), teacher=teacher)
+    chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
+    total = sum(group.samples for group in groups)
+    with progress_bar() as bar:
+        run = _run_here if spec.workers == 0 else functools.partial(_run_on_ray, spec.workers)
+        outcomes = list(_advancing(run(chunks, job), bar, total))
+    return _document(spec, dataset, learned, groups, outcomes, history)
+
+
+def write_report(out: Path, document: Mapping[str, Any]) -> None:
+    """Write `evaluation.json` and `report.html` into an existing folder."""
+    page = render(document)
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / "evaluation.json", text + "\n")
+    write_text(out / "report.html", page)
+
+
+def print_summary(out: Path, document: Mapping[str, Any]) -> None:
+    """Print the comparison tables, what they say, and where the report lies."""
+    for group in document["groups"]:
+        results.print(comparison_table(group))
+        for sentence in group["verdicts"]:
+            results.print(sentence, markup=False)
+        results.print()
+    results.print(f"report: {(out / 'report.html').absolute()}", markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker needs besides the cases."""
+
+    schedulers: tuple[str, ...]
+    checkpoint: Path
+    teacher: str
+
+
+def evaluate_chunk(cases: Sequence[Case], seed: int, job: Job) -> list[Outcome]:
+    """Evaluate a few cases; the body of a Ray task, and of a run without Ray."""
+    schedulers = _ready(job.schedulers, job.checkpoint)
+    learned = schedulers[LEARNED]
+    assert isinstance(learned, LearnedScheduler)
+    outcomes = []
+    for case in cases:
+        rows, target = evaluate_case(case, schedulers, job.teacher, seed)
+        outcomes.append((rows, network_fit(learned, case.problem, target)))
+    return outcomes
+
+
+@functools.lru_cache(maxsize=1)
+def _ready(names: tuple[str, ...], checkpoint: Path) -> Mapping[str, Scheduler]:
+    """Return the schedulers, loaded and compiled, once a process."""
+    schedulers = {name: resolve_scheduler(name, checkpoint) for name in names}
+    for scheduler in schedulers.values():
+        warm_up(scheduler)
+    return schedulers
+
+
+def _run_here(chunks: Iterable[tuple[list[Case], int]], job: Job) -> Iterator[list[Outcome]]:
+    for cases, seed in chunks:
+        yield evaluate_chunk(cases, seed, job)
+
+
+def _run_on_ray(
+    workers: int | None, chunks: Iterable[tuple[list[Case], int]], job: Job
+) -> Iterator[list[Outcome]]:
+    # Compiled here once: several processes that fill numba's cache at a time disturb each other.
+    _ready(job.schedulers, job.checkpoint)
+    with ray_session(num_cpus=workers):
+        task = ray.remote(evaluate_chunk)
+        window = workers or int(ray.cluster_resources().get("CPU", 1))
+        running: list[Any] = []
+        for cases, seed in chunks:
+            if len(running) == window:
+                done, running = ray.wait(running, num_returns=1)
+                yield _result(done[0])
+            running.append(task.remote(cases, seed, job))
+        while running:
+            done, running = ray.wait(running, num_returns=1)
+            yield _result(done[0])
+
+
+def _result(reference: Any) -> list[Outcome]:
+    try:
+        outcomes: list[Outcome] = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, DeepSchedError):
+            raise error.cause from None
+        raise
+    return outcomes
+
+
+def _chunks(cases: Iterable[Case], seed: int) -> Iterator[tuple[list[Case], int]]:
+    chunk: list[Case] = []
+    for case in cases:
+        chunk.append(case)
+        if len(chunk) == CHUNK_SAMPLES or sum(c.problem.n_tasks for c in chunk) >= CHUNK_TASKS:
+            yield chunk, seed
+            chunk = []
+    if chunk:
+        yield chunk, seed
+
+
+def _advancing(done: Iterable[list[Outcome]], bar: Progress, total: int) -> Iterator[Outcome]:
+    task = bar.add_task("evaluating", total=total)
+    for outcomes in done:
+        yield from outcomes
+        bar.advance(task, len(outcomes))
+
+
+def _document(
+    spec: EvaluationSpec,
+    dataset: Dataset,
+    learned: LearnedScheduler,
+    groups: Sequence[Group],
+    outcomes: Sequence[Outcome],
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    ordered = sorted(outcomes, key=lambda outcome: (outcome[0][0].group, outcome[0][0].sample_id))
+    rows = [row for found, _ in ordered for row in found]
+    summaries = []
+    for group in groups:
+        own = [(found, fit) for found, fit in ordered if found[0].group == group.name]
+        numbers = summarise_group(
+            [row for found, _ in own for row in found],
+            [fit for _, fit in own],
+            known_sources=group.known_sources,
+        )
+        head = {"name": group.name, "title": group.title, "about": group.about}
+        said = verdicts(numbers, group.title, RIVALS)
+        summaries.append({**head, **numbers, "verdicts": said})
+    document = {
+        "format": FORMAT,
+        "title": "DeepSched evaluation",
+        "reference": REFERENCE,
+        "provenance": provenance(
+            command=spec.command,
+            data=spec.data,
+            manifest_sha256=dataset.manifest.digest(),
+            checkpoint=str(spec.checkpoint),
+            checkpoint_sha256=_sha256(spec.checkpoint / WEIGHTS),
+            workers=spec.workers,
+        ),
+        "network": {
+            "name": learned.name,
+            "teacher": str(learned.meta["teacher"]),
+            "meta": learned.meta,
+        },
+        "groups": summaries,
+        "seconds": seconds_by_size(rows),
+        "training": history,
+        "notes": _notes(dataset, learned, summaries, rows),
+        "rows": [asdict(row) for row in rows],
+    }
+    finite: dict[str, Any] = _finite(document)
+    return finite
+
+
+def _notes(
+    dataset: Dataset,
+    learned: LearnedScheduler,
+    groups: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
+) -> list[str]:
+    notes = [
+        "Times per machine of measured workflows are modelled: each task was measured on the one "
+        "machine that ran it, and its time elsewhere follows from machine speeds drawn at random "
+        "and a random factor between task and machine. Results hold for that model.",
+        f"Seconds are medians over samples, of {REPEATS} runs each where a run is short, on one "
+        "core of a machine that may have been doing other things. Compiling and loading, once a "
+        "process, are not in them; reading, features, forward pass and decoding are"
+        " all in the network's, ordering and placing in the others'. `deepsched benchmark speed` "
+        "measures speed with more care.",
+        "Wins and losses are reported in the same words. A sample counts as equal when two "
+        "makespans differ by less than one part in 10⁹.",
+        "An interval is given only where samples come from at least two graphs. It resamples "
+        "graphs, so it says how results may differ on other graphs of the same kind, not on "
+        "another kind.",
+    ]
+    for group in groups:
+        if group["known"] and group["name"] != "seen":
+            notes.append(
+                f"{group['title']}: {group['known']} of {group['samples']} samples are of a graph "
+                "that was also in the training, on other machines. They are unseen as problems, "
+                "not as graphs."
+            )
+        refused = {
+            name: found["refused"]
+            for name, found in group["schedulers"].items()
+            if found["refused"]
+        }
+        for name, count in refused.items():
+            notes.append(
+                f"{group['title']}: {name} is not offered for problems as large as {count} of the "
+                "samples; its means are over the others."
+            )
+    noted = learned.meta.get("dataset", dataset.manifest.digest())
+    if noted != dataset.manifest.digest():
+        notes.append(
+            "The checkpoint was trained on another version of the dataset (SHA-256 "
+            f"{noted}): what is called seen and unseen holds only as far as both have the same "
+            "samples."
+        )
+    compared = sum(row.reproduced is not None for row in rows)
+    if compared:
+        same = sum(row.reproduced is True for row in rows)
+        notes.append(
+            f"Schedules that the dataset holds are read from it. To time their schedulers, "
+            f"{compared} of them were made again; {same} came out the same in every bit."
+        )
+    return notes
+
+
+def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:
+    path = spec.history or spec.checkpoint.parent / "history.json"
+    if spec.history is None and not path.exists():
+        return []
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path}: cannot be read as a training history: {error}") from None
+    needed = {"epoch", "train_loss", "val_loss", "val_accuracy", "val_chance"}
+    if not isinstance(history, list) or not all(
+        isinstance(entry, dict) and needed <= entry.keys() for entry in history
+    ):
+        raise InvalidInput(
+            f"{path}: a training history is a list of epochs with {', '.join(sorted(needed))}"
+        )
+    return history
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    """Return the same document with None for numbers that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,363 @@
+"""What an evaluation measures, without Ray: rows of one sample, and what they add up to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baselines.errors import TooLarge
+from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from baselines.registry import Scheduler, teacher_rng
+from model.features import time_scale
+from pipeline.comparison import SIZE_LABELS, compare, size_bucket
+from pipeline.schedulers import LEARNED, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+    from model.infer import LearnedScheduler
+
+REFERENCE = "heft"
+REPEATS = 3  # timed runs of which the median counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One problem to be scheduled by everyone.
+
+    Attributes
+    ----------
+    group : which part of the comparison it belongs to, such as "seen".
+    sample_id : its number in its dataset, which seeds schedulers that draw.
+    source : the graph it was made from.
+    labels : schedules that the dataset holds already.
+    retime : whether stored schedules are made again, to time them and to compare.
+    """
+
+    group: str
+    sample_id: int
+    source: str
+    problem: Problem
+    labels: Mapping[str, Schedule] = field(default_factory=dict)
+    retime: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One scheduler on one sample; the measures are None where it refused the size.
+
+    Attributes
+    ----------
+    same_machine : share of tasks that it puts on the machine where the teacher puts them.
+    seconds : of scheduling; None where the schedule was read from the dataset.
+    reproduced : whether running it gave the stored schedule; None where none was compared.
+    """
+
+    group: str
+    sample_id: int
+    source: str
+    tasks: int
+    machines: int
+    scheduler: str
+    makespan: float | None = None
+    mean_turnaround: float | None = None
+    mean_waiting: float | None = None
+    lower_bound: float | None = None
+    same_machine: float | None = None
+    seconds: float | None = None
+    reproduced: bool | None = None
+
+
+def evaluate_case(
+    case: Case, schedulers: Mapping[str, Scheduler], teacher: str, seed: int
+) -> tuple[list[Row], Schedule]:
+    """Schedule one problem by every scheduler and measure what comes out.
+
+    Parameters
+    ----------
+    schedulers : by name; the teacher must be among them or among the stored labels.
+    seed : of the dataset; with the sample and the name it gives a scheduler's random stream.
+
+    Returns
+    -------
+    A row for each scheduler in the order given, and the teacher's schedule.
+    """
+
+    def stream_of(name: str) -> Callable[[], np.random.Generator]:
+        return partial(teacher_rng, seed, case.sample_id, name)
+
+    target = case.labels.get(teacher)
+    if target is None:
+        target, _ = timed(schedulers[teacher], case.problem, stream_of(teacher))
+    least = lower_bound(case.problem)
+    rows = []
+    for name, scheduler in schedulers.items():
+        stored, seconds, reproduced = case.labels.get(name), None, None
+        schedule = stored
+        if stored is None or case.retime:
+            try:
+                schedule, seconds = timed(scheduler, case.problem, stream_of(name), repeats=REPEATS)
+            except TooLarge:
+                schedule = stored
+            else:
+                reproduced = None if stored is None else same_schedule(stored, schedule)
+        rows.append(
+            _row(case, name, schedule, target, least, seconds=seconds, reproduced=reproduced)
+        )
+    return rows, target
+
+
+def same_schedule(one: Schedule, other: Schedule) -> bool:
+    """Return whether two schedules agree in every bit."""
+    return (
+        np.array_equal(one.proc, other.proc)
+        and np.array_equal(one.ast, other.ast)
+        and np.array_equal(one.aft, other.aft)
+    )
+
+
+def chance(problem: Problem) -> float:
+    """Return the expected machine accuracy of a uniform guess among the machines that fit."""
+    return float((1.0 / np.isfinite(problem.etc).sum(axis=1)).mean())
+
+
+def summarise_group(
+    rows: Sequence[Row], fits: Sequence[Mapping[str, float]], *, known_sources: frozenset[str]
+) -> dict[str, Any]:
+    """Return the numbers of one group of samples, ready for JSON.
+
+    Parameters
+    ----------
+    rows : of this group, every scheduler on every sample.
+    fits : what `network_fit` says of each sample; empty where no network takes part.
+    known_sources : graphs that the training has seen, on whatever machines.
+    """
+    by_scheduler: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_scheduler[row.scheduler].append(row)
+    reference = {row.sample_id: row for row in by_scheduler[REFERENCE]}
+    samples = list(reference.values())
+    return {
+        "samples": len(samples),
+        "sources": len({row.source for row in samples}),
+        "known": sum(row.source in known_sources for row in samples),
+        "tasks": _range(row.tasks for row in samples),
+        "machines": _range(row.machines for row in samples),
+        "schedulers": {
+            name: _summarise_scheduler(found, reference) for name, found in by_scheduler.items()
+        },
+        "versus": versus(rows, LEARNED) if LEARNED in by_scheduler else {},
+        "network": _pooled(fits),
+    }
+
+
+def seconds_by_size(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return, per range of sizes, the median scheduling time of each scheduler, s."""
+    buckets: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row.seconds is not None:
+            buckets[size_bucket(row.tasks)][row.scheduler].append(row)
+    table = []
+    for label in SIZE_LABELS:
+        if label not in buckets:
+            continue
+        every = {
+            (row.group, row.sample_id): row for found in buckets[label].values() for row in found
+        }
+        table.append(
+            {
+                "tasks": label,
+                "median_tasks": median(row.tasks for row in every.values()),
+                "median_machines": median(row.machines for row in every.values()),
+                "seconds": {
+                    name: median(row.seconds for row in found if row.seconds is not None)
+                    for name, found in buckets[label].items()
+                },
+                "runs": {name: len(found) for name, found in buckets[label].items()},
+            }
+        )
+    return table
+
+
+def verdicts(group: Mapping[str, Any], title: str, rivals: Sequence[str]) -> list[str]:
+    """Say in a sentence each how the network does against each rival, wins and losses alike."""
+    sentences = []
+    fit = group["network"]
+    if fit:
+        sentences.append(
+            f"{title}: it finds its teacher's machine for {100 * fit['accuracy']:.1f} % of the "
+            f"tasks, {fit['accuracy'] / fit['chance']:.2f} times chance."
+        )
+    for rival in rivals:
+        found = group["versus"].get(rival)
+        if found is None:
+            continue
+        span, turn = found["makespan"], found["mean_turnaround"]
+        text = (
+            f"{title}: {LEARNED}'s makespan is {_against(span, rival)} in the mean; shorter on "
+            f"{span['better']}, equal on {span['equal']}, longer on {span['worse']} of "
+            f"{span['samples']} samples. Its mean turnaround is {_against(turn, rival)}."
+        )
+        sentences.append(text)
+    return sentences
+
+
+def versus(rows: Sequence[Row], name: str) -> dict[str, Any]:
+    """Compare one scheduler with every other on the samples that both have scheduled."""
+    own = {row.sample_id: row for row in rows if row.scheduler == name}
+    others: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        if row.scheduler != name:
+            others[row.scheduler][row.sample_id] = row
+    return {other: _compared(list(own.values()), found) for other, found in others.items()}
+
+
+def _summarise_scheduler(rows: Sequence[Row], reference: Mapping[int, Row]) -> dict[str, Any]:
+    done = [row for row in rows if row.makespan is not None]
+    reproduced = [row.reproduced for row in done if row.reproduced is not None]
+    timed_rows = [row.seconds for row in done if row.seconds is not None]
+    summary: dict[str, Any] = {
+        "samples": len(done),
+        "refused": len(rows) - len(done),
+        "reproduced": sum(reproduced),
+        "compared": len(reproduced),
+        "median_seconds": median(timed_rows) if timed_rows else None,
+    }
+    for measure in ("makespan", "mean_turnaround", "mean_waiting", "same_machine"):
+        summary[measure] = _mean(getattr(row, measure) for row in done)
+    bounds = [row.makespan / row.lower_bound for row in done if row.makespan and row.lower_bound]
+    summary["above_bound"] = _mean(bounds)
+    summary["ratio"] = _compared(done, reference)
+    return summary
+
+
+def _compared(rows: Sequence[Row], reference: Mapping[int, Row]) -> dict[str, Any] | None:
+    pairs = [
+        (row, reference[row.sample_id])
+        for row in rows
+        if row.makespan is not None
+        and row.sample_id in reference
+        and reference[row.sample_id].makespan is not None
+    ]
+    if not pairs:
+        return None
+    sources = [row.source for row, _ in pairs]
+    return {
+        measure: asdict(
+            compare(
+                [getattr(row, measure) for row, _ in pairs],
+                [getattr(other, measure) for _, other in pairs],
+                sources,
+            )
+        )
+        for measure in ("makespan", "mean_turnaround")
+    }
+
+
+def _row(
+    case: Case,
+    name: str,
+    schedule: Schedule | None,
+    target: Schedule,
+    least: float,
+    *,
+    seconds: float | None,
+    reproduced: bool | None,
+) -> Row:
+    problem = case.problem
+    base = Row(
+        group=case.group,
+        sample_id=case.sample_id,
+        source=case.source,
+        tasks=problem.n_tasks,
+        machines=problem.n_machines,
+        scheduler=name,
+    )
+    if schedule is None:
+        return base
+    measures = {
+        "makespan": schedule.makespan,
+        "mean_turnaround": mean_turnaround(problem, schedule),
+        "mean_waiting": mean_waiting(problem, schedule),
+        "lower_bound": least,
+        "same_machine": float((schedule.proc == target.proc).mean()),
+        "seconds": seconds,
+        "reproduced": reproduced,
+    }
+    return Row(**{**asdict(base), **measures})
+
+
+def _pooled(fits: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """Average over all tasks of all samples; a root mean square through its square."""
+    if not fits:
+        return None
+    tasks = np.array([fit["tasks"] for fit in fits])
+    pooled: dict[str, float] = {"tasks": int(tasks.sum())}
+    for key in fits[0]:
+        if key == "tasks":
+            continue
+        values = np.array([fit[key] for fit in fits])
+        if key.endswith("rmse"):
+            pooled[key] = float(np.sqrt(np.average(values**2, weights=tasks)))
+        else:
+            pooled[key] = float(np.average(values, weights=tasks))
+    return pooled
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else None
+
+
+def _range(values: Iterable[int]) -> list[int]:
+    numbers = sorted(values)
+    return [numbers[0], int(median(numbers)), numbers[-1]] if numbers else []
+
+
+def _against(summary: Mapping[str, Any], rival: str) -> str:
+    ratio = summary["mean"]
+    if abs(ratio - 1) < 5e-4:
+        text = f"within 0.05 % of {rival}'s"
+    elif ratio >= 2:
+        text = f"{ratio:.3g} times {rival}'s"
+    else:
+        text = f"{abs(ratio - 1) * 100:.1f} % {'lower' if ratio < 1 else 'higher'} than {rival}'s"
+    if summary["interval"] is None:
+        return text
+    low, high = summary["interval"]
+    unsure = ", which includes 1" if low <= 1 <= high else ""
+    return f"{text} (ratio {ratio:.3f}, 95 % interval {low:.3f} to {high:.3f}{unsure})"
+
+
+def network_fit(learned: LearnedScheduler, problem: Problem, target: Schedule) -> dict[str, float]:
+    """Compare what the network predicts, before decoding, with the teacher's schedule.
+
+    Returns
+    -------
+    tasks; accuracy and chance, shares of tasks; mean absolute and root mean square errors of AST
+    and AFT, in units of `time_scale`.
+    """
+    (prediction,) = learned.predict([problem])
+    fits = np.isfinite(problem.etc)
+    best = np.where(fits, prediction.score, -np.inf).argmax(axis=1)
+    scale = time_scale(problem)
+    fit = {
+        "tasks": problem.n_tasks,
+        "accuracy": float((best == target.proc).mean()),
+        "chance": chance(problem),
+    }
+    for name, predicted, actual in (
+        ("ast", prediction.start, target.ast),
+        ("aft", prediction.finish, target.aft),
+    ):
+        error = (predicted - actual) / scale
+        fit[f"{name}_mae"] = float(np.abs(error).mean())
+        fit[f"{name}_rmse"] = float(np.sqrt((error**2).mean()))
+    return fit

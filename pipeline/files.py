@@ -1,0 +1,193 @@
+"""Files of a dataset by URI: read, hash and atomically write them, on disk or an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyarrow import fs as pafs
+
+from baselines.errors import InvalidInput, UnwritableOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEMPORARY = ".tmp"  # ending of files that are not there yet
+LOCK = ".lock"
+RETRY_AFTER = (0.2, 1.0)  # s between the attempts to write a file
+# Trying again does not help against these.
+LASTING = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder on a local disk or an object store. Open it with :func:`open_folder`.
+
+    Attributes
+    ----------
+    uri : as the user gave it, for messages.
+    filesystem, root : where pyarrow finds it.
+    """
+
+    uri: str
+    filesystem: pafs.FileSystem
+    root: str
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies on a file system of this machine."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def where(self, name: str) -> str:
+        """Return the name of a file for messages."""
+        base, query, options = self.uri.partition("?")
+        return f"{base.rstrip('/')}/{name}{query}{options}"
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a file; None where there is none."""
+        info = self.filesystem.get_file_info(f"{self.root}/{name}")
+        return int(info.size) if info.type == pafs.FileType.File else None
+
+    def read(self, name: str) -> pa.Buffer:
+        """Return the content of a file.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            As the file system says.
+        """
+        with self.filesystem.open_input_file(f"{self.root}/{name}") as file:
+            return file.read_buffer()
+
+    def open_input(self, name: str) -> pa.NativeFile:
+        """Open a file for reading at random places."""
+        return self.filesystem.open_input_file(f"{self.root}/{name}")
+
+    def names(self) -> list[str]:
+        """Return the names of all files under the folder, sorted; empty where it does not exist."""
+        selector = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        prefix = len(self.root.rstrip("/")) + 1
+        return sorted(info.path[prefix:] for info in infos if info.type == pafs.FileType.File)
+
+    def write(self, name: str, data: pa.Buffer | bytes) -> None:
+        """Put a file there, whole or not at all, and durable when this returns.
+
+        On disk: a temporary file beside it, flushed and renamed. On an object store: one upload.
+
+        Raises
+        ------
+        UnwritableOutput
+            Naming the file, after three attempts, or one where trying again is of no use.
+        """
+        for wait in (*RETRY_AFTER, None):
+            try:
+                if self.local:
+                    _write_local(Path(self.root) / name, data)
+                else:
+                    with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
+                        stream.write(data)
+                return
+            except OSError as error:
+                if wait is None or error.errno in LASTING:
+                    reason = error.strerror or str(error)
+                    raise UnwritableOutput(f"cannot write {self.where(name)}: {reason}") from error
+                time.sleep(wait)
+
+    def delete(self, name: str) -> None:
+        """Remove a file; a file that is not there is as good as removed."""
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(f"{self.root}/{name}")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes of this machine from writing here; a crash lets go of it.
+
+        Object stores have no such lock: there, two runs at once waste work but write equal files.
+
+        Raises
+        ------
+        UnwritableOutput
+            If another process holds it, or the folder cannot be made.
+        """
+        if not self.local:
+            yield
+            return
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            handle = os.open(Path(self.root) / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UnwritableOutput(f"cannot write to {self.uri}: {error.strerror}") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise UnwritableOutput(f"{self.uri}: another run is writing there now") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+
+def open_folder(uri: str) -> Folder:
+    """Return the folder at a local path or a URI (file://, s3://, gs://); it need not exist.
+
+    Raises
+    ------
+    InvalidInput
+        If the URI cannot be understood.
+    """
+    if "://" not in uri:
+        path = Path(uri).expanduser().absolute()
+        return Folder(uri=uri, filesystem=pafs.LocalFileSystem(), root=str(path))
+    try:
+        filesystem, root = pafs.FileSystem.from_uri(uri)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidInput(f"{uri}: not a place that can be opened: {error}") from None
+    return Folder(uri=uri, filesystem=filesystem, root=root.rstrip("/"))
+
+
+def sha256(data: pa.Buffer | bytes) -> str:
+    """Return the SHA-256 of the content as 64 hexadecimal digits."""
+    return hashlib.sha256(memoryview(data)).hexdigest()
+
+
+def _write_local(target: Path, data: pa.Buffer | bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(memoryview(data))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    # The rename itself must survive a power cut too.
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,136 @@
+"""Options that several commands share, and how they become values of the packages below."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from baselines.errors import InvalidInput
+from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES, SPEED_RANGE
+from baselines.readers import ReadOptions, read_machines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+_MACHINE_OPTIONS = (
+    click.option(
+        "--machines",
+        metavar="N|FILE",
+        help="Machines for a file that brings none: a number, whose speeds are drawn log-uniform "
+        f"over [{SPEED_RANGE[0]:g}, {SPEED_RANGE[1]:g}], or a machines file (machines.csv, or JSON "
+        f"with a list of machines).  [default: {DEFAULT_MACHINES} drawn machines]",
+    ),
+    click.option(
+        "--machine-seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of the drawn machine speeds.",
+    ),
+    click.option(
+        "--noise",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        show_default=True,
+        help="Sigma of the lognormal factor between each task and machine.",
+    ),
+    click.option(
+        "--noise-seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of that factor.",
+    ),
+    click.option(
+        "--bandwidth",
+        type=click.FloatRange(min=0, min_open=True),
+        help=f"Bytes/s of every link, where the file has none.  [default: {DEFAULT_BANDWIDTH:g}]",
+    ),
+    click.option(
+        "--latency",
+        type=click.FloatRange(min=0),
+        help=f"Seconds before each transfer, where the file has none.  [default: "
+        f"{DEFAULT_LATENCY:g}]",
+    ),
+)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the machine model; the command gets them as one `read_options`."""
+
+    @functools.wraps(command)
+    def with_read_options(
+        *args: Any,
+        machines: str | None,
+        machine_seed: int,
+        noise: float,
+        noise_seed: int,
+        bandwidth: float | None,
+        latency: float | None,
+        **kwargs: Any,
+    ) -> Any:
+        options = read_options(
+            machines,
+            machine_seed=machine_seed,
+            noise=noise,
+            noise_seed=noise_seed,
+            bandwidth=bandwidth,
+            latency=latency,
+        )
+        return command(*args, read_options=options, **kwargs)
+
+    decorated: Callable[..., Any] = with_read_options
+    for option in reversed(_MACHINE_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def read_options(
+    machines: str | None,
+    *,
+    machine_seed: int = 0,
+    noise: float = 0.0,
+    noise_seed: int = 0,
+    bandwidth: float | None = None,
+    latency: float | None = None,
+) -> ReadOptions:
+    """Return what the readers need; `machines` is a number or the path of a machines file.
+
+    A number is a number even where a file of that name exists; write ./16 for the file.
+
+    Raises
+    ------
+    InvalidInput
+        If `machines` is neither a positive whole number nor an existing file, or the file is bad.
+    """
+    table, count = None, None
+    if machines is not None:
+        try:
+            count = int(machines)
+        except ValueError:
+            if not Path(machines).exists():
+                raise InvalidInput(
+                    f"--machines {machines!r} is neither a number of machines nor an existing file"
+                ) from None
+            table = read_machines(Path(machines))
+        if count is not None and count < 1:
+            raise InvalidInput(f"--machines {machines}: there must be at least one machine")
+    return ReadOptions(
+        machines=table,
+        machine_seed=machine_seed,
+        n_machines=count,
+        noise=noise,
+        noise_seed=noise_seed,
+        bandwidth=bandwidth,
+        latency=latency,
+    )
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names of a comma-separated list, each once, in the order given."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

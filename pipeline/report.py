@@ -1,0 +1,375 @@
+"""The report of an evaluation: one HTML page that needs nothing from the network, and a table.
+
+Both are pure functions of the evaluation document, the content of `evaluation.json`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from string import Template
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from pipeline import figures
+from pipeline.schedulers import LEARNED
+
+Document = Mapping[str, Any]
+
+# Chang and others' Table I (Intel i5-6600K, 188 machines): tasks to seconds.
+PAPER_SECONDS: Mapping[str, Mapping[int, float]] = {
+    "HEFT": {486: 31.5, 10_000: 305.5, 84_654: 670.0},
+    "GA": {486: 67.5, 10_000: 602.5, 84_654: 3967.0},
+    "network": {486: 0.125, 10_000: 0.125, 84_654: 0.125},
+}
+
+
+def render(document: Document) -> str:
+    """Return the report as one HTML page."""
+    template = resources.files("pipeline").joinpath("templates/report.html")
+    parts = {
+        "title": html.escape(document["title"]),
+        "subtitle": html.escape(_subtitle(document)),
+        "tiles": _tiles(document),
+        "verdicts": _verdicts(document),
+        "compared": _compared(document),
+        "tables": "\n".join(_group_table(group) for group in document["groups"]),
+        "turnaround": _turnaround(document),
+        "spread": _spread(document),
+        "network": _network(document),
+        "seconds": _seconds(document),
+        "training": _training(document),
+        "notes": "\n".join(f"<li>{html.escape(note)}</li>" for note in document["notes"]),
+        "provenance": _provenance(document),
+        "command": html.escape(document["provenance"]["command"]),
+    }
+    return Template(template.read_text(encoding="utf-8")).substitute(parts)
+
+
+def comparison_table(group: Mapping[str, Any]) -> Table:
+    """Return one group's comparison for the terminal, the columns that fit into 80 characters."""
+    table = Table(
+        title=f"{group['title']}: {group['samples']} samples of {group['sources']} graphs",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("scheduler", no_wrap=True)
+    for heading in ("turnaround\n(s)", "/ HEFT", "makespan\n/ HEFT", "95 %\ninterval", "worst"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("better\n= worse", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for name, found in group["schedulers"].items():
+        ratio = found["ratio"]
+        span = ratio["makespan"] if ratio else None
+        table.add_row(
+            name,
+            _number(found["mean_turnaround"], 4),
+            _ratio(ratio and ratio["mean_turnaround"]["mean"]),
+            _ratio(span and span["mean"]),
+            _interval(span and span["interval"]),
+            _ratio(span and span["worst"]),
+            f"{span['better']} {span['equal']} {span['worse']}" if span else "–",
+            _number(found["median_seconds"], 2),
+            style="bold" if name == LEARNED else None,
+        )
+    return table
+
+
+_HEADINGS = (
+    "scheduler",
+    "mean turnaround (s)",
+    "turnaround / HEFT",
+    "makespan / HEFT",
+    "95 % interval",
+    "median",
+    "worst",
+    "better · equal · worse",
+    "makespan / bound",
+    "mean waiting (s)",
+    "teacher's machine",
+    "seconds",
+)
+
+
+def _cells(name: str, found: Mapping[str, Any]) -> list[str]:
+    ratio = found["ratio"]
+    span = ratio["makespan"] if ratio else None
+    return [
+        name,
+        _number(found["mean_turnaround"]),
+        _ratio(ratio and ratio["mean_turnaround"]["mean"]),
+        _ratio(span and span["mean"]),
+        _interval(span and span["interval"]),
+        _ratio(span and span["median"]),
+        _ratio(span and span["worst"]),
+        f"{span['better']} · {span['equal']} · {span['worse']}" if span else "–",
+        _ratio(found["above_bound"]),
+        _number(found["mean_waiting"]),
+        _share(found["same_machine"]),
+        _number(found["median_seconds"], 3),
+    ]
+
+
+def _group_table(group: Mapping[str, Any]) -> str:
+    rows = [
+        (_cells(name, found), "own" if name == LEARNED else "")
+        for name, found in group["schedulers"].items()
+    ]
+    caption = f"{group['samples']} samples of {group['sources']} graphs; {group['about']}"
+    return f"<h3>{html.escape(group['title'])}</h3>{_table(_HEADINGS, rows, caption)}"
+
+
+def _subtitle(document: Document) -> str:
+    network, where = document["network"], document["provenance"]
+    others = len(document["groups"][0]["schedulers"]) - 1
+    return (
+        f"{LEARNED} is the network {network['name']!r}, trained to imitate {network['teacher']}. "
+        f"Here it stands beside {others} other schedulers on the same problems. {where['date']}."
+    )
+
+
+def _tiles(document: Document) -> str:
+    tiles = []
+    for group in document["groups"]:
+        own, fit = group["schedulers"][LEARNED], group["network"]
+        if own["ratio"]:
+            title = html.escape(group["title"])
+            tiles.append(
+                f"<li><span>{title}: makespan</span><b>{own['ratio']['makespan']['mean']:.3f} "
+                f"× HEFT's</b><span>{title}: teacher's machine</span><b>{_share(fit['accuracy'])}"
+                f"</b><span>{fit['accuracy'] / fit['chance']:.1f} × chance</span></li>"
+            )
+    return f'<ul class="tiles">{"".join(tiles)}</ul>'
+
+
+def _verdicts(document: Document) -> str:
+    parts = []
+    for group in document["groups"]:
+        items = "".join(f"<li>{html.escape(text)}</li>" for text in group["verdicts"])
+        parts.append(f"<h3>{html.escape(group['title'])}</h3><ul>{items}</ul>")
+    return "".join(parts)
+
+
+def _compared(document: Document) -> str:
+    rows = []
+    for group in document["groups"]:
+        tasks, machines = group["tasks"], group["machines"]
+        cells = [
+            group["title"],
+            group["about"],
+            str(group["samples"]),
+            str(group["sources"]),
+            f"{group['known']} of {group['samples']}",
+            f"{tasks[0]:,} · {tasks[1]:,} · {tasks[2]:,}",
+            f"{machines[0]} · {machines[1]} · {machines[2]}",
+        ]
+        rows.append((cells, ""))
+    headings = (
+        "group",
+        "what it is",
+        "samples",
+        "graphs",
+        "on a graph used in training",
+        "tasks: least · median · most",
+        "machines: least · median · most",
+    )
+    return _table(headings, rows, style="words")
+
+
+def _turnaround(document: Document) -> str:
+    schedulers = list(document["groups"][0]["schedulers"])
+    values = {
+        group["title"]: {
+            name: found["mean_turnaround"] for name, found in group["schedulers"].items()
+        }
+        for group in document["groups"]
+    }
+    picture = figures.turnaround_bars(schedulers, values, LEARNED)
+    rows = [
+        (
+            [name, *(_number(values[title].get(name)) for title in values)],
+            "own" if name == LEARNED else "",
+        )
+        for name in schedulers
+    ]
+    headings = ("mean turnaround (s)", *values)
+    text = "Mean turnaround of each scheduler, the measure of the paper's Fig. 4."
+    return _figure(picture, text) + _table(headings, rows)
+
+
+def _spread(document: Document) -> str:
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for group in document["groups"]:
+        rows = [row for row in document["rows"] if row["group"] == group["name"]]
+        reference = {
+            row["sample_id"]: row["makespan"]
+            for row in rows
+            if row["scheduler"] == document["reference"]
+        }
+        found = ratios.setdefault(group["title"], {name: [] for name in group["schedulers"]})
+        for row in rows:
+            base = reference[row["sample_id"]]
+            if row["makespan"] and base:
+                found[row["scheduler"]].append(row["makespan"] / base)
+    picture = figures.ratio_boxes(ratios, LEARNED)
+    return _figure(
+        picture,
+        "Makespan divided by HEFT's, sample by sample: left of the dashed line is better than "
+        "HEFT. A box holds the middle half of the samples, its whiskers reach best and worst.",
+    )
+
+
+def _network(document: Document) -> str:
+    rows = []
+    for group in document["groups"]:
+        fit = group["network"]
+        if fit:
+            errors = (_ratio(fit[key]) for key in ("ast_mae", "ast_rmse", "aft_mae", "aft_rmse"))
+            times = f"{fit['accuracy'] / fit['chance']:.2f} x"
+            shares = [_share(fit["accuracy"]), _share(fit["chance"]), times]
+            rows.append(([group["title"], f"{fit['tasks']:,}", *shares, *errors], ""))
+    if not rows:
+        return ""
+    headings = (
+        "group",
+        "tasks",
+        "machine accuracy",
+        "chance",
+        "accuracy / chance",
+        "AST mean error",
+        "AST RMSE",
+        "AFT mean error",
+        "AFT RMSE",
+    )
+    teacher = html.escape(document["network"]["teacher"])
+    return (
+        "<h2>What the network has learned</h2>"
+        f"<p>Its raw predictions against the schedules of its teacher, {teacher}. Chance is what "
+        "a uniform guess among the machines that can hold each task gets right. Errors of start "
+        "(AST) and finish (AFT) are in units of a time scale that is known before scheduling: "
+        "the greater of the longest mean-cost path and the mean work per machine.</p>"
+        f"{_table(headings, rows)}"
+    )
+
+
+def _seconds(document: Document) -> str:
+    names = list(document["groups"][0]["schedulers"])
+    rows = []
+    for bucket in document["seconds"]:
+        cells = [
+            bucket["tasks"],
+            f"{bucket['median_tasks']:,.0f}",
+            f"{bucket['median_machines']:,.0f}",
+            *(_number(bucket["seconds"].get(name), 3) for name in names),
+        ]
+        rows.append((cells, ""))
+    columns = {"heft": "HEFT", "ga": "GA", LEARNED: "network"}
+    for tasks in PAPER_SECONDS["HEFT"]:
+        published = (
+            _number(PAPER_SECONDS[columns[name]][tasks], 4) if name in columns else ""
+            for name in names
+        )
+        rows.append(([f"the paper's {tasks:,}", f"{tasks:,}", "188", *published], "paper"))
+    headings = ("tasks", "median tasks", "median machines", *names)
+    measured = {
+        name: [
+            (bucket["median_tasks"], bucket["seconds"][name])
+            for bucket in document["seconds"]
+            if name in bucket["seconds"]
+        ]
+        for name in names
+    }
+    picture = figures.seconds_by_size(
+        {name: points for name, points in measured.items() if points},
+        {name: list(points.items()) for name, points in PAPER_SECONDS.items()},
+        LEARNED,
+    )
+    caption = (
+        "Median seconds per schedule, measured here. Rows in italics are not ours: they are what "
+        "the paper published in its Table I, on an Intel i5-6600K, with 188 machines."
+    )
+    text = "Scheduling time by input size, on logarithmic axes; dashed lines are the paper's."
+    return _table(headings, rows, caption) + _figure(picture, text)
+
+
+def _training(document: Document) -> str:
+    history = document["training"]
+    if not history:
+        return ""
+    best = min(history, key=lambda entry: entry["val_loss"])
+    text = (
+        f"{len(history)} epochs; the checkpoint of epoch {best['epoch']}, of least validation loss "
+        f"({best['val_loss']:.4g}), is the one that was evaluated."
+    )
+    picture = _figure(figures.training_curve(history), text)
+    return f"<h2>Training</h2>{picture}"
+
+
+def _provenance(document: Document) -> str:
+    where = document["provenance"]
+    entries = [
+        ("date", where["date"]),
+        ("data", f"{where['data']} (manifest SHA-256 {where['manifest_sha256']})"),
+        ("network", f"{where['checkpoint']} (weights SHA-256 {where['checkpoint_sha256']})"),
+        ("machine", where["machine"]),
+        ("workers", str(where["workers"])),
+        ("versions", ", ".join(f"{name} {text}" for name, text in where["versions"].items())),
+    ]
+    items = (f"<dt>{html.escape(a)}</dt><dd>{html.escape(b)}</dd>" for a, b in entries)
+    return f"<dl>{''.join(items)}</dl>"
+
+
+def _table(
+    headings: Iterable[str],
+    rows: Sequence[tuple[Sequence[str], str]],
+    caption: str = "",
+    style: str = "",
+) -> str:
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
+    body = "".join(
+        f'<tr class="{style}">{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
+        for cells, style in rows
+    )
+    label = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="wide"><table class="{style}">{label}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _figure(svg: str, caption: str) -> str:
+    # As an image, so that ids and styles of one plot cannot touch another.
+    data = base64.b64encode(svg.encode()).decode()
+    text = html.escape(caption, quote=True)
+    return (
+        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{text}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _number(value: float | None, digits: int = 5) -> str:
+    """Return so many significant digits, without an exponent where that stays readable."""
+    if value is None:
+        return "–"
+    if value == 0 or not 1e-6 < abs(value) < 1e9:
+        return f"{value:.{digits}g}"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:,.{decimals}f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–"

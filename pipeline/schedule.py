@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""`deepsched schedule`: one workflow file in, one schedule out."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+    from pipeline.schedule import command as importable
+
+    run_command(importable)
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from baselines.errors import InvalidInput, UnwritableOutput
+from baselines.metrics import METRICS, lower_bound
+from baselines.readers import ReadOptions, problem_from_bytes, read_problem
+from baselines.registry import teacher_rng
+from baselines.writers import schedule_document, write_csv, write_gantt, write_json, write_trace
+from pipeline.cli import messages, results
+from pipeline.options import CONTEXT_SETTINGS, machine_options
+from pipeline.outputs import check_writable
+from pipeline.schedulers import LEARNED, known_schedulers, resolve_scheduler, timed, warm_up
+
+if TYPE_CHECKING:
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+STANDARD = "-"  # in place of a path: standard input, or for --json standard output
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.argument("file")
+@machine_options
+@click.option(
+    "--scheduler",
+    metavar="NAME",
+    help=f"One of: {', '.join(known_schedulers())}.  [default: heft; {LEARNED} with --checkpoint]",
+)
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help=f"Folder with the trained network that {LEARNED} uses.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Random stream of ga, random and other schedulers that draw.",
+)
+@click.option("--json", "json_out", metavar="FILE", help="Write the schedule as JSON; - prints it.")
+@click.option("--csv", "csv_out", metavar="FILE", help="Write one row a task.")
+@click.option(
+    "--gantt", "gantt_out", metavar="FILE", help="Write a Gantt chart to open in a browser."
+)
+@click.option("--trace", "trace_out", metavar="FILE", help="Write a Chrome trace, for Perfetto.")
+def command(
+    file: str,
+    read_options: ReadOptions,
+    scheduler: str | None,
+    checkpoint: Path | None,
+    seed: int,
+    json_out: str | None,
+    csv_out: str | None,
+    gantt_out: str | None,
+    trace_out: str | None,
+) -> None:
+    r"""Schedule one workflow FILE; print a summary, or write the schedule where asked.
+
+    FILE may be WfFormat 1.5 (.json, .json.gz), deepsched-problem/1 JSON, STG, an HCSP ETC matrix,
+    the paper's jobs CSV or a GoCJ list; - reads standard input.
+
+    \b
+    Examples:
+      deepsched schedule montage.json.gz
+      deepsched schedule montage.json.gz --machines 32 --scheduler ga --gantt montage.html
+      deepsched schedule problem.json --checkpoint runs/train/checkpoint --json schedule.json
+    """
+    name = scheduler or (LEARNED if checkpoint else "heft")
+    if checkpoint and name != LEARNED:
+        raise InvalidInput(f"--checkpoint is for --scheduler {LEARNED}, not for {name}")
+    outputs = {"--json": json_out, "--csv": csv_out, "--gantt": gantt_out, "--trace": trace_out}
+    # Refuse before any work, so that no output is written when another cannot be.
+    check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
+    run = resolve_scheduler(name, checkpoint)
+    problem = _read(file, read_options)
+    warm_up(run)
+    schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))
+    schedule = replace(schedule, scheduler=name)  # a network calls itself by its architecture
+    if json_out == STANDARD:
+        click.echo(json.dumps(schedule_document(problem, schedule, seconds), indent=2))
+    elif json_out is not None:
+        write_json(Path(json_out), problem, schedule, seconds)
+    if csv_out is not None:
+        write_csv(Path(csv_out), problem, schedule)
+    if gantt_out is not None:
+        write_gantt(Path(gantt_out), problem, schedule)
+    if trace_out is not None:
+        write_trace(Path(trace_out), problem, schedule)
+    for option, path in outputs.items():
+        if path not in (None, STANDARD):
+            messages.print(f"{option[2:]} written to {path}", markup=False)
+    if not any(outputs.values()):
+        results.print(summary(problem, schedule, seconds), markup=False)
+
+
+def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
+    """Return the schedule's measures as a few aligned lines."""
+    least = lower_bound(problem)
+    makespan = METRICS["makespan"](problem, schedule)
+    above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
+    head = (
+        f"{problem.name}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
+        f"{problem.n_machines} machines"
+    )
+    rows = [("scheduler", schedule.scheduler)]
+    for metric, measure in METRICS.items():
+        unit = " s" if metric in SECONDS else ""
+        rows.append((metric.replace("_", " "), f"{measure(problem, schedule):.6g}{unit}"))
+    rows.append(("lower bound", f"{least:.6g} s{above}"))
+    rows.append(("scheduling time", f"{seconds:.3g} s"))
+    return "\n".join([head, *(f"  {label:<16} {value}" for label, value in rows)])
+
+
+SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
+
+
+def check_outputs(source: str, outputs: dict[str, str]) -> None:
+    """Refuse outputs that cannot all be written.
+
+    Raises
+    ------
+    UnwritableOutput
+        If a folder is missing or cannot be written to, a path is a folder, or two outputs, or an
+        output and the input, are the same file.
+    """
+    taken = {} if source == STANDARD else {Path(source).resolve(): "the input"}
+    for option, given in outputs.items():
+        if given == STANDARD:
+            if option == "--json":
+                continue
+            raise UnwritableOutput(f"{option} -: only --json can go to standard output")
+        path = Path(given)
+        if path.resolve() in taken:
+            raise UnwritableOutput(f"{option} {given} is also {taken[path.resolve()]}")
+        taken[path.resolve()] = option
+        if path.is_dir():
+            raise UnwritableOutput(f"{option} {given} is a folder; give a file in it")
+        if not path.parent.is_dir():
+            raise UnwritableOutput(f"{option} {given}: there is no folder {path.parent}")
+        check_writable(path.parent, f"{option} {given}")
+
+
+def _read(file: str, options: ReadOptions) -> Problem:
+    if file != STANDARD:
+        return read_problem(Path(file), options)
+    return problem_from_bytes(sys.stdin.buffer.read(), "standard input", options)

@@ -1,0 +1,102 @@
+"""Every scheduler by name, the trained network included, and how one run of it is timed."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baselines.errors import InvalidInput, UnknownName
+from baselines.machines import make_machines
+from baselines.problem import Problem, make_problem
+from baselines.registry import SCHEDULERS, Scheduler
+from baselines.schedule import Schedule, violations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LEARNED = "deepsched"  # the name of the trained network beside the other schedulers
+SLOW = 0.2  # s; a run that takes longer is not repeated to be timed
+
+
+def known_schedulers() -> tuple[str, ...]:
+    """Return the names a user can give, the learned one first."""
+    return (LEARNED, *SCHEDULERS)
+
+
+def resolve_scheduler(name: str, checkpoint: Path | None = None) -> Scheduler:
+    """Return the scheduler of that name; `deepsched` is the network of `checkpoint`.
+
+    Raises
+    ------
+    UnknownName
+        Listing the known ones.
+    InvalidInput
+        If the network is asked for without a checkpoint, or the checkpoint cannot be read.
+    """
+    if name == LEARNED:
+        if checkpoint is None:
+            raise InvalidInput(
+                f"scheduler {LEARNED!r} is a trained network and this version brings no weights; "
+                "give --checkpoint DIR, the checkpoint folder that `deepsched train` writes"
+            )
+        # torch takes seconds to import; the other schedulers do not wait for it.
+        from model.infer import LearnedScheduler
+
+        return LearnedScheduler.load(checkpoint, device="cpu")
+    if name not in SCHEDULERS:
+        raise UnknownName("scheduler", name, known_schedulers())
+    return SCHEDULERS[name]
+
+
+def warm_up(scheduler: Scheduler) -> float:
+    """Run a scheduler once on two tasks, so that later times hold no compilation.
+
+    Returns
+    -------
+    s, mostly compilation or its loading from the cache.
+    """
+    tiny = make_problem(
+        machines=make_machines(2), etc=[[1.0, 2.0], [2.0, 1.0]], edges=([0], [1], [1.0])
+    )
+    begin = time.perf_counter()
+    scheduler(tiny, np.random.default_rng(0))
+    return time.perf_counter() - begin
+
+
+def timed(
+    scheduler: Scheduler,
+    problem: Problem,
+    stream: Callable[[], np.random.Generator],
+    *,
+    repeats: int = 1,
+) -> tuple[Schedule, float]:
+    """Schedule a problem and check the result.
+
+    Parameters
+    ----------
+    stream : makes the random stream, anew for each repetition.
+    repeats : runs of which the median time counts; a slow scheduler runs once.
+
+    Returns
+    -------
+    The valid schedule, and s.
+
+    Raises
+    ------
+    RuntimeError
+        If the schedule breaks a rule, which is a fault of the scheduler and not of the user.
+    """
+    seconds: list[float] = []
+    while len(seconds) < repeats and (not seconds or seconds[0] < SLOW):
+        rng = stream()
+        begin = time.perf_counter()
+        schedule = scheduler(problem, rng)
+        seconds.append(time.perf_counter() - begin)
+    broken = violations(problem, schedule)
+    if broken:
+        raise RuntimeError(f"{schedule.scheduler} made an invalid schedule: {broken[0]}")
+    return schedule, median(seconds)

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""`deepsched serve`: answer scheduling requests over HTTP with Ray Serve."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import click
+import ray
+from ray import serve
+
+from baselines.errors import DeepSchedError, InvalidInput
+from pipeline.cli import messages, results
+from pipeline.options import CONTEXT_SETTINGS
+from pipeline.ray_session import ray_session
+from pipeline.serving.app import APPLICATION, build_app, processes
+from pipeline.serving.requests import shorten
+from pipeline.serving.settings import ServeArgs
+
+__all__ = ["build_app", "command"]  # cluster/serve.yaml names pipeline.serve:build_app
+
+DEFAULTS = ServeArgs()
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the trained network, which then answers by default.  [default: none, heft "
+    "answers]",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default=DEFAULTS.device,
+    show_default=True,
+    help="Where the network runs: cpu or cuda.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port."
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.replicas,
+    show_default=True,
+    help="Processes that run schedulers, and as many that run the network; one CPU each.",
+)
+@click.option(
+    "--max-tasks",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.max_tasks,
+    show_default=True,
+    help="Largest problem, in tasks; beyond it 413.",
+)
+@click.option(
+    "--max-body-mb",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULTS.max_body_mb,
+    show_default=True,
+    help="Largest request body, MB, also after unpacking; beyond it 413.",
+)
+@click.option(
+    "--max-queued",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.max_queued,
+    show_default=True,
+    help="Requests that may wait for a process of each kind; beyond it 503.",
+)
+@click.option(
+    "--max-batch-tasks",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.max_batch_tasks,
+    show_default=True,
+    help="Tasks of the requests that the network takes together.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULTS.timeout_s,
+    show_default=True,
+    help="Seconds for one request; beyond it 408 or 504.",
+)
+@click.option("--address", help="Ray cluster to run on.  [default: a local one is started]")
+def command(
+    checkpoint: Path | None,
+    device: str,
+    host: str,
+    port: int,
+    replicas: int,
+    max_tasks: int,
+    max_body_mb: float,
+    max_queued: int,
+    max_batch_tasks: int,
+    timeout: float,
+    address: str | None,
+) -> None:
+    """Answer scheduling requests over HTTP until Ctrl-C.
+
+    POST a deepsched-problem/1 or WfFormat document to /v1/schedule; the answer is the schedule as
+    JSON. The query may name scheduler, seed, machines, machine_seed, noise, noise_seed, bandwidth
+    and latency. GET /v1/schedulers lists the schedulers and limits, GET /health says ok.
+
+    There is no authentication: anyone who reaches the port can use it.
+
+    \b
+    Examples:
+      deepsched serve --checkpoint runs/train/checkpoint
+      curl --data-binary @workflow.json 'http://127.0.0.1:8000/v1/schedule?machines=8'
+      curl --data-binary @workflow.json.gz 'http://127.0.0.1:8000/v1/schedule?scheduler=peft'
+    """  # noqa: D301 (click's mark for lines that stay as they are)
+    args = ServeArgs(
+        checkpoint=checkpoint.resolve() if checkpoint else None,
+        device=device,
+        replicas=replicas,
+        max_tasks=max_tasks,
+        max_body_mb=max_body_mb,
+        max_queued=max_queued,
+        max_batch_tasks=max_batch_tasks,
+        timeout_s=timeout,
+    )
+    application = build_app(args)  # reads the checkpoint: a bad one ends here, before Ray starts
+    local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+    if local and not ray.is_initialized():
+        check_port(host, port)
+    cpus = max(os.cpu_count() or 1, processes(args))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    messages.print("starting; this takes about half a minute")
+    with ray_session(address=address, num_cpus=cpus if local else None):
+        # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            start_service(application, host, port, args)
+            _announce(host, port, args)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+            messages.print("stopping")
+        finally:
+            # It finishes what it has begun. Not serve.shutdown: a cluster that was joined may
+            # serve other applications, and a local one ends with the session.
+            serve.delete(APPLICATION)
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on.
+
+    Raises
+    ------
+    InvalidInput
+        If the host is not one of this machine, or the port is taken or not allowed.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or "
+            "--port"
+        ) from None
+
+
+def start_service(application: serve.Application, host: str, port: int, args: ServeArgs) -> None:
+    """Bring the application up behind an HTTP proxy on this node, and see that it answers.
+
+    Raises
+    ------
+    ServiceFailed
+        If it does not come up, or Serve runs on the cluster already and listens elsewhere.
+    """
+    # The gateway keeps the time limit; the proxy's own only catches a gateway that hangs.
+    http_options = {"host": host, "port": port, "request_timeout_s": 2 * args.timeout_s}
+    try:
+        serve.start(proxy_location="HeadOnly", http_options=http_options)
+        serve.run(application, name=APPLICATION)
+    except (RuntimeError, TimeoutError) as error:
+        reason = _reason() or str(error)
+        raise ServiceFailed(f"the service did not start: {shorten(reason, 400)}") from None
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=10)
+    try:
+        connection.request("GET", "/health")
+        healthy = connection.getresponse().status == 200
+    except OSError:
+        healthy = False
+    finally:
+        connection.close()
+    if not healthy:
+        raise ServiceFailed(
+            f"nothing answers on {host} port {port}; if the cluster serves on another address "
+            "already, that one stays: stop Serve there, or give its --host and --port"
+        )
+
+
+def _reason() -> str:
+    """Return the error of the first process that did not come up, the last line of its traceback."""
+    status = serve.status().applications.get(APPLICATION)
+    messages = [part.message for part in status.deployments.values()] if status else []
+    lines = [line for message in messages for line in message.strip().splitlines()[-1:]]
+    return lines[0] if lines else ""
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+class ServiceFailed(DeepSchedError, RuntimeError):
+    """Ray Serve could not bring the application up."""
+
+
+def _announce(host: str, port: int, args: ServeArgs) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    results.print(f"http://{shown}:{port}/v1/schedule", markup=False)
+    learned = "heft answers by default" if args.checkpoint is None else "the network answers"
+    messages.print(f"serving, {learned}; Ctrl-C stops", markup=False)
+    if host not in LOOPBACK:
+        messages.print(f"{host} is reachable from outside and there is no authentication")
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+    from pipeline.serve import command as importable
+
+    run_command(importable)

@@ -1,0 +1,1 @@
+"""The scheduling service: its settings, requests, processes, and the Ray Serve application."""

@@ -1,0 +1,227 @@
+"""What a request to the scheduling service asks for, and what it is answered; knows no Ray.
+
+A request is a JSON document and a query; an answer is a status, headers and bytes. Everything a
+client can do wrong becomes a 4xx answer with one short line, `{"error": "..."}`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from baselines.errors import DeepSchedError, TooLarge
+from baselines.machines import DEFAULT_MACHINES
+from baselines.readers import ReadOptions, problem_from_json
+from baselines.readers._files import decode, parse_json
+from baselines.writers import schedule_document
+from pipeline.serving.settings import MEGABYTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+    from pipeline.serving.settings import ServeArgs
+
+LONGEST_MESSAGE = 400  # characters; an answer never echoes a request at length
+RETRY_AFTER = 1  # s; what a refused client is told to wait
+WHERE = "request body"
+GZIP = b"\x1f\x8b"
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Query(BaseModel):
+    """The query of `POST /v1/schedule`; what is not given stays at the reader's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scheduler: str | None = None
+    seed: Seed = 0
+    machines: Annotated[int, Field(ge=1)] | None = None
+    machine_seed: Seed = 0
+    noise: NotNegative = 0.0
+    noise_seed: Seed = 0
+    bandwidth: Positive | None = None
+    latency: NotNegative | None = None
+
+    def read_options(self) -> ReadOptions:
+        """Return what the reader needs."""
+        return ReadOptions(
+            machines=None,
+            machine_seed=self.machine_seed,
+            n_machines=self.machines,
+            noise=self.noise,
+            noise_seed=self.noise_seed,
+            bandwidth=self.bandwidth,
+            latency=self.latency,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What goes back to the client: the status, the JSON body, and headers beside its type."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class RequestError(DeepSchedError):
+    """The request cannot be served; `status` says why in HTTP's words."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def busy(message: str) -> RequestError:
+    """Return the refusal of a request for which there is no room now."""
+    return RequestError(503, f"{message}; try again", {"Retry-After": str(RETRY_AFTER)})
+
+
+def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
+    """Return the checked query.
+
+    Raises
+    ------
+    RequestError
+        400, naming the parameter.
+    """
+    values: dict[str, str] = {}
+    for key, value in pairs:
+        if key in values:
+            raise RequestError(400, f"query parameter {key!r} is given twice")
+        values[key] = value
+    try:
+        return Query.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(Query.model_fields)
+            raise RequestError(
+                400, f"unknown query parameter {shorten(name, 40)!r}; one of: {known}"
+            ) from None
+        given = shorten(str(first["input"]), 40)
+        raise RequestError(400, f"query parameter {name}={given}: {first['msg']}") from None
+
+
+def unpack(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return the body, gunzipped where it is gzip data, up to `limit` bytes.
+
+    Raises
+    ------
+    RequestError
+        413 if it unpacks to more, 400 if it is not whole gzip data, 415 for another encoding.
+    """
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise RequestError(415, f"Content-Encoding {encoding[:40]!r}; send gzip or none")
+    if not (encoding.endswith("gzip") or body.startswith(GZIP)):
+        return body
+    parts: list[bytes] = []
+    room, rest = limit, body
+    while rest:  # gzip data may have several members
+        member = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(member.decompress(rest, room + 1))
+        except zlib.error as error:
+            raise RequestError(400, f"{WHERE}: damaged gzip: {error}") from None
+        room -= len(parts[-1])
+        if room < 0:
+            raise RequestError(413, f"{WHERE} unpacks to more than {limit / MEGABYTE:g} MB")
+        if not member.eof:
+            raise RequestError(400, f"{WHERE}: truncated gzip; its compressed data stop early")
+        rest = member.unused_data
+    unpacked = b"".join(parts)
+    if unpacked.startswith(GZIP):
+        raise RequestError(400, f"{WHERE}: gzip data inside gzip data")
+    return unpacked
+
+
+def check_size(document: Any, query: Query, args: ServeArgs) -> None:
+    """Refuse a document whose problem would be too large, before anything is built from it.
+
+    Counts what is there; whether it has the right form is left to the reader.
+
+    Raises
+    ------
+    RequestError
+        413, naming the limit.
+    """
+    workflow = _get(document, "workflow")
+    tasks = _count(document, "tasks") or max(
+        _count(workflow, "tasks"),
+        _count(_get(workflow, "specification"), "tasks"),
+    )
+    machines = _count(document, "machines") or query.machines or DEFAULT_MACHINES
+    if tasks > args.max_tasks:
+        raise RequestError(413, f"{tasks} tasks; this service takes {args.max_tasks}")
+    if machines > args.max_machines:
+        raise RequestError(413, f"{machines} machines; this service takes {args.max_machines}")
+    if tasks * machines > args.max_cells:
+        raise RequestError(
+            413, f"{tasks} tasks x {machines} machines; this service takes {args.max_cells}"
+        )
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _count(value: Any, key: str) -> int:
+    items = _get(value, key)
+    return len(items) if isinstance(items, list | dict) else 0
+
+
+def read_request(body: bytes, encoding: str, query: Query, args: ServeArgs) -> Problem:
+    """Return the problem that a request's body holds.
+
+    Raises
+    ------
+    DeepSchedError
+        If it is too large or not a valid problem; `refusal` makes the answer from it.
+    """
+    text = decode(unpack(body, encoding, args.max_body), WHERE)
+    document = parse_json(text, WHERE)
+    check_size(document, query, args)
+    return problem_from_json(document, WHERE, query.read_options())
+
+
+def schedule_answer(
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Return the answer that carries a schedule."""
+    return json_answer(200, schedule_document(problem, schedule, seconds), headers)
+
+
+def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer that carries a JSON value."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Answer(status=status, body=text.encode(), headers=dict(headers or {}))
+
+
+def refusal(error: DeepSchedError) -> Answer:
+    """Return the 4xx (or 503) answer to a request that cannot be served, one line long."""
+    if isinstance(error, RequestError):
+        status, headers = error.status, error.headers
+    else:
+        status, headers = (413 if isinstance(error, TooLarge) else 400), {}
+    return json_answer(status, {"error": shorten(str(error), LONGEST_MESSAGE)}, headers)
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return the text on one line, cut where it is longer than `longest` characters."""
+    # Cut before the split as well: the text may be megabytes long.
+    line = " ".join(text[: 4 * longest].split())
+    return line if len(line) <= longest else line[: longest - 3] + "..."

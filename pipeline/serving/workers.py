@@ -1,0 +1,154 @@
+"""The processes of the service that schedule: compiled schedulers, and the network in batches.
+
+Plain classes; `pipeline.serving.app` makes Ray Serve deployments of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ray import serve
+
+from baselines.errors import DeepSchedError
+from baselines.registry import SCHEDULERS, teacher_rng
+from baselines.schedule import Schedule, violations
+from model.infer import LearnedScheduler
+from pipeline.schedulers import timed, warm_up
+from pipeline.serving.requests import (
+    Answer,
+    Query,
+    RequestError,
+    read_request,
+    refusal,
+    schedule_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from baselines.problem import Problem
+    from pipeline.serving.settings import ServeArgs
+
+log = logging.getLogger("ray.serve")
+
+
+class Heuristics:
+    """One process that runs the compiled schedulers, `threads` at a time."""
+
+    def __init__(self, args: ServeArgs) -> None:
+        self._args = args
+        # Parsing holds the GIL, so a second thread would only double the memory it takes.
+        self._reader = ThreadPoolExecutor(1)
+        self._workers = ThreadPoolExecutor(args.threads)
+        warm_up(SCHEDULERS["heft"])
+
+    async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
+        """Answer one request; a bad one with its 4xx."""
+        loop = asyncio.get_running_loop()
+        try:
+            problem = await loop.run_in_executor(
+                self._reader, read_request, body, encoding, query, self._args
+            )
+            return await loop.run_in_executor(self._workers, solve, problem, query)
+        except DeepSchedError as error:
+            return refusal(error)
+
+
+def solve(problem: Problem, query: Query) -> Answer:
+    """Run the scheduler that the query names; the schedule is validated before it is answered."""
+    name = query.scheduler or "heft"
+    schedule, seconds = timed(SCHEDULERS[name], problem, lambda: teacher_rng(query.seed, 0, name))
+    return schedule_answer(problem, schedule, seconds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one problem of a batch: a valid schedule, or why there is none."""
+
+    result: Schedule | DeepSchedError
+    seconds: float  # of the whole batch
+    batch: int  # requests in it
+
+
+class Network:
+    """One process that runs the trained network on batches bounded by their total tasks."""
+
+    def __init__(self, args: ServeArgs) -> None:
+        if args.checkpoint is None:
+            raise ValueError("the network needs a checkpoint")
+        self._args = args
+        self._network = LearnedScheduler.load(args.checkpoint, device=args.device)
+        self._reader = ThreadPoolExecutor(1)
+        self._runner = ThreadPoolExecutor(1)
+        warm_up(self._network)
+        # serve.batch hands over what arrived within the wait, as far as it fits. A problem larger
+        # than a batch may be goes alone, hence the min.
+        self._batched = serve.batch(
+            max_batch_size=args.max_batch_tasks,
+            batch_wait_timeout_s=args.batch_wait_s,
+            batch_size_fn=lambda problems: sum(
+                min(problem.n_tasks, args.max_batch_tasks) for problem in problems
+            ),
+        )(self._run_batch)
+
+    async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
+        """Answer one request; a bad one with its 4xx, which no other request notices."""
+        loop = asyncio.get_running_loop()
+        try:
+            problem = await loop.run_in_executor(
+                self._reader, read_request, body, encoding, query, self._args
+            )
+        except DeepSchedError as error:
+            return refusal(error)
+        outcome: Outcome = await self._batched(problem)
+        if isinstance(outcome.result, DeepSchedError):
+            return refusal(outcome.result)
+        headers = {"X-Batch-Requests": str(outcome.batch)}
+        return await loop.run_in_executor(
+            self._reader, schedule_answer, problem, outcome.result, outcome.seconds, headers
+        )
+
+    async def _run_batch(self, problems: list[Problem]) -> list[Outcome]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._runner, schedule_together, self._network.schedule_batch, problems
+        )
+
+
+def schedule_together(
+    schedule_batch: Callable[[Sequence[Problem]], Sequence[Schedule]], problems: Sequence[Problem]
+) -> list[Outcome]:
+    """Schedule a batch; if that fails, each problem alone, so that only the culprit fails.
+
+    Raised, an error would fail every request of the batch; so it is returned.
+    """
+    begin = time.perf_counter()
+    results: list[Schedule | DeepSchedError]
+    try:
+        results = [
+            _checked(problem, schedule)
+            for problem, schedule in zip(problems, schedule_batch(problems), strict=True)
+        ]
+    except Exception as error:
+        if len(problems) > 1:
+            return [schedule_together(schedule_batch, [problem])[0] for problem in problems]
+        if isinstance(error, DeepSchedError):
+            results = [error]
+        else:
+            log.exception("the network failed on %s", problems[0].name)
+            results = [RequestError(500, "the network failed on this problem; the log says why")]
+    seconds = time.perf_counter() - begin
+    return [Outcome(result=result, seconds=seconds, batch=len(problems)) for result in results]
+
+
+def _checked(problem: Problem, schedule: Schedule) -> Schedule | DeepSchedError:
+    broken = violations(problem, schedule)
+    if not broken:
+        return schedule
+    log.error("the network made an invalid schedule of %s: %s", problem.name, broken[0])
+    return RequestError(500, "the network made an invalid schedule; it is withheld")

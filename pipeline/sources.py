@@ -1,0 +1,57 @@
+"""Where the problems of a dataset come from, and the randomness that each sample owns.
+
+A source turns a `sample_id` into a problem. What is drawn for a sample is drawn from
+`default_rng([seed, sample_id, ...])` and from nothing else, so that a dataset is the same for any
+number of workers and any order. Traces: `pipeline.traces`; generated problems: `pipeline.presets`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from baselines.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from baselines.problem import Problem
+
+SEED_RANGE = 2**32  # of the seeds that samples draw
+
+
+class SourceLost(InvalidInput):
+    """A file that problems are made from is gone or has changed; the run stops, no sample fails."""
+
+
+class Source(Protocol):
+    """What makes the problems of a dataset."""
+
+    def problem(self, sample_id: int) -> Problem:
+        """Return the problem of a sample, the same whenever and wherever it is asked for."""
+        ...
+
+    def label(self, sample_id: int) -> str:
+        """Return where a sample comes from, for the dataset's `source` column."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that decides the problems, as JSON: equal documents, equal problems."""
+        ...
+
+
+def sample_rng(seed: int, sample_id: int) -> np.random.Generator:
+    """Return the random stream that a sample's problem is drawn from."""
+    return np.random.default_rng([seed, sample_id, stream("problem")])
+
+
+def stream(name: str) -> int:
+    """Return the number that keeps the random stream of that name apart from others."""
+    return zlib.crc32(name.encode())
+
+
+def pick(rng: np.random.Generator, values: Sequence[Any]) -> Any:
+    """Return one of the values, each with the same chance."""
+    return values[int(rng.integers(len(values)))]

@@ -1,0 +1,235 @@
+"""Problems from workflow files: finding the files, and which file and machines a sample has."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baselines.errors import DeepSchedError, InvalidInput
+from baselines.readers import ReadOptions, problem_from_bytes, read_machines
+from baselines.readers._files import read_bytes, shown_path
+from pipeline.files import sha256
+from pipeline.sources import SEED_RANGE, SourceLost, sample_rng, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from baselines.machines import Machines
+    from baselines.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceFile:
+    """A workflow file: where it is, what it is called in the dataset, and its content's hash."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineChoice:
+    """The machines of a sample: a number of drawn ones, or a table read from a file."""
+
+    name: str
+    count: int | None = None
+    table: Machines | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSource:
+    """Real workflows, each round of samples on other machines and with other noise.
+
+    Samples 0 … F − 1 take the F files in order; each later round of F takes them in an order drawn
+    from (seed, round), so that no file always falls into the same split. Each sample draws its
+    machine choice, machine seed and noise seed from (seed, sample_id). A file that brings its own
+    machines and times gives the same problem in every round.
+
+    Attributes
+    ----------
+    machines : what is chosen from, each with the same chance.
+    machine_seed : one set of machines for all samples; None: each sample draws its own.
+    noise : sigma of the lognormal factor between task and machine.
+    bandwidth, latency : bytes/s and s of every link; None: as the file or the default says.
+    """
+
+    files: tuple[TraceFile, ...]
+    seed: int
+    machines: tuple[MachineChoice, ...]
+    machine_seed: int | None = None
+    noise: float = 0.0
+    bandwidth: float | None = None
+    latency: float | None = None
+
+    def problem(self, sample_id: int) -> Problem:
+        """Read the sample's file with the sample's machines and noise.
+
+        Raises
+        ------
+        SourceLost
+            If the file is not there (on this node), or is not what it was.
+        InvalidInput
+            If it makes no problem with these machines.
+        """
+        file = self._file(sample_id)
+        return problem_from_bytes(_content(file), file.name, self.options(sample_id))
+
+    def label(self, sample_id: int) -> str:
+        """Return the name of the file."""
+        return self._file(sample_id).name
+
+    def document(self) -> dict[str, Any]:
+        """Return files and machines by content, wherever they lie."""
+        return {
+            "traces": {file.name: file.sha256 for file in self.files},
+            "seed": self.seed,
+            "machines": [
+                choice.name if choice.sha256 is None else f"{choice.name} {choice.sha256}"
+                for choice in self.machines
+            ],
+            "machine_seed": self.machine_seed,
+            "noise": self.noise,
+            "bandwidth": self.bandwidth,
+            "latency": self.latency,
+        }
+
+    @property
+    def draws(self) -> bool:
+        """Whether a file that takes machines and noise is another problem in every round."""
+        drawn = self.machine_seed is None and any(m.table is None for m in self.machines)
+        return self.noise > 0 or drawn
+
+    def _file(self, sample_id: int) -> TraceFile:
+        turn, place = divmod(sample_id, len(self.files))
+        return self.files[_order(len(self.files), self.seed, turn)[place]]
+
+    def options(self, sample_id: int) -> ReadOptions:
+        """Return what a sample adds to its file."""
+        rng = sample_rng(self.seed, sample_id)
+        # Everything is drawn in any case: an option that fixes one value changes no other.
+        choice = self.machines[int(rng.integers(len(self.machines)))]
+        machine_seed, noise_seed = (int(s) for s in rng.integers(SEED_RANGE, size=2))
+        return ReadOptions(
+            machines=choice.table,
+            n_machines=choice.count,
+            machine_seed=machine_seed if self.machine_seed is None else self.machine_seed,
+            noise=self.noise,
+            noise_seed=noise_seed,
+            bandwidth=self.bandwidth,
+            latency=self.latency,
+        )
+
+
+def machine_choice(text: str) -> MachineChoice:
+    """Read one --machines value: a number, or a machines file.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither, or the file is bad.
+    """
+    if text.lstrip("+-").isdigit():
+        if int(text) < 1:
+            raise InvalidInput(f"--machines {text}: there must be at least one machine")
+        return MachineChoice(name=str(int(text)), count=int(text))
+    path = Path(text)
+    if not path.is_file():
+        raise InvalidInput(f"--machines {text!r} is neither a number of machines nor a file")
+    return MachineChoice(name=path.name, table=read_machines(path), sha256=sha256(read_bytes(path)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundTraces:
+    """Workflow files that can be read, and those left out, each with the reason.
+
+    Attributes
+    ----------
+    fixed : names of files that gave the same times in every one of several trials.
+    """
+
+    files: tuple[TraceFile, ...]
+    left_out: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+
+def find_traces(
+    paths: Sequence[Path], trials: Sequence[ReadOptions], limit: int | None
+) -> FoundTraces:
+    """Find the workflow files that `paths` name, folders searched in full, in order of name.
+
+    Every file is read with each of `trials`, so that one that cannot be used is known before
+    anything is written. A file the user named must pass; in a folder, others are left out.
+
+    Parameters
+    ----------
+    limit : stop after this many files.
+
+    Raises
+    ------
+    InvalidInput, InvalidProblem
+        If a path does not exist, a named file cannot be read, or nothing is found.
+    """
+    files: list[TraceFile] = []
+    left_out: list[str] = []
+    fixed: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise InvalidInput(f"--traces {shown_path(path)}: no such file or folder")
+        for candidate, name in _candidates(path):
+            if len(files) == limit:
+                break
+            try:
+                data = read_bytes(candidate)
+                where = shown_path(candidate)
+                etcs = [problem_from_bytes(data, where, options).etc for options in trials]
+            except DeepSchedError as error:
+                if not path.is_dir():
+                    raise
+                left_out.append(str(error))
+                continue
+            files.append(TraceFile(path=candidate.absolute(), name=name, sha256=sha256(data)))
+            if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):
+                fixed.append(name)
+    if not files:
+        reason = f"; the first was left out because: {left_out[0]}" if left_out else ""
+        where = ", ".join(shown_path(path) for path in paths)
+        raise InvalidInput(f"--traces {where}: no workflow file that can be read{reason}")
+    return FoundTraces(files=tuple(files), left_out=tuple(left_out), fixed=tuple(fixed))
+
+
+def _content(file: TraceFile) -> bytes:
+    """Return the bytes of a trace, which are what they were when the labelling began."""
+    try:
+        data = read_bytes(file.path)
+    except InvalidInput as error:
+        raise SourceLost(str(error)) from None
+    if sha256(data) != file.sha256:
+        raise SourceLost(f"{shown_path(file.path)} has changed since the labelling began")
+    return data
+
+
+def _candidates(path: Path) -> list[tuple[Path, str]]:
+    """Return the files of a path and the names they get: relative to it, its own name in front."""
+    if not path.is_dir():
+        return [(path, shown_path(path.name))]
+    top = path.resolve().name
+    inside = sorted(
+        found.relative_to(path)
+        for found in path.rglob("*")
+        if found.is_file()
+        and not any(part.startswith(".") for part in found.relative_to(path).parts)
+    )
+    return [(path / name, shown_path(f"{top}/{name.as_posix()}")) for name in inside]
+
+
+@functools.lru_cache(maxsize=64)
+def _order(n: int, seed: int, turn: int) -> Sequence[int]:
+    if turn == 0:
+        return range(n)
+    order: list[int] = np.random.default_rng([seed, turn, stream("order")]).permutation(n).tolist()
+    return order

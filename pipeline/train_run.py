@@ -1,0 +1,312 @@
+"""A training as a Ray Train run: its folder, its settings over several runs, its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.config import (
+    CheckpointConfig,
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+)
+
+from baselines.errors import DeepSchedError, InvalidInput
+from model.checkpoint import CONFIG, WEIGHTS
+from model.networks import network_config
+from pipeline.config import TrainConfig, make_config, merged_config
+from pipeline.files import open_folder
+from pipeline.provenance import provenance
+from pipeline.storage import Dataset
+from pipeline.train_board import Board, Status
+from pipeline.train_state import History, load_history
+from pipeline.train_worker import WorkerSpec, train_worker
+from pipeline.training_data import count_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FORMAT = "deepsched-train/1"
+NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
+POLL_SECONDS = 0.3  # how often the driver looks at the board
+CPUS_FOR_TWO = 4  # from there on two training processes by default, where there is no GPU
+
+# A training that goes on keeps these: other values would make the epochs so far another training's.
+LASTING = ("network", "network_options", "teacher", "seed", "limit_samples")
+
+
+class TrainingFailed(DeepSchedError, RuntimeError):
+    """The training processes crashed more often than the settings allow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A training that is ready to start or to go on.
+
+    Attributes
+    ----------
+    data : URI of the dataset.
+    dataset : the hash over all its parts.
+    out : folder of the result.
+    storage : where Ray Train keeps the checkpoints of `run` on the way.
+    run : name of the Ray Train run; the same name goes on from its last checkpoint.
+    n_train, n_val : samples.
+    """
+
+    data: str
+    dataset: str
+    out: Path
+    storage: str
+    run: str
+    config: TrainConfig
+    n_train: int
+    n_val: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A finished training."""
+
+    history: History
+    checkpoint: Path
+
+
+def plan_training(
+    data: str,
+    out: Path,
+    *,
+    storage: str | None = None,
+    config_file: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Plan:
+    """Check everything that can be checked before Ray starts, and note what will run in `out`.
+
+    Parameters
+    ----------
+    options : settings that were given beside the file, by field of `TrainConfig`; None: not given.
+    resume : go on with the training that `out` holds, if it holds one; its settings are the
+        defaults then.
+
+    Raises
+    ------
+    InvalidInput
+        If the settings or the dataset are bad, `out` holds a finished training and `resume` is not
+        asked for, or it holds the training of something else.
+    UnknownName
+        If there is no such network.
+    """
+    note = _read_note(out) if resume else None
+    if not resume and (out / HISTORY).exists():
+        raise InvalidInput(
+            f"{out} holds a finished training; give another --out, or --resume with more --epochs "
+            "to train on"
+        )
+    config = merged_config(config_file, options or {}, base=note["config"] if note else {})
+    where = "network_options"
+    settings = network_config(config.network, config.network_options, where).model_dump()
+    config = config.model_copy(update={"network_options": settings})
+    dataset = Dataset.open(data)
+    if note:
+        _check_same(out, note, dataset, config)
+    n_train = count_samples(dataset, config.teacher, "train")
+    if not n_train:
+        raise InvalidInput(_nothing_to_train_on(dataset, config.teacher))
+    limit = config.limit_samples or dataset.n_samples
+    plan = Plan(
+        data=data if "://" in data else str(Path(data).expanduser().absolute()),
+        dataset=dataset.manifest.digest(),
+        out=out,
+        storage=storage or (note["storage"] if note else str((out / RAY_FOLDER).absolute())),
+        run=note["run"] if note else f"train-{uuid.uuid4().hex[:12]}",
+        config=config,
+        n_train=min(limit, n_train),
+        n_val=min(limit, count_samples(dataset, config.teacher, "val")),
+    )
+    document = {
+        "format": FORMAT,
+        "run": plan.run,
+        "storage": plan.storage,
+        "data": plan.data,
+        "dataset": plan.dataset,
+        "config": config.model_dump(),
+    }
+    _write_json(out, NOTE, document)
+    return plan
+
+
+def finished_training(plan: Plan) -> Trained | None:
+    """Return what `plan.out` holds, if that has all the epochs already.
+
+    Raises
+    ------
+    InvalidInput
+        If its history cannot be read.
+    """
+    path = plan.out / HISTORY
+    if not path.exists():
+        return None
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))
+        last = int(history[-1]["epoch"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+    if last < plan.config.epochs:
+        return None
+    return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+
+
+def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
+    """Train on the Ray that runs, and publish the best network and the history in `plan.out`.
+
+    Parameters
+    ----------
+    on_status : called a few times a second.
+
+    Raises
+    ------
+    InvalidInput
+        If the training met a mistake of the user: it diverged, or a problem is too large.
+    TrainingFailed
+        If its processes crashed more often than allowed.
+    """
+    workers, gpu = plan_workers(plan.config.workers, ray.cluster_resources())
+    # Ray's default of 2 s would add several seconds to a training of a minute.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    board = ray.remote(num_cpus=0)(Board).remote()
+    spec = WorkerSpec(
+        data=plan.data, config=plan.config, meta=provenance(data=plan.data, dataset=plan.dataset)
+    )
+    run_config: Any = RunConfig(
+        name=plan.run,
+        storage_path=plan.storage,
+        failure_config=FailureConfig(max_failures=plan.config.max_failures),
+        # The best one, and always the last one too.
+        checkpoint_config=CheckpointConfig(
+            num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="min"
+        ),
+        logging_config=LoggingConfig(log_level="ERROR"),
+    )
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"spec": spec, "board": board},
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu),
+        run_config=run_config,
+    )
+    result = _fit(trainer, board, on_status)
+    with result.checkpoint.as_directory() as folder:
+        history = load_history(Path(folder))
+    best = min(result.best_checkpoints, key=lambda found: found[1]["score"])[0]
+    with best.as_directory() as folder:
+        _publish(Path(folder), plan.out / CHECKPOINT)
+    _write_json(plan.out, HISTORY, history)  # last: it marks the training as finished
+    return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+
+
+def plan_workers(wanted: int | None, resources: Mapping[str, float]) -> tuple[int, bool]:
+    """Return how many training processes to start, and whether each gets a GPU."""
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    default = gpus or (2 if cpus >= CPUS_FOR_TWO else 1)
+    return wanted or default, gpus > 0
+
+
+def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None]) -> Any:
+    """Run the trainer in a thread, so that this one can show the progress and be interrupted."""
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["result"] = trainer.fit()
+        except Exception as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_SECONDS)
+        on_status(ray.get(board.status.remote()))
+    status: Status = ray.get(board.status.remote())
+    if status.error:
+        raise InvalidInput(status.error)
+    if error := outcome.get("error"):
+        reason = str(error).strip().splitlines()
+        raise TrainingFailed(
+            f"the training failed after epoch {len(status.history)}: {type(error).__name__}: "
+            f"{reason[-1] if reason else 'no reason given'}"
+        ) from error
+    return outcome["result"]
+
+
+def _read_note(out: Path) -> dict[str, Any] | None:
+    path = out / NOTE
+    if not path.exists():
+        return None
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        if note["format"] != FORMAT:
+            raise InvalidInput(f"{path}: format {note['format']!r}; {FORMAT!r} expected")
+        make_config(note["config"], where=str(path))
+        return {key: note[key] for key in ("run", "storage", "data", "dataset", "config")}
+    except InvalidInput:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+
+
+def _check_same(out: Path, note: Mapping[str, Any], dataset: Dataset, config: TrainConfig) -> None:
+    now = config.model_dump()
+    for name in LASTING:
+        if now[name] != note["config"][name]:
+            raise InvalidInput(
+                f"{out} holds a training with {name} {note['config'][name]!r}, not {now[name]!r}; "
+                "give another --out, or the same settings"
+            )
+    if dataset.manifest.digest() != note["dataset"]:
+        raise InvalidInput(
+            f"{out} holds a training on {note['data']}, which was another dataset than "
+            f"{dataset.folder.uri} is now; give another --out, or that dataset"
+        )
+
+
+def _nothing_to_train_on(dataset: Dataset, teacher: str) -> str:
+    failures = dataset.failures(teacher)
+    what = f"{dataset.folder.uri}: no training sample with a schedule of {teacher!r}"
+    if not failures:
+        return (
+            f"{what}: all {dataset.n_samples} samples are kept for validation and testing (ids "
+            "ending in 8 and 9); label more"
+        )
+    first = min(failures)
+    return (
+        f"{what}: {len(failures)} of {dataset.n_samples} could not be scheduled, the first of "
+        f"them, sample {first}: {failures[first]}"
+    )
+
+
+def _write_json(out: Path, name: str, document: Any) -> None:
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    open_folder(str(out)).write(name, text.encode())
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Put a checkpoint's two files in place of an older one, as a whole."""
+    fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("new", "old"))
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = open_folder(str(fresh))
+    for name in (WEIGHTS, CONFIG):
+        folder.write(name, (source / name).read_bytes())
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""`deepsched tune`: search hyperparameters of the training."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.tune").command)
+
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from pipeline.cli import EXIT_FAILED, EXIT_INTERRUPTED, messages, progress_bar, results
+from pipeline.config import merged_config
+from pipeline.files import open_folder
+from pipeline.label import check_destination
+from pipeline.options import CONTEXT_SETTINGS
+from pipeline.outputs import make_folder
+from pipeline.ray_session import ray_session
+from pipeline.search_space import default_space, parse_search
+from pipeline.tune_run import (
+    BEST,
+    Search,
+    SearchFailed,
+    TrialResult,
+    finished_search,
+    plan_search,
+    run_search,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+EXAMPLES = """\b
+Examples:
+  deepsched tune --data runs/data --out runs/tune --trials 16 --epochs 20
+  deepsched tune --data runs/data --out runs/lr --search learning_rate=1e-5..1e-2
+  deepsched train --data runs/data --out runs/model --config runs/tune/best.json
+"""
+
+
+@click.command(context_settings=CONTEXT_SETTINGS, epilog=EXAMPLES)
+@click.option("--data", metavar="URI", required=True, help="Dataset made by `label`.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for best.json, results.json and results.csv.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How many settings are tried.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Epochs of the trials that are not stopped early.  [default: the training's]",
+)
+@click.option(
+    "--search",
+    metavar="FIELD=RANGE",
+    multiple=True,
+    help="A setting and its values: LOW..HIGH (log-uniform) or A,B,C. An option of the network is "
+    "network_options.NAME. May be repeated; replaces the default search of learning rate, batch "
+    "size and widths.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="JSON or YAML file with the settings that all trials share.",
+)
+@click.option("--network", help="Network to train, by its name in NETWORKS.  [default: paper]")
+@click.option("--teacher", help="Teacher whose schedules are imitated.  [default: heft]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the trials.  [default: 0]")
+@click.option(
+    "--limit-samples", type=click.IntRange(min=1), help="Use only so many samples of each split."
+)
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(min=1),
+    help="Trials at a time.  [default: one a CPU, or one a GPU where there are any]",
+)
+@click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
+@click.option(
+    "--storage",
+    metavar="URI",
+    help="Trials on the way; all nodes of a cluster must reach it.  [default: DIR/ray]",
+)
+def command(
+    data: str,
+    out: Path,
+    trials: int,
+    search: tuple[str, ...],
+    config_file: Path | None,
+    max_concurrent: int | None,
+    address: str | None,
+    storage: str | None,
+    **options: Any,
+) -> int:
+    """Search the settings of the training that give the least validation loss.
+
+    Each trial is a training in one process. ASHA stops trials that are worse than the others after
+    as many epochs. DIR/best.json is a file for `train --config`; DIR/results.csv lists all trials.
+
+    The same command again goes on where it was stopped.
+    """
+    check_destination(str(out))
+    out = out.expanduser().absolute()
+    make_folder(out, f"--out {out}")
+    config = merged_config(config_file, options)
+    ranges = parse_search(search) or default_space(config.network)
+    with open_folder(str(out)).locked():
+        plan = plan_search(data, out, config, ranges, trials, storage)
+        found = finished_search(plan)
+        if found:
+            messages.print(f"{out} holds the results of this search already")
+        else:
+            try:
+                with ray_session(address=address), _progress(plan) as on_trial:
+                    found = run_search(plan, concurrent=max_concurrent, on_trial=on_trial)
+            except KeyboardInterrupt:
+                messages.print("interrupted; the same command goes on where it stopped")
+                return EXIT_INTERRUPTED
+            except SearchFailed as error:
+                messages.print(f"deepsched: {error}", markup=False)
+                return EXIT_FAILED
+    results.print(table(found))
+    results.print(f"best settings: {out / BEST}", markup=False)
+    return 0
+
+
+def table(found: list[TrialResult]) -> Table:
+    """Return the trials as a table, the best one first."""
+    names = list(dict.fromkeys(name for result in found for name in result.params))
+    shown = Table(box=None, pad_edge=False)
+    for title in ("rank", "loss", "accuracy", "epochs", *names):
+        shown.add_column(title.removeprefix("network_options."), justify="right")
+    for rank, result in enumerate(found, 1):
+        if result.score is None or result.accuracy is None:
+            measures = ["failed", ""]
+        else:
+            measures = [f"{result.score:.4f}", f"{result.accuracy:.1%}"]
+        values = [result.params.get(name) for name in names]
+        texts = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
+        shown.add_row(str(rank), *measures, str(result.epochs), *texts)
+    return shown
+
+
+@contextmanager
+def _progress(search: Search) -> Iterator[Callable[[str, int, bool], None]]:
+    """Show a bar over all epochs of all trials, or a line a trial where there is no terminal."""
+    epochs: dict[str, int] = {}
+    ended: set[str] = set()
+    total = search.trials * search.config.epochs
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress_bar()) if messages.is_terminal else None
+        task = bar.add_task("searching", total=total) if bar else None
+
+        def on_trial(trial: str, epoch: int, end: bool) -> None:
+            epochs[trial] = max(epochs.get(trial, 0), epoch)
+            if end:
+                ended.add(trial)
+            if bar and task is not None:
+                # A trial that was stopped early has nothing left to do.
+                done = sum(search.config.epochs if t in ended else n for t, n in epochs.items())
+                bar.update(task, completed=done, description=f"{len(ended)} trials done")
+            elif end:
+                messages.print(
+                    f"trial {len(ended)}/{search.trials} ended after epoch {epochs[trial]}"
+                )
+
+        yield on_trial

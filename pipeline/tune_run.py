@@ -1,0 +1,354 @@
+"""A hyperparameter search as a Ray Tune experiment of plain training functions."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import BasicVariantGenerator
+
+from baselines.errors import DeepSchedError, InvalidInput
+from model.networks import network_config
+from pipeline.files import open_folder
+from pipeline.search_space import search_space, trial_config
+from pipeline.storage import Dataset
+from pipeline.train_loop import TrainingData, best_record, fit
+from pipeline.train_steps import Peers
+from pipeline.train_worker import training_data
+from pipeline.training_data import Share, count_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.config import TrainConfig
+    from pipeline.train_state import History
+
+FORMAT = "deepsched-tune/1"
+NOTE, BEST = "tune.json", "best.json"
+TABLE, RESULTS = "results.csv", "results.json"
+EXPERIMENT = "search"  # Tune's own folder in the storage
+REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
+MAX_CRASHES = 3  # of a trial's process, each of which goes on from its last epoch
+
+
+class SearchFailed(DeepSchedError, RuntimeError):
+    """No trial of the search came to a result."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """What is searched, where, and how far.
+
+    Attributes
+    ----------
+    data, dataset : URI of the dataset and the hash over its parts.
+    out : folder of the results; `storage` is where Tune keeps the trials.
+    config : settings that all trials share.
+    ranges : what varies; see `search_space`.
+    trials : how many settings are tried.
+    """
+
+    data: str
+    dataset: str
+    out: Path
+    storage: str
+    config: TrainConfig
+    ranges: dict[str, str]
+    trials: int
+
+    def document(self) -> dict[str, Any]:
+        """Return what the same search has in common with itself after a restart."""
+        return {
+            "format": FORMAT,
+            "dataset": self.dataset,
+            "storage": self.storage,
+            "trials": self.trials,
+            "search": self.ranges,
+            "config": self.config.model_dump(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """What came of one trial.
+
+    Attributes
+    ----------
+    params : what it tried.
+    epochs : how many it trained; ASHA stops trials that are worse than others after as many.
+    score, accuracy : validation loss and machine accuracy of its best epoch; None if `error`.
+    error : why there is none.
+    """
+
+    trial: str
+    params: dict[str, Any]
+    epochs: int
+    score: float | None
+    accuracy: float | None
+    error: str | None
+
+
+def plan_search(
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    ranges: dict[str, str],
+    trials: int,
+    storage: str | None = None,
+) -> Search:
+    """Check everything that can be checked before Ray starts, and note the search in `out`.
+
+    Raises
+    ------
+    InvalidInput
+        If the settings, the ranges or the dataset are bad, or `out` holds another search.
+    """
+    settings = network_config(config.network, config.network_options, "network_options")
+    config = config.model_copy(update={"network_options": settings.model_dump()})
+    search_space(config, ranges)
+    dataset = Dataset.open(data)
+    for split, what in (("train", "training"), ("val", "validation")):
+        if not count_samples(dataset, config.teacher, split):
+            raise InvalidInput(
+                f"{data}: no {what} sample with a schedule of {config.teacher!r}; a search needs "
+                "both kinds: label more"
+            )
+    search = Search(
+        data=data if "://" in data else str(Path(data).expanduser().absolute()),
+        dataset=dataset.manifest.digest(),
+        out=out,
+        storage=storage or str((out / "ray").absolute()),
+        config=config,
+        ranges=ranges,
+        trials=trials,
+    )
+    _keep_note(search)
+    return search
+
+
+def finished_search(search: Search) -> list[TrialResult] | None:
+    """Return the results that `search.out` holds already, if it does.
+
+    Raises
+    ------
+    InvalidInput
+        If they cannot be read.
+    """
+    path = search.out / RESULTS
+    if not path.exists():
+        return None
+    try:
+        return [TrialResult(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+
+
+def run_search(
+    search: Search, *, concurrent: int | None, on_trial: Callable[[str, int, bool], None]
+) -> list[TrialResult]:
+    """Run the search, or what is left of it, on the Ray that runs, and publish its results.
+
+    Parameters
+    ----------
+    concurrent : trials at a time; None: as many as there are CPUs, or GPUs where there are any.
+    on_trial : told of a trial's name, its epochs so far, and whether it has ended.
+
+    Returns
+    -------
+    The trials, the best one first.
+
+    Raises
+    ------
+    SearchFailed
+        If no trial came to a result.
+    """
+    # Ctrl-C is ours: Tune's handler would make an interrupted search look like a finished one.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    # Logs in three more formats, of which nobody reads one.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    trainable = tune.with_resources(
+        tune.with_parameters(run_trial, search=search, data=_shared(search)),
+        {"cpu": 1, "gpu": 1 if gpus else 0},
+    )
+    path = f"{search.storage}/{EXPERIMENT}"
+    _Listeners.on_trial = on_trial
+    if tune.Tuner.can_restore(path):
+        tuner = tune.Tuner.restore(
+            path, trainable=trainable, resume_unfinished=True, restart_errored=True
+        )
+    else:
+        tuner = _new_tuner(search, trainable, concurrent)
+    grid = tuner.fit()
+    results = sorted((_trial_result(result) for result in grid), key=_order)
+    if not results or results[0].score is None:
+        reason = results[0].error if results else "there was none"
+        raise SearchFailed(f"no trial came to a result: {reason}")
+    best = trial_config(search.config, results[0].params, where="the best trial")
+    _write(search.out, BEST, best.model_dump_json(indent=1))
+    _write(search.out, TABLE, results_csv(results))
+    rows = [asdict(result) for result in results]
+    _write(search.out, RESULTS, json.dumps(rows, indent=1, allow_nan=False))  # marks the end
+    return results
+
+
+def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None) -> None:
+    """Train one trial as a function of Tune, from its last checkpoint if it has one."""
+    last = tune.get_checkpoint()
+    config = trial_config(search.config, params, where="trial")
+    gpu = bool(ray.get_gpu_ids())
+    try:
+        with contextlib.ExitStack() as stack:
+            fit(
+                config,
+                data or training_data(search.data, config, Share()),
+                reporter=TuneReporter(),
+                peers=Peers(device="cuda" if gpu else "cpu"),
+                start=Path(stack.enter_context(last.as_directory())) if last else None,
+                meta={"data": search.data},
+            )
+    except DeepSchedError as error:
+        # Reported, not raised: Tune would try it again.
+        tune.report({"score": math.inf, "error": str(error)})
+
+
+class TuneReporter:
+    """Reports each epoch to Tune, with the best one so far and the state of the training."""
+
+    def step(self, epoch: int, samples: int) -> None:
+        """Say nothing: a trial is looked at once an epoch."""
+
+    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
+        """Report an epoch."""
+        best = best_record(history)
+        metrics = {
+            "score": history[-1]["score"],
+            "epoch": history[-1]["epoch"],
+            "best_score": best["score"],
+            "best_accuracy": best["val_accuracy"],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder))
+            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+class _Listeners(tune.Callback):
+    """Passes on what Tune says of its trials.
+
+    Tune pickles it with the experiment and restores it from there, so that it can hold no screen:
+    the receiver is kept in the class, i.e. in this process.
+    """
+
+    on_trial: Callable[[str, int, bool], None]
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+    ) -> None:
+        _Listeners.on_trial(trial.trial_id, int(result.get("epoch", 0)), False)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        _Listeners.on_trial(trial.trial_id, 0, True)
+
+
+def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.Tuner:
+    return tune.Tuner(
+        trainable,
+        param_space=search_space(search.config, search.ranges),
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="min",
+            num_samples=search.trials,
+            search_alg=BasicVariantGenerator(
+                random_state=search.config.seed, max_concurrent=concurrent or 0
+            ),
+            scheduler=ASHAScheduler(
+                max_t=search.config.epochs,
+                grace_period=max(1, search.config.epochs // REDUCTION**2),
+                reduction_factor=REDUCTION,
+            ),
+        ),
+        run_config=tune.RunConfig(
+            name=EXPERIMENT,
+            storage_path=search.storage,
+            verbose=0,
+            callbacks=[_Listeners()],
+            failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+
+
+def _shared(search: Search) -> TrainingData | None:
+    """Encode the samples once for all trials; None where they are too many to keep in memory."""
+    data = training_data(search.data, search.config, Share())
+    train = list(itertools.islice(data.train, 2))
+    if len(train) > 1:
+        return None
+    return TrainingData(train=train, val=list(data.val))
+
+
+def _trial_result(result: Any) -> TrialResult:
+    metrics = result.metrics or {}
+    error = metrics.get("error") or (str(result.error).strip().splitlines() or [None])[-1]
+    score = metrics.get("best_score")
+    return TrialResult(
+        trial=str(metrics.get("trial_id", "")),
+        params=dict(result.config or {}),
+        epochs=int(metrics.get("epoch", 0)),
+        score=None if error else score,
+        accuracy=None if error else metrics.get("best_accuracy"),
+        error=error,
+    )
+
+
+def _order(result: TrialResult) -> float:
+    return math.inf if result.score is None else result.score
+
+
+def results_csv(results: list[TrialResult]) -> str:
+    """Return the results as a table, one trial a row, the best one first."""
+    params = list(dict.fromkeys(name for result in results for name in result.params))
+    fields = ("trial", "epochs", "score", "accuracy", "error")
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("rank", *fields, *params))
+    for rank, result in enumerate(results, 1):
+        row = asdict(result)
+        values = [row[name] for name in fields] + [result.params.get(name) for name in params]
+        table.writerow([rank, *values])
+    return text.getvalue()
+
+
+def _keep_note(search: Search) -> None:
+    path = search.out / NOTE
+    document = search.document()
+    if not path.exists():
+        _write(search.out, NOTE, json.dumps(document, indent=1))
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        different = [name for name in document if there[name] != document[name]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+    if different:
+        name = different[0]
+        raise InvalidInput(
+            f"{search.out} holds another search: {name} is {there[name]!r} there, "
+            f"{document[name]!r} now; give another --out, or the same options"
+        )
+
+
+def _write(out: Path, name: str, text: str) -> None:
+    open_folder(str(out)).write(name, (text.rstrip("\n") + "\n").encode())

@@ -1,0 +1,64 @@
+"""A checkpoint is a scheduler like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.errors import InvalidInput
+from baselines.schedule import violations
+from model import infer
+from model.checkpoint import save_checkpoint
+from model.infer import LearnedScheduler
+from tests.model.examples import layered, limited, network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path, network("paper"), "paper", {}, {"teacher": "heft"})
+    return tmp_path
+
+
+def test_a_batch_is_scheduled_like_each_problem_alone(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infer, "MAX_BATCH_TASKS", 60)  # several forward passes
+    learned = LearnedScheduler.load(checkpoint)
+    problems = [layered(50, 4), layered(1, 1), *(limited(seed) for seed in range(6))]
+    schedules = learned.schedule_batch(problems)
+    for problem, schedule in zip(problems, schedules, strict=True):
+        assert violations(problem, schedule) == []
+        assert schedule.scheduler == "paper"
+        alone = learned(problem, np.random.default_rng(0))
+        np.testing.assert_array_equal(schedule.proc, alone.proc)
+        np.testing.assert_array_equal(schedule.ast, alone.ast)
+    assert learned.meta == {"teacher": "heft"}
+    assert learned.schedule_batch([]) == []
+
+
+def test_the_schedule_follows_the_prediction(checkpoint: Path) -> None:
+    learned = LearnedScheduler.load(str(checkpoint))
+    problem = limited(2)
+    (prediction,) = learned.predict([problem])
+    schedule = learned(problem)
+    np.testing.assert_array_equal(schedule.proc, prediction.score.argmax(axis=1))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there_is_named(checkpoint: Path, device: str) -> None:
+    with pytest.raises(InvalidInput, match=device):
+        LearnedScheduler.load(checkpoint, device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_schedules_validly(checkpoint: Path) -> None:
+    learned = LearnedScheduler.load(checkpoint, device="cuda")
+    problems = [limited(seed) for seed in range(4)]
+    for problem, schedule in zip(problems, learned.schedule_batch(problems), strict=True):
+        assert violations(problem, schedule) == []

@@ -1,0 +1,91 @@
+"""The ways to start labelling, each in a process of its own, each making the same dataset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage import Dataset
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ARGUMENTS = ("--preset", "small", "--samples", "6", "--schedulers", "heft,random")
+SCRIPT = str(ROOT / "pipeline" / "label.py")
+WAYS = {
+    "python pipeline/label.py": (sys.executable, SCRIPT),
+    "pipeline/label.py": (SCRIPT,),
+    "python -m pipeline label": (sys.executable, "-m", "pipeline", "label"),
+    "deepsched label": (str(Path(sysconfig.get_path("scripts")) / "deepsched"), "label"),
+}
+
+
+def start(
+    way: tuple[str, ...], *arguments: str, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    # `#!/usr/bin/env python3` is to find the Python that runs these tests.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [*way, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_makes_the_same_dataset(way: str, tmp_path: Path) -> None:
+    done = start(WAYS[way], *ARGUMENTS, "--workers", "0", "--out", str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr
+    dataset = Dataset.open(str(tmp_path / "data"))
+    dataset.check()
+    assert dataset.teachers == ("heft", "random")
+    assert dataset.n_samples == 6
+    assert f"sha256    {dataset.manifest.digest()}" in done.stdout
+    again = start(WAYS["python pipeline/label.py"], *ARGUMENTS, "--out", str(tmp_path / "data"),
+                  "--workers", "0")  # fmt: skip
+    assert "6 of them were there already" in again.stdout
+    assert dataset.manifest.digest() in again.stdout
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_mistake_is_one_line_and_exit_code_2(way: str, tmp_path: Path) -> None:
+    done = start(WAYS[way], *ARGUMENTS, "--preset", "huge", "--out", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "deepsched: unknown preset 'huge'; one of: demo, small\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_explains_every_option() -> None:
+    done = start(WAYS["deepsched label"], "--help")
+    assert done.returncode == 0
+    for option in ("--traces", "--preset", "--machines", "--samples", "--schedulers", "--out"):
+        assert option in done.stdout
+
+
+@pytest.mark.ray
+def test_a_checkout_that_is_not_installed_runs_its_own_code(tmp_path: Path) -> None:
+    """Also in the workers of the Ray that it starts."""
+    checkout = tmp_path / "checkout"
+    for package in ("baselines", "model", "pipeline"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, checkout / package, ignore=ignored)
+    presets = checkout / "pipeline" / "presets.py"
+    text = presets.read_text()
+    mark = 'return f"{self.name}/'
+    assert text.count(mark) == 1
+    presets.write_text(text.replace(mark, 'return f"copied {self.name}/'))
+    way = (sys.executable, str(checkout / "pipeline" / "label.py"))
+    done = start(way, *ARGUMENTS, "--workers", "1", "--out", "data", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    samples = list(Dataset.open(str(tmp_path / "data")).samples("heft"))
+    assert len(samples) == 6
+    assert all(sample.source.startswith("copied small/") for sample in samples)

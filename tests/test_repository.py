@@ -1,0 +1,212 @@
+"""What holds for the repository as a whole: its texts, its pins, and what importing it does."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from baselines.readers import FORMATS, JSON_FORMATS, TEXT_FORMATS
+from baselines.registry import SCHEDULERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("baselines", "model", "pipeline")
+SOURCE = re.compile(r"doi:|https?://|\((1[89]|20)\d\d\)")
+
+
+def repository_files() -> Iterator[Path]:
+    """Every file that git would keep: .gitignore holds patterns of folder names only."""
+    patterns = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split())]
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            name for name in folders if not any(fnmatch(name, pattern) for pattern in patterns)
+        ]
+        yield from (Path(folder, name) for name in files)
+
+
+def file_tree(text: str) -> str:
+    """Return the fenced block under the heading "File tree"."""
+    found = re.search(r"^#+ File tree\s*$.*?^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found, "no fenced block under a heading 'File tree'"
+    return found[1]
+
+
+def tree_paths(tree: str) -> Iterator[str]:
+    """Paths of a tree drawn by indentation: names, two blanks, what they are for.
+
+    A line names one file or several, `*` allowed; a folder ends in "/".
+    """
+    folders: list[tuple[int, str]] = []
+    for line in filter(str.strip, tree.splitlines()):
+        indent = len(line) - len(line.lstrip(" │├└─"))
+        while folders and folders[-1][0] >= indent:
+            folders.pop()
+        parent = folders[-1][1] if folders else ""
+        names = re.split(r"\s{2,}|\s#", line[indent:].rstrip())[0].replace(",", " ").split()
+        for name in names:
+            yield parent + name
+        if len(names) == 1 and names[0].endswith("/"):
+            folders.append((indent, parent + names[0]))
+
+
+def missing_paths(tree: str) -> list[str]:
+    """Those that name nothing in the repository."""
+    return [
+        path
+        for path in tree_paths(tree)
+        if not any(found.is_dir() or not path.endswith("/") for found in ROOT.glob(path.strip("/")))
+    ]
+
+
+def test_the_tree_reader_finds_what_does_not_exist() -> None:
+    tree = """
+baselines/            schedulers
+├── heft.py, gone.py  one of two is there
+│   nothing.py
+├── readers/          formats
+│   └── *.absent
+model/
+  networks/           architectures
+    *.py
+LICENSE/ Makefile     # a file is no folder
+"""
+    assert list(tree_paths(tree)) == [
+        "baselines/",
+        "baselines/heft.py",
+        "baselines/gone.py",
+        "baselines/nothing.py",
+        "baselines/readers/",
+        "baselines/readers/*.absent",
+        "model/",
+        "model/networks/",
+        "model/networks/*.py",
+        "LICENSE/",
+        "Makefile",
+    ]
+    assert missing_paths(tree) == [
+        "baselines/gone.py",
+        "baselines/nothing.py",
+        "baselines/readers/*.absent",
+        "LICENSE/",
+    ]
+
+
+def test_the_readme_names_existing_files() -> None:
+    tree = file_tree((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(list(tree_paths(tree))) > 10
+    assert missing_paths(tree) == []
+
+
+def test_every_folder_of_the_packages_is_in_the_readme() -> None:
+    tree = set(tree_paths(file_tree((ROOT / "README.md").read_text(encoding="utf-8"))))
+    folders = {
+        f"{path.parent.relative_to(ROOT).as_posix()}/"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert folders <= tree
+
+
+def test_constraints_pin_every_dependency() -> None:
+    pins = dict(
+        line.lower().replace("_", "-").split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"], "setuptools"]
+    names = [re.split(r"[\[<>=!~ ;]", item)[0].lower().replace("_", "-") for item in wanted]
+    assert [name for name in names if name not in pins] == []
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pins.values())
+    assert pins["torch"] == "2.13.0"
+    assert pins["ray"] == "2.60.0"
+
+
+def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
+    # Put together here, so that this file does not hold what it looks for.
+    private = re.compile(rb"(?<![\w.}-])/" + b"work/")
+    texts = {path: path.read_bytes() for path in repository_files()}
+    assert ROOT / "tests/test_repository.py" in texts
+    assert [str(path) for path, text in texts.items() if private.search(text)] == []
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_names_its_source(name: str) -> None:
+    scheduler = SCHEDULERS[name]
+    function = getattr(scheduler, "func", scheduler)  # a functools.partial of one
+    texts = [inspect.getdoc(function), inspect.getdoc(inspect.getmodule(function))]
+    assert any(SOURCE.search(text or "") for text in texts), texts
+
+
+@pytest.mark.parametrize("reader", [*JSON_FORMATS, *TEXT_FORMATS], ids=FORMATS)
+def test_every_reader_names_the_source_of_its_format(reader: ModuleType) -> None:
+    text = inspect.getdoc(reader) or ""
+    assert SOURCE.search(text) or re.search(r"the project's own|the paper's", text, re.IGNORECASE)
+
+
+IMPORT_ALL = """
+import importlib, json, logging, pkgutil, sys, threading
+modules = {}
+for name in sys.argv[1:]:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        importlib.import_module(module.name)
+    modules[name] = sorted(module for module in sys.modules if "." not in module)
+loggers = {"": logging.root, **logging.root.manager.loggerDict}
+print(json.dumps({
+    "modules": modules,
+    "handlers": [name for name, logger in loggers.items() if getattr(logger, "handlers", None)],
+    "threads": threading.active_count(),
+    "ray": sys.modules["ray"].is_initialized(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a new interpreter holds after importing every module, package after package."""
+    home = tmp_path_factory.mktemp("home")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, *PACKAGES],
+        cwd=home,
+        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return {**json.loads(done.stdout), "home": [path.name for path in home.iterdir()]}
+
+
+def test_baselines_import_neither_torch_nor_ray(imported: dict[str, Any]) -> None:
+    modules = set(imported["modules"]["baselines"])
+    assert {"baselines", "numba"} <= modules
+    assert modules.isdisjoint({"torch", "ray", "pyarrow", "pydantic", "click", "model", "pipeline"})
+
+
+def test_the_model_imports_no_ray(imported: dict[str, Any]) -> None:
+    modules = set(imported["modules"]["model"])
+    assert {"model", "torch"} <= modules
+    assert modules.isdisjoint({"ray", "pyarrow", "click", "pipeline"})
+
+
+def test_importing_everything_has_no_effect(imported: dict[str, Any]) -> None:
+    assert "ray" in imported["modules"]["pipeline"]
+    assert imported["ray"] is False
+    assert [name for name in imported["handlers"] if name.split(".")[0] in ("", *PACKAGES)] == []
+    assert imported["threads"] == 1
+    assert imported["home"] == []
