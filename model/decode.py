@@ -66,7 +66,9 @@ def decode(problem: Problem, prediction: ProblemPrediction) -> Schedule:
     prediction. A machine that cannot hold the task is never taken; ties go to the lower index, and
     scores or times that are not numbers count as the worst.
     """
-    score = np.where(np.isnan(prediction.score), -np.finfo(np.float64).max, prediction.score)
+    # Finite first, so that even a machine scored -inf comes before one that cannot hold the task.
+    worst = np.finfo(np.float64).min
+    score = np.nan_to_num(prediction.score, nan=worst, neginf=worst)
     score[np.isinf(problem.etc)] = -np.inf
     start = np.where(np.isnan(prediction.start), np.inf, prediction.start)
     order = ready_order(problem, -start)

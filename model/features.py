@@ -105,15 +105,12 @@ def encode(problem: Problem, schedule: Schedule | None = None) -> Sample:
     eligible = np.isfinite(etc)
     log_etc = _log_burst_times(etc, eligible)
     row, column = _effects(log_etc, eligible)
-    slowdown = log_etc - np.where(eligible, log_etc, np.inf).min(axis=1)[:, None]
-    pair = np.stack(
-        [
-            slowdown,
-            log_etc - row[:, None] - column[None, :],
-            np.where(eligible, etc, 0.0) / scale,
-        ],
-        axis=-1,
-    )
+    least = np.where(eligible, log_etc, np.inf).min(axis=1)
+    # Filled feature by feature: in large problems each temporary of all pairs counts.
+    pair = np.empty((*etc.shape, len(PAIR_FEATURES)), dtype=np.float32)
+    pair[..., 0] = _bounded(log_etc - least[:, None])
+    pair[..., 1] = _bounded(log_etc - row[:, None] - column)
+    pair[..., 2] = _bounded(etc / scale)
     pair[~eligible] = 0.0
     targets: dict[str, NDArray[np.float32] | IntArray | None] = dict.fromkeys(
         ("machine", "start", "finish")
@@ -125,7 +122,7 @@ def encode(problem: Problem, schedule: Schedule | None = None) -> Sample:
     return Sample(
         order=order,
         task_features=_task_features(problem, order, scale, log_etc, eligible, row),
-        pair_features=_bounded(pair),
+        pair_features=pair,
         machine_features=_machine_features(problem, column),
         eligible=eligible,
         scale=scale,

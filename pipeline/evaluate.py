@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
     import sys
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from pipeline.cli import run_command
-    from pipeline.evaluate import command as importable
 
-    run_command(importable)
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.evaluate").command)
 
 import functools
 import hashlib
@@ -320,7 +321,7 @@ def _document(
             known_sources=group.known_sources,
         )
         head = {"name": group.name, "title": group.title, "about": group.about}
-        said = verdicts(numbers, group.title, RIVALS)
+        said = verdicts(numbers, RIVALS)
         summaries.append({**head, **numbers, "verdicts": said})
     document = {
         "format": FORMAT,

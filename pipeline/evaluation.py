@@ -186,26 +186,24 @@ def seconds_by_size(rows: Iterable[Row]) -> list[dict[str, Any]]:
     return table
 
 
-def verdicts(group: Mapping[str, Any], title: str, rivals: Sequence[str]) -> list[str]:
+def verdicts(group: Mapping[str, Any], rivals: Sequence[str]) -> list[str]:
     """Say in a sentence each how the network does against each rival, wins and losses alike."""
     sentences = []
     fit = group["network"]
     if fit:
         sentences.append(
-            f"{title}: it finds its teacher's machine for {100 * fit['accuracy']:.1f} % of the "
+            f"{LEARNED} finds its teacher's machine for {100 * fit['accuracy']:.1f} % of the "
             f"tasks, {fit['accuracy'] / fit['chance']:.2f} times chance."
         )
     for rival in rivals:
         found = group["versus"].get(rival)
-        if found is None:
-            continue
-        span, turn = found["makespan"], found["mean_turnaround"]
-        text = (
-            f"{title}: {LEARNED}'s makespan is {_against(span, rival)} in the mean; shorter on "
-            f"{span['better']}, equal on {span['equal']}, longer on {span['worse']} of "
-            f"{span['samples']} samples. Its mean turnaround is {_against(turn, rival)}."
-        )
-        sentences.append(text)
+        if found is not None:
+            span, turn = found["makespan"], found["mean_turnaround"]
+            sentences.append(
+                f"On average its makespan is {_against(span, rival)}: shorter on "
+                f"{span['better']}, equal on {span['equal']}, longer on {span['worse']} of "
+                f"{span['samples']} samples. Its mean turnaround is {_against(turn, rival)}."
+            )
     return sentences
 
 

@@ -122,7 +122,7 @@ def seconds_by_size(
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(WIDTH, 4.4)
-        colours = mpl.colormaps["tab20"].colors
+        colours = mpl.colormaps["tab20"]
         for k, (name, points) in enumerate(measured.items()):
             bold = name == learned
             axes.plot(
@@ -130,7 +130,7 @@ def seconds_by_size(
                 marker="o",
                 markersize=5 if bold else 3.5,
                 linewidth=2.6 if bold else 1.3,
-                color=NETWORK_COLOUR if bold else colours[k % len(colours)],
+                color=NETWORK_COLOUR if bold else colours(k % colours.N),
                 label=name,
                 zorder=4 if bold else 3,
             )
@@ -167,23 +167,17 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
             )
         loss.set(xlabel="epoch", ylabel="loss")
         loss.legend()
-        accuracy.plot(
-            epochs,
-            [100 * entry["val_accuracy"] for entry in history],
-            "o-",
-            ms=3,
-            color=NETWORK_COLOUR,
-            label="network",
-        )
-        accuracy.plot(
-            epochs,
-            [100 * entry["val_chance"] for entry in history],
-            "--",
-            color=GREY,
-            label="chance",
-        )
+        for key, label, style, colour in (
+            ("val_accuracy", "network", "o-", NETWORK_COLOUR),
+            ("val_chance", "chance", "--", GREY),
+        ):
+            values = [entry[key] for entry in history]
+            if None not in values:
+                shares = [100 * value for value in values]
+                accuracy.plot(epochs, shares, style, ms=3, color=colour, label=label)
         accuracy.set(xlabel="epoch", ylabel="teacher's machine found (%)", ylim=(0, None))
-        accuracy.legend()
+        if accuracy.lines:
+            accuracy.legend()
         return _svg(figure)
 
 

@@ -49,13 +49,14 @@ _MACHINE_OPTIONS = (
     click.option(
         "--bandwidth",
         type=click.FloatRange(min=0, min_open=True),
-        help=f"Bytes/s of every link, where the file has none.  [default: {DEFAULT_BANDWIDTH:g}]",
+        help="Bytes/s of every link, in place of what the file says.  "
+        f"[default: the file's, or {DEFAULT_BANDWIDTH:g}]",
     ),
     click.option(
         "--latency",
         type=click.FloatRange(min=0),
-        help=f"Seconds before each transfer, where the file has none.  [default: "
-        f"{DEFAULT_LATENCY:g}]",
+        help="Seconds before every transfer, in place of what the file says.  "
+        f"[default: the file's, or {DEFAULT_LATENCY:g}]",
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("baselines", "model", "pipeline")
+CONNECT_WITHIN = 10.0  # s
 # Ray's job manager sets it for the process that `ray job submit` starts, and for no other.
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -56,14 +58,25 @@ def ray_session(
     else:
         # A job brings its working directory; any other driver brings the packages it runs itself.
         packages = None if under_ray_job() else {"py_modules": [str(ROOT / p) for p in PACKAGES]}
+        _check_reachable(target)
         try:
             ray.init(address=target, runtime_env=packages, **quiet)
-        except ConnectionError as error:
+        except (ConnectionError, ValueError) as error:
             raise InvalidInput(f"no Ray cluster at {target!r}: {error}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `InvalidInput` where nothing listens; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_WITHIN).close()
+        except (OSError, OverflowError) as error:
+            raise InvalidInput(f"no Ray cluster at {address!r}: {error}") from None
 
 
 def under_ray_job() -> bool:

@@ -57,13 +57,21 @@ def comparison_table(group: Mapping[str, Any]) -> Table:
         title=f"{group['title']}: {group['samples']} samples of {group['sources']} graphs",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
+        padding=(0, 0, 0, 1),
     )
     table.add_column("scheduler", no_wrap=True)
-    for heading in ("turnaround\n(s)", "/ HEFT", "makespan\n/ HEFT", "95 %\ninterval", "worst"):
+    for heading in (
+        "turn-\naround s",
+        "\n/ HEFT",
+        "makespan\n/ HEFT",
+        "95 %\ninterval",
+        "\nworst",
+        "better\n= worse",
+        "\nms",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("better\n= worse", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
     for name, found in group["schedulers"].items():
         ratio = found["ratio"]
         span = ratio["makespan"] if ratio else None
@@ -75,7 +83,7 @@ def comparison_table(group: Mapping[str, Any]) -> Table:
             _interval(span and span["interval"]),
             _ratio(span and span["worst"]),
             f"{span['better']} {span['equal']} {span['worse']}" if span else "–",
-            _number(found["median_seconds"], 2),
+            _number(found["median_seconds"] and 1e3 * found["median_seconds"], 2),
             style="bold" if name == LEARNED else None,
         )
     return table
@@ -260,27 +268,26 @@ def _network(document: Document) -> str:
 
 def _seconds(document: Document) -> str:
     names = list(document["groups"][0]["schedulers"])
+    buckets = document["seconds"]
+    published = {"heft": "HEFT", "ga": "GA", LEARNED: "network"}
+    sizes = list(PAPER_SECONDS["HEFT"])
     rows = []
-    for bucket in document["seconds"]:
-        cells = [
-            bucket["tasks"],
-            f"{bucket['median_tasks']:,.0f}",
-            f"{bucket['median_machines']:,.0f}",
-            *(_number(bucket["seconds"].get(name), 3) for name in names),
-        ]
-        rows.append((cells, ""))
-    columns = {"heft": "HEFT", "ga": "GA", LEARNED: "network"}
-    for tasks in PAPER_SECONDS["HEFT"]:
-        published = (
-            _number(PAPER_SECONDS[columns[name]][tasks], 4) if name in columns else ""
-            for name in names
-        )
-        rows.append(([f"the paper's {tasks:,}", f"{tasks:,}", "188", *published], "paper"))
-    headings = ("tasks", "median tasks", "median machines", *names)
+    for name in names:
+        paper = PAPER_SECONDS.get(published.get(name, ""), {})
+        cells = [name, *(_number(bucket["seconds"].get(name), 3) for bucket in buckets)]
+        cells += [f"{paper[size]:g}" if paper else "" for size in sizes]
+        rows.append((cells, "own" if name == LEARNED else ""))
+    medians = [f"{b['median_tasks']:,.0f} · {b['median_machines']:,.0f}" for b in buckets]
+    rows.append((["median tasks · machines", *medians, *(f"{s:,} · 188" for s in sizes)], ""))
+    headings = (
+        "seconds",
+        *(f"{bucket['tasks']} tasks" for bucket in buckets),
+        *(f"paper: {size:,}" for size in sizes),
+    )
     measured = {
         name: [
             (bucket["median_tasks"], bucket["seconds"][name])
-            for bucket in document["seconds"]
+            for bucket in buckets
             if name in bucket["seconds"]
         ]
         for name in names
@@ -291,22 +298,21 @@ def _seconds(document: Document) -> str:
         LEARNED,
     )
     caption = (
-        "Median seconds per schedule, measured here. Rows in italics are not ours: they are what "
-        "the paper published in its Table I, on an Intel i5-6600K, with 188 machines."
+        "Median seconds per schedule, measured here. The last three columns are not ours: they are "
+        "what the paper published in its Table I, on an Intel i5-6600K with 188 machines."
     )
     text = "Scheduling time by input size, on logarithmic axes; dashed lines are the paper's."
-    return _table(headings, rows, caption) + _figure(picture, text)
+    return _table(headings, rows, caption, style="paper-last") + _figure(picture, text)
 
 
 def _training(document: Document) -> str:
     history = document["training"]
     if not history:
         return ""
-    best = min(history, key=lambda entry: entry["val_loss"])
-    text = (
-        f"{len(history)} epochs; the checkpoint of epoch {best['epoch']}, of least validation loss "
-        f"({best['val_loss']:.4g}), is the one that was evaluated."
-    )
+    text = f"{len(history)} epochs."
+    epoch = document["network"]["meta"].get("epoch")
+    if epoch is not None:
+        text += f" What was evaluated is the network after epoch {epoch}, the best in validation."
     picture = _figure(figures.training_curve(history), text)
     return f"<h2>Training</h2>{picture}"
 

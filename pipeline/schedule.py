@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
     import sys
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from pipeline.cli import run_command
-    from pipeline.schedule import command as importable
 
-    run_command(importable)
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.schedule").command)
 
 import json
 import sys
@@ -103,11 +104,11 @@ def command(
     elif json_out is not None:
         write_json(Path(json_out), problem, schedule, seconds)
     if csv_out is not None:
-        write_csv(Path(csv_out), problem, schedule)
+        write_csv(Path(csv_out), problem, schedule, seconds)
     if gantt_out is not None:
-        write_gantt(Path(gantt_out), problem, schedule)
+        write_gantt(Path(gantt_out), problem, schedule, seconds)
     if trace_out is not None:
-        write_trace(Path(trace_out), problem, schedule)
+        write_trace(Path(trace_out), problem, schedule, seconds)
     for option, path in outputs.items():
         if path not in (None, STANDARD):
             messages.print(f"{option[2:]} written to {path}", markup=False)

@@ -204,7 +204,7 @@ def start_service(application: serve.Application, host: str, port: int, args: Se
 
 
 def _reason() -> str:
-    """Return the error of the first process that did not come up, the last line of its traceback."""
+    """Return the error of the first process that did not come up: its last line."""
     status = serve.status().applications.get(APPLICATION)
     messages = [part.message for part in status.deployments.values()] if status else []
     lines = [line for message in messages for line in message.strip().splitlines()[-1:]]

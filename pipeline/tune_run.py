@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
@@ -41,6 +42,18 @@ TABLE, RESULTS = "results.csv", "results.json"
 EXPERIMENT = "search"  # Tune's own folder in the storage
 REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
 MAX_CRASHES = 3  # of a trial's process, each of which goes on from its last epoch
+
+# Tune takes these from the environment only.
+TUNE_SETTINGS = {
+    # Ctrl-C is ours: Tune's handler would make an interrupted search look like a finished one.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Progress is ours too.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # No files for CSV and TensorBoard, which nobody reads; those in JSON Tune reads itself.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The state is saved after every epoch of a trial on purpose: it is what a restart goes on from.
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
 
 
 class SearchFailed(DeepSchedError, RuntimeError):
@@ -174,10 +187,8 @@ def run_search(
     SearchFailed
         If no trial came to a result.
     """
-    # Ctrl-C is ours: Tune's handler would make an interrupted search look like a finished one.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    # Logs in three more formats, of which nobody reads one.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    for name, value in TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, search=search, data=_shared(search)),
@@ -192,7 +203,7 @@ def run_search(
     else:
         tuner = _new_tuner(search, trainable, concurrent)
     grid = tuner.fit()
-    results = sorted((_trial_result(result) for result in grid), key=_order)
+    results = sorted((_trial_result(grid[k]) for k in range(len(grid))), key=_order)
     if not results or results[0].score is None:
         reason = results[0].error if results else "there was none"
         raise SearchFailed(f"no trial came to a result: {reason}")
@@ -259,6 +270,7 @@ class _Listeners(tune.Callback):
         _Listeners.on_trial(trial.trial_id, int(result.get("epoch", 0)), False)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """Pass on the end of a trial."""
         _Listeners.on_trial(trial.trial_id, 0, True)
 
 
@@ -283,7 +295,7 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.T
             name=EXPERIMENT,
             storage_path=search.storage,
             verbose=0,
-            callbacks=[_Listeners()],
+            callbacks=[JsonLoggerCallback(), _Listeners()],
             failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
@@ -301,7 +313,9 @@ def _shared(search: Search) -> TrainingData | None:
 
 def _trial_result(result: Any) -> TrialResult:
     metrics = result.metrics or {}
-    error = metrics.get("error") or (str(result.error).strip().splitlines() or [None])[-1]
+    error = metrics.get("error")
+    if result.error is not None:
+        error = " ".join(str(result.error).split()) or type(result.error).__name__
     score = metrics.get("best_score")
     return TrialResult(
         trial=str(metrics.get("trial_id", "")),

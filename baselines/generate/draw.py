@@ -42,6 +42,7 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
 
     Examples
     --------
+    >>> from baselines.generate import GeneratorSpec
     >>> problem = generate(GeneratorSpec(family="cholesky", tasks=20, machines=3), seed=1)
     >>> problem.name, problem.n_edges
     ('cholesky-20x3-seed1', 30)

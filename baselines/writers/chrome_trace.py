@@ -41,17 +41,18 @@ def write_trace(
     machines, n = problem.machines.ids, problem.n_tasks
     start = np.floor(schedule.ast * MICROSECONDS).astype(np.int64).tolist()
     finish = np.floor(schedule.aft * MICROSECONDS).astype(np.int64).tolist()
-    host, arrival = schedule.proc.tolist(), problem.arrival.tolist()
+    # Tracks count from 1: viewers take thread 0 for the idle thread of the system.
+    track, arrival = (schedule.proc + 1).tolist(), problem.arrival.tolist()
     title = f"{problem.name}, {schedule.scheduler}"
     events = [_metadata("process_name", 0, name=title)]
-    for k, machine in enumerate(machines):
+    for k, machine in enumerate(machines, start=1):
         events.append(_metadata("thread_name", k, name=machine))
         events.append(_metadata("thread_sort_index", k, sort_index=k))
     events += [
         {
             "ph": "X",
             "pid": PID,
-            "tid": host[i],
+            "tid": track[i],
             "name": problem.task_ids[i],
             "cat": "task",
             "ts": start[i],
@@ -68,8 +69,8 @@ def write_trace(
         ends = {"pid": PID, "cat": "edge", "name": "edge", "id": k}
         # From the middle of the parent: at its very end the next slice would be taken for it.
         middle = (start[i] + finish[i]) // 2
-        events.append({"ph": "s", "tid": host[i], "ts": middle, **ends})
-        events.append({"ph": "f", "bp": "e", "tid": host[j], "ts": start[j], **ends})
+        events.append({"ph": "s", "tid": track[i], "ts": middle, **ends})
+        events.append({"ph": "f", "bp": "e", "tid": track[j], "ts": start[j], **ends})
     other = {
         "problem": problem.name,
         "scheduler": schedule.scheduler,

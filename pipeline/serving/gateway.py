@@ -108,7 +108,8 @@ class Gateway:
                 )
         except TimeoutError:
             message = f"{phase} within {self._args.timeout_s:g} s"
-            return _response(json_answer(status, {"error": message}))
+            headers = {"Connection": "close"} if status == 408 else {}
+            return _response(json_answer(status, {"error": message}, headers))
         except DeepSchedError as error:
             return _response(refusal(error))
         except ClientDisconnect:
@@ -138,6 +139,7 @@ class Gateway:
             # Read on for a while without keeping anything: many clients look at the answer only
             # after they have sent all, and would see a broken connection instead of the reason.
             elif size > 2 * limit:
+                refused.headers["Connection"] = "close"
                 raise refused
         if refused is not None:
             raise refused

@@ -110,7 +110,7 @@ FACTORS = ("work", "noise", "alpha", "name")
 
 
 @given(problem=problems())
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_the_explicit_format_keeps_every_bit_and_networkx_the_factors_too(problem: Problem) -> None:
     document = problem_document(problem)
     text = json.dumps(document, allow_nan=False)
@@ -127,7 +127,7 @@ def test_the_explicit_format_keeps_every_bit_and_networkx_the_factors_too(proble
 
 
 @given(problem=problems())
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_the_file_holds_the_document(problem: Problem, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.mktemp("written") / "p.json"
     write_problem(path, problem)

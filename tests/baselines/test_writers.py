@@ -205,10 +205,10 @@ def test_trace_has_a_slice_a_task_on_its_machines_track(
         for event in events_of(path, "M")
         if event["name"] == "thread_name"
     }
-    assert tracks == dict(enumerate(problem.machines.ids))
+    assert tracks == dict(enumerate(problem.machines.ids, start=1))
     slices = events_of(path, "X")
     assert [event["name"] for event in slices] == list(problem.task_ids)
-    assert [event["tid"] for event in slices] == schedule.proc.tolist()
+    assert [event["tid"] for event in slices] == (schedule.proc + 1).tolist()
     assert [event["ts"] for event in slices] == [int(t * 1e6) for t in schedule.ast.tolist()]
     ends = [event["ts"] + event["dur"] for event in slices]
     assert ends == [int(t * 1e6) for t in schedule.aft.tolist()]

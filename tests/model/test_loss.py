@@ -70,8 +70,6 @@ def test_every_task_counts_the_same_in_a_batch() -> None:
         )
 
     (small, of_small), (large, of_large) = losses(1), losses(3)
-    problem = [make_problem(machines=make_machines(2), etc=np.ones((n, 2))) for n in (1, 3)]
-    del problem
     joined = Batch(
         n_tasks=small.n_tasks + large.n_tasks,
         n_machines=small.n_machines + large.n_machines,

@@ -31,7 +31,7 @@ def predict(variant: str, *of: Problem) -> Prediction:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(group=st.lists(problems(), min_size=1, max_size=4))
 def test_batching_changes_no_prediction(variant: str, group: list[Problem]) -> None:
     together = predict(variant, *group)
@@ -42,7 +42,7 @@ def test_batching_changes_no_prediction(variant: str, group: list[Problem]) -> N
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(problem=problems())
 def test_only_machines_that_can_hold_the_task_have_a_score(variant: str, problem: Problem) -> None:
     sample = encode(problem)
@@ -144,7 +144,7 @@ def test_the_padded_network_refuses_larger_problems(shape: tuple[int, int], mess
 
 
 def test_unknown_names_and_settings_are_refused() -> None:
-    with pytest.raises(UnknownName, match="unknown network 'papper'; one of: .*paper"):
+    with pytest.raises(UnknownName, match=r"unknown network 'papper'; one of: .*paper"):
         build_network("papper")
     with pytest.raises(InvalidInput, match="network 'paper': widht: Extra inputs"):
         build_network("paper", {"widht": 3})

@@ -30,15 +30,15 @@ def labelled(*seeds: int) -> Batch:
 def test_one_small_problem_is_learned_by_heart(variant: str) -> None:
     torch.manual_seed(0)
     name, config = VARIANTS[variant]
-    problem = layered(30, 4, seed=1)
+    problem = layered(20, 4, seed=1)
     batch = collate([encode(problem, heft(problem))])
-    learns = build_network(name, config)
-    optimizer = torch.optim.Adam(learns.parameters(), lr=1e-2)
+    learns = build_network(name, {**config, **SMALL})
+    optimizer = torch.optim.Adam(learns.parameters(), lr=2e-2)
     before = validate(learns, [batch])
-    train_epoch(learns, optimizer, [batch] * 150)
+    train_epoch(learns, optimizer, [batch] * 80)
     after = validate(learns, [batch])
     assert after.accuracy > 0.9
-    assert after.mse < before.mse / 10
+    assert after.mse < before.mse / 5
     assert after.loss < before.loss / 4
 
 
@@ -80,7 +80,7 @@ def test_every_step_is_reported() -> None:
 def test_divergence_is_an_error_not_a_model() -> None:
     asks = build_network("paper", SMALL)
     optimizer = torch.optim.SGD(asks.parameters(), lr=1e30)
-    with pytest.raises(InvalidInput, match="diverged in step .*lower the learning rate"):
+    with pytest.raises(InvalidInput, match=r"diverged in step .*lower the learning rate"):
         train_epoch(asks, optimizer, [labelled(0)] * 10)
 
 

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""`deepsched demo`: every stage once, small, from workflow files to the report."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.demo").command)
+
+import http.client
+import importlib
+import json
+import os
+import shlex
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from baselines.errors import InvalidInput
+from baselines.readers import problem_document
+from baselines.writers.atomic import write_text
+from pipeline.cli import messages, results
+from pipeline.options import CONTEXT_SETTINGS
+from pipeline.outputs import make_folder
+from pipeline.presets import PresetSource, get_preset
+from pipeline.ray_session import ray_session
+
+DATA_VARIABLE = "DEEPSCHED_DATA"
+TRACES = "wfinstances"  # the folder of workflow executions in the data folder
+PRESET = "demo"  # problems where there are no traces
+TEACHER = "heft"
+SERVE_CPUS = 2  # one process for the network, one for the other schedulers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much the demo does."""
+
+    samples: int
+    epochs: int
+    limit: int
+
+
+FULL = Size(samples=200, epochs=8, limit=40)
+QUICK = Size(samples=40, epochs=2, limit=4)
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help=f"Folder that holds {TRACES}/ with workflow files.  [default: ${DATA_VARIABLE}; without "
+    "it, problems are generated]",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Folder for everything that is made.",
+)
+@click.option("--quick", is_flag=True, help="A smoke test: few samples, two epochs.")
+@click.option("--tune", is_flag=True, help="Search hyperparameters too, two short trials.")
+def command(data: Path | None, out: Path, quick: bool, tune: bool) -> None:
+    """Run every stage once, small: label, train, evaluate, schedule and serve.
+
+    Each stage is shown as the command that does the same by itself. Run again, the demo keeps the
+    stages that are finished.
+    """
+    begin = time.perf_counter()
+    traces = find_data(data)
+    make_folder(out, f"--out {out}")
+    out = out.absolute()
+    if traces is None:
+        messages.print(
+            f"${DATA_VARIABLE} is not set: the demo runs on generated problems (preset {PRESET!r})"
+        )
+    workflow = example_workflow(traces, out)
+    cpus = max(os.cpu_count() or 1, SERVE_CPUS)
+    # Tune needs the dashboard's process; it costs seconds, so only then.
+    with ray_session(num_cpus=cpus, dashboard=tune):
+        for step in steps(traces, out, workflow, QUICK if quick else FULL, tune=tune):
+            run_step(step)
+        ask_service(out / "model" / "checkpoint", workflow)
+    results.print(f"\nDone in {time.perf_counter() - begin:.0f} s. Open these in a browser:")
+    for path in (out / "evaluation" / "report.html", out / "schedule.html"):
+        results.print(f"  {path}", markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage: its command and options."""
+
+    stage: str
+    arguments: tuple[str, ...]
+
+
+def steps(traces: Path | None, out: Path, workflow: Path, size: Size, *, tune: bool) -> list[Step]:
+    """Return the stages in order."""
+    data, model = out / "data", out / "model"
+    problems = (
+        ("--preset", PRESET)
+        if traces is None
+        else ("--traces", str(traces), "--machines", "4,16", "--noise", "0.2")
+    )
+    training = ("--data", str(data), "--teacher", TEACHER)
+    label = Step(
+        stage="label",
+        arguments=(
+            *problems,
+            *("--samples", str(size.samples), "--schedulers", "heft,ga", "--out", str(data)),
+        ),
+    )
+    search = Step(
+        stage="tune",
+        arguments=(*training, "--trials", "2", "--epochs", "2", "--out", str(out / "tune")),
+    )
+    chosen = ("--config", str(out / "tune" / "best.json")) if tune else ()
+    train = Step(
+        stage="train",
+        arguments=(
+            *training,
+            *chosen,
+            *("--epochs", str(size.epochs), "--out", str(model), "--resume"),
+        ),
+    )
+    network = ("--checkpoint", str(model / "checkpoint"))
+    evaluate = Step(
+        stage="evaluate",
+        arguments=(
+            *("--data", str(data), *network, "--limit", str(size.limit)),
+            *("--unseen", "small", "--out", str(out / "evaluation")),
+        ),
+    )
+    schedule = Step(
+        stage="schedule",
+        arguments=(
+            *(str(workflow), *network, "--json", str(out / "schedule.json")),
+            *("--gantt", str(out / "schedule.html")),
+        ),
+    )
+    return [label, *([search] if tune else []), train, evaluate, schedule]
+
+
+def run_step(step: Step) -> None:
+    """Run a stage in this process, as its command would.
+
+    Raises
+    ------
+    click.exceptions.Exit
+        With the stage's exit code, if it did not succeed.
+    """
+    results.print(f"\n$ deepsched {step.stage} {shlex.join(step.arguments)}", markup=False)
+    stage: click.Command = importlib.import_module(f"pipeline.{step.stage}").command
+    code = stage.main(
+        list(step.arguments), prog_name=f"deepsched {step.stage}", standalone_mode=False
+    )
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def find_data(data: Path | None) -> Path | None:
+    """Return the folder of workflow files: of the option, else of the environment, else None.
+
+    Raises
+    ------
+    InvalidInput
+        If one is named and is not there.
+    """
+    named = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    if named is None:
+        return None
+    source = "--data" if data else f"${DATA_VARIABLE}"
+    traces = named / TRACES
+    if not traces.is_dir():
+        raise InvalidInput(f"{source} {named}: there is no folder {TRACES} in it")
+    return traces.absolute()
+
+
+def example_workflow(traces: Path | None, out: Path) -> Path:
+    """Return the file that is scheduled and sent to the service; generated where none is there."""
+    if traces is not None:
+        files = sorted(traces.rglob("*.json*"), key=lambda path: (path.stat().st_size, path))
+        if not files:
+            raise InvalidInput(f"{traces}: there is no workflow file (.json, .json.gz) in it")
+        return files[len(files) // 2]  # of middling size
+    problem = PresetSource(name=PRESET, seed=1, preset=get_preset(PRESET)).problem(0)
+    path = out / "problem.json"
+    write_text(path, json.dumps(problem_document(problem)))
+    return path
+
+
+def ask_service(checkpoint: Path, workflow: Path) -> None:
+    """Start the service on a free port of the loopback, send one workflow, and stop it.
+
+    Raises
+    ------
+    InvalidInput
+        If the service does not answer with a schedule.
+    """
+    from ray import serve
+
+    from pipeline.serve import start_service
+    from pipeline.serving.app import APPLICATION, build_app
+    from pipeline.serving.settings import ServeArgs
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    results.print(
+        f"\n$ deepsched serve --checkpoint {checkpoint} --port {port}\n"
+        f"$ curl --data-binary @{workflow} http://127.0.0.1:{port}/v1/schedule",
+        markup=False,
+    )
+    arguments = ServeArgs(checkpoint=checkpoint)
+    try:
+        start_service(build_app(arguments), "127.0.0.1", port, arguments)
+        answer = _post(port, workflow.read_bytes())
+    finally:
+        serve.delete(APPLICATION)
+    results.print(
+        f"{len(answer['tasks'])} tasks scheduled by {answer['scheduler']}, makespan "
+        f"{answer['makespan']:.6g} s, in {answer['seconds']:.3g} s",
+        markup=False,
+    )
+
+
+def _post(port: int, body: bytes) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.request("POST", "/v1/schedule", body=body)
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise InvalidInput(f"the service answered {response.status}: {text[:200]!r}")
+    answer: dict[str, Any] = json.loads(text)
+    return answer

@@ -1,0 +1,226 @@
+"""Jobs and the service on a cluster of two nodes, started by the commands of cluster.yaml."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from baselines.heft import heft
+from pipeline.ray_session import ROOT
+from pipeline.storage import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.ray
+
+BIN = Path(sys.executable).parent
+LABEL = ["--preset", "small", "--samples", "20", "--schedulers", "heft,round-robin"]
+START_LIMIT = 90  # s
+
+
+def free_ports(n: int) -> list[int]:
+    probes = [socket.socket() for _ in range(n)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class Cluster:
+    dashboard: str
+    environment: dict[str, str]
+    token: str
+
+    def get(self, path: str, token: str | None) -> bytes:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.dashboard + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.read()
+
+    def popen(self, *command: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def start_command(part: str, replacements: dict[str, str], options: str) -> str:
+    """Return the `ray start` line of cluster.yaml, on other ports and kept in the foreground."""
+    config = yaml.safe_load((ROOT / "cluster/cluster.yaml").read_text())
+    [line] = [command for command in config[part] if "ray start" in command]
+    for old, new in replacements.items():
+        assert old in line
+        line = line.replace(old, new)
+    # exec, so that the process started is ray itself and can be stopped by its id.
+    return line.replace("ray start", "exec ray start") + f" {options} --block"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Start a head without CPUs, as cluster.yaml has it, and a worker with two; then stop both."""
+    gcs, dashboard, client, agent_1, agent_2 = free_ports(5)
+    with tempfile.TemporaryDirectory(prefix="rj", dir="/tmp", ignore_cleanup_errors=True) as tmp:
+        token = "0123456789abcdef" * 4
+        token_file = Path(tmp) / "token"
+        token_file.write_text(token)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "RAY_TMPDIR": tmp,
+            "RAY_AUTH_TOKEN_PATH": str(token_file),
+            "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+            "RAY_HEAD_IP": "127.0.0.1",
+        }
+        small = "--object-store-memory=100000000 --min-worker-port=0 --max-worker-port=0"
+        head = start_command(
+            "head_start_ray_commands",
+            {
+                "--port=6379": f"--port={gcs} --node-ip-address=127.0.0.1",
+                "--dashboard-port=8265": f"--dashboard-port={dashboard}",
+                "--autoscaling-config=~/ray_bootstrap_config.yaml": "",
+            },
+            f"{small} --num-cpus=0 --ray-client-server-port={client} "
+            f"--dashboard-agent-listen-port={agent_1}",
+        )
+        worker = start_command(
+            "worker_start_ray_commands",
+            {":6379": f":{gcs}"},
+            f"{small} --num-cpus=2 --dashboard-agent-listen-port={agent_2}",
+        )
+        found = Cluster(f"http://127.0.0.1:{dashboard}", environment, token)
+        processes = []
+        try:
+            for command, nodes in ((head, 1), (worker, 2)):
+                with (Path(tmp) / f"node{nodes}.log").open("w") as log:
+                    processes.append(
+                        subprocess.Popen(
+                            ["bash", "-c", command],
+                            env=environment,
+                            stdout=log,
+                            stderr=subprocess.STDOUT,
+                            start_new_session=True,
+                        )
+                    )
+                wait_for_nodes(found, nodes, processes, Path(tmp))
+            yield found
+        finally:
+            for process in reversed(processes):
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+def wait_for_nodes(
+    cluster: Cluster, nodes: int, processes: list[subprocess.Popen[bytes]], logs: Path
+) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    alive = 0
+    while time.monotonic() < deadline:
+        if any(process.poll() is not None for process in processes):
+            break
+        try:
+            listed = cluster.get("/nodes?view=summary", cluster.token).decode()
+            alive = len(set(re.findall(r'"nodeId": ?"(\w+)"', listed)))
+        except OSError:
+            pass
+        if alive >= nodes:
+            return
+        time.sleep(0.3)
+    log = (logs / f"node{nodes}.log").read_text()
+    pytest.fail(f"{alive} of {nodes} nodes after {START_LIMIT} s:\n{log}")
+
+
+def test_the_job_server_wants_the_token(cluster):
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        cluster.get("/api/jobs/", None)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        cluster.get("/api/jobs/", "f" * 64)
+    assert cluster.get("/api/jobs/", cluster.token) == b"[]"
+
+
+def test_labelling_as_a_job(cluster, tmp_path):
+    """The script, the stage file as a command of its own, and an output that would be lost."""
+    submit = [BIN / "ray", "job", "submit", "--working-dir", ".", "--"]
+    direct = Cluster(cluster.dashboard, cluster.environment | {"RAY_AUTH_MODE": "token"}, "")
+    jobs = {
+        "script": cluster.popen("cluster/submit.sh", "label", *LABEL, "--out", tmp_path / "a b"),
+        "direct": direct.popen(*submit, "pipeline/label.py", *LABEL, "--out", tmp_path / "direct"),
+        "lost": direct.popen(*submit, "pipeline/label.py", *LABEL, "--out", "runs/data"),
+    }
+    output = {name: job.communicate(timeout=300)[0] for name, job in jobs.items()}
+    for name, code in (("script", 0), ("direct", 0), ("lost", 1)):
+        assert jobs[name].returncode == code, output[name]
+    assert "absolute" in output["lost"]
+    assert "Traceback" not in output["lost"]
+    # The environment, the repository's history and results stay here.
+    [size] = re.findall(r"Pushing file package .*\((\d+\.\d+)MiB\)", "".join(output.values()))[:1]
+    assert float(size) < 2
+    datasets = [Dataset.open(str(tmp_path / name)) for name in ("a b", "direct")]
+    for dataset in datasets:
+        assert dataset.n_samples == 20
+        assert set(dataset.teachers) == {"heft", "round-robin"}
+        for sample in dataset.samples("heft", "test"):
+            assert sample.schedule.makespan == heft(sample.problem).makespan
+    digests = [
+        {shard.name: shard.read_bytes() for shard in (tmp_path / name).rglob("*.parquet")}
+        for name in ("a b", "direct")
+    ]
+    assert digests[0]
+    assert digests[0] == digests[1]
+
+
+def test_serve_deploy(cluster, tmp_path):
+    config = yaml.safe_load((ROOT / "cluster/serve.yaml").read_text())
+    [port] = free_ports(1)
+    config["http_options"]["port"] = port
+    config["applications"][0]["args"]["max_tasks"] = 15
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump(config))
+    token = {"RAY_AUTH_MODE": "token"}
+    deploy = Cluster(cluster.dashboard, cluster.environment | token, "").popen(
+        BIN / "serve", "deploy", file, "--address", cluster.dashboard
+    )
+    said = deploy.communicate(timeout=60)[0]
+    assert deploy.returncode == 0, said
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+                assert response.read() == b'{"status":"ok"}'
+                break
+        except OSError:
+            assert time.monotonic() < deadline, cluster.get(
+                "/api/serve/applications/", cluster.token
+            )
+            time.sleep(0.5)
+    body = (ROOT / "tests/data/topcuoglu.json").read_bytes()
+    with urllib.request.urlopen(f"{url}/v1/schedule", body, timeout=30) as response:
+        assert b'"makespan":80.0' in response.read()
+    with urllib.request.urlopen(f"{url}/v1/schedulers", timeout=5) as response:
+        assert b'"max_tasks":15' in response.read()

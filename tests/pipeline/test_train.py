@@ -1,0 +1,245 @@
+"""`deepsched train`: what it refuses, and real runs on Ray Train."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from baselines.errors import InvalidInput, UnknownName
+from baselines.schedule import violations
+from model.infer import LearnedScheduler
+from pipeline.train import command
+from pipeline.train_loop import TrainingData, fit
+from pipeline.train_run import plan_training, plan_workers, run_training
+from pipeline.train_worker import training_data
+from pipeline.training_data import Share
+from tests.pipeline.training_helpers import (
+    SMALL,
+    Notebook,
+    tiny_dataset,
+    tiny_problem,
+    without_seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.train_board import Status
+    from pipeline.train_state import History
+
+# Ray's own: Ray Data warns of settings of its own, whoever imports it.
+pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_dataset(tmp_path_factory.mktemp("data") / "tiny", 30)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(SMALL))
+    return path
+
+
+def plain(uri: str, folder: Path, options: Mapping[str, Any]) -> History:
+    """Train in this process, without Ray."""
+    plan = plan_training(uri, folder, options={**SMALL, **options})
+    share = training_data(uri, plan.config, Share())
+    data = TrainingData(train=list(share.train), val=list(share.val))
+    return fit(plan.config, data, reporter=Notebook(folder))
+
+
+def run(*args: object) -> Any:
+    return command.main([str(arg) for arg in args], standalone_mode=False)
+
+
+def assert_published(out: Path, epochs: int) -> History:
+    history = json.loads((out / "history.json").read_text())
+    assert [record["epoch"] for record in history] == list(range(1, epochs + 1))
+    learned = LearnedScheduler.load(out / "checkpoint")
+    best = min(history, key=lambda record: record["val_loss"])
+    assert learned.meta["epoch"] == best["epoch"]
+    problem = tiny_problem(3)
+    assert violations(problem, learned(problem)) == []
+    return history
+
+
+def test_by_default_one_process_a_gpu_or_one_or_two_on_cpus():
+    assert plan_workers(None, {"CPU": 16, "GPU": 4}) == (4, True)
+    assert plan_workers(2, {"CPU": 16, "GPU": 4}) == (2, True)
+    assert plan_workers(None, {"CPU": 2}) == (1, False)
+    assert plan_workers(None, {"CPU": 3}) == (1, False)
+    assert plan_workers(None, {"CPU": 64}) == (2, False)
+    assert plan_workers(3, {"CPU": 64}) == (3, False)
+
+
+def test_what_cannot_be_trained_on_is_refused_before_ray_starts(dataset: str, tmp_path: Path):
+    with pytest.raises(InvalidInput, match="no labels of 'peft'; it has: heft"):
+        plan_training(dataset, tmp_path, options={"teacher": "peft"})
+    with pytest.raises(UnknownName, match=r"'papyrus'; one of: .*paper"):
+        plan_training(dataset, tmp_path, options={"network": "papyrus"})
+    with pytest.raises(InvalidInput, match="network_options: wdth"):
+        plan_training(dataset, tmp_path, options={"network_options": {"wdth": 3}})
+    with pytest.raises(InvalidInput, match="learning_rate = -1"):
+        plan_training(dataset, tmp_path, options={"learning_rate": -1})
+    with pytest.raises(InvalidInput, match=r"manifest\.json is missing"):
+        plan_training(str(tmp_path / "nothing"), tmp_path)
+    failed = tiny_dataset(tmp_path / "failed", 12, fails=True)
+    with pytest.raises(InvalidInput, match=r"12 of 12 could not be scheduled, .* sample 0: "):
+        plan_training(failed, tmp_path)
+    assert not (tmp_path / "train.json").exists()
+
+
+def test_another_run_gets_another_name_unless_it_resumes(dataset: str, tmp_path: Path):
+    first = plan_training(dataset, tmp_path, options={"epochs": 7})
+    assert plan_training(dataset, tmp_path).run != first.run
+    second = plan_training(dataset, tmp_path, options={"epochs": 7, "learning_rate": 0.5})
+    again = plan_training(dataset, tmp_path, resume=True, options={"epochs": 9})
+    assert (again.run, again.config.learning_rate, again.config.epochs) == (second.run, 0.5, 9)
+    assert (again.n_train, again.n_val) == (24, 3)
+    limited = plan_training(dataset, tmp_path / "x", options={"limit_samples": 5})
+    assert (limited.n_train, limited.n_val) == (5, 3)
+
+
+def test_a_training_goes_on_only_as_what_it_was(dataset: str, tmp_path: Path):
+    plan_training(dataset, tmp_path)
+    with pytest.raises(InvalidInput, match="a training with seed 0, not 1; give another --out"):
+        plan_training(dataset, tmp_path, resume=True, options={"seed": 1})
+    other = tiny_dataset(tmp_path / "other", 20)
+    with pytest.raises(InvalidInput, match="which was another dataset"):
+        plan_training(other, tmp_path, resume=True)
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"train\.json: cannot be read"):
+        plan_training(dataset, tmp_path, resume=True)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_killed_process_changes_nothing_in_what_is_learned(
+    dataset: str, settings: Path, tmp_path: Path
+):
+    import ray
+    from ray.util.state import list_actors
+
+    out = tmp_path / "model"
+    options = {**SMALL, "epochs": 4, "workers": 1}
+    seen: list[Status] = []
+
+    def kill_once(status: Status) -> None:
+        seen.append(status)
+        if len(status.history) == 1 and status.attempt == 1 and not killed:
+            # Without the address, the actors of another Ray on this machine could be meant.
+            address = ray.get_runtime_context().gcs_address
+            for actor in list_actors(address, filters=[("state", "=", "ALIVE")]):
+                if "TrainWorker" in actor.class_name:
+                    os.kill(actor.pid, signal.SIGKILL)
+                    killed.append(actor.pid)
+
+    killed: list[int] = []
+    out.mkdir()
+    trained = run_training(plan_training(dataset, out, options=options), on_status=kill_once)
+    assert len(killed) == 1
+    assert seen[-1].attempt == 2
+    expected = plain(dataset, tmp_path / "plain", {"epochs": 4})
+    assert without_seconds(trained.history) == without_seconds(expected)
+    history = assert_published(out, 4)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+    # Finished: refused, said, or trained further, as the user asks.
+    with pytest.raises(InvalidInput, match=r"holds a finished training; .* --resume"):
+        run("--data", dataset, "--out", out)
+    assert run("--data", dataset, "--out", out, "--resume") == 0
+    assert run("--data", dataset, "--out", out, "--resume", "--epochs", 5) == 0
+    longer = plain(dataset, tmp_path / "longer", {"epochs": 5})
+    assert without_seconds(assert_published(out, 5)) == without_seconds(longer)
+    best = min(longer, key=lambda record: record["val_loss"])["epoch"]
+    published = load_file(out / "checkpoint" / WEIGHTS)
+    for key, value in load_file(tmp_path / "longer" / f"epoch-{best}" / WEIGHTS).items():
+        assert torch.equal(published[key], value)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_two_processes_learn_what_one_does_with_their_batches_together(
+    dataset: str, settings: Path, tmp_path: Path
+):
+    # One step an epoch over all samples, so that one process and two do the same sums.
+    whole = {"tasks_per_batch": 100_000, "epochs": 3}
+    out = tmp_path / "two"
+    code = run(
+        *("--data", dataset, "--out", out, "--config", settings, "--workers", 2, "--epochs", 3),
+        *("--tasks-per-batch", 100_000),
+    )
+    assert code == 0
+    history = assert_published(out, 3)
+    expected = plain(dataset, tmp_path / "plain", whole)
+    for mine, theirs in zip(history, expected, strict=True):
+        for name in ("train_loss", "val_loss", "val_accuracy", "val_chance"):
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-4)
+    two = load_file(out / "checkpoint" / WEIGHTS)
+    best = min(expected, key=lambda record: record["val_loss"])["epoch"]
+    for key, value in load_file(tmp_path / "plain" / f"epoch-{best}" / WEIGHTS).items():
+        np.testing.assert_allclose(two[key], value, atol=1e-4)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_users_mistake_met_in_training_is_said_once_and_not_retried(
+    dataset: str, settings: Path, tmp_path: Path
+):
+    out = tmp_path / "model"
+    seen: list[Status] = []
+    out.mkdir()
+    plan = plan_training(dataset, out, options={**SMALL, "learning_rate": 1e30, "workers": 1})
+    with pytest.raises(InvalidInput, match="lower the learning rate"):
+        run_training(plan, on_status=seen.append)
+    assert max(status.attempt for status in seen) == 1
+    assert not (out / "checkpoint").exists()
+
+
+@pytest.mark.ray
+def test_ctrl_c_ends_a_training_cleanly_and_resume_goes_on(
+    dataset: str, settings: Path, tmp_path: Path, local_ray: None
+):
+    out = tmp_path / "model"
+    args = ["--data", dataset, "--out", str(out), "--config", str(settings)]
+    many = ["--epochs", "100000", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "pipeline" / "train.py"), *args, *many],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("epoch 2/"):
+            process.send_signal(signal.SIGINT)
+    text = "".join(said)
+    assert process.wait(timeout=60) == 130, text
+    assert "Traceback" not in text
+    assert "with --resume goes on" in text
+    assert not (out / "history.json").exists()
+    done = max(int(line.split("/")[0].split()[1]) for line in said if line.startswith("epoch "))
+
+    assert run(*args, "--resume", "--epochs", done + 20) == 0
+    history = assert_published(out, done + 20)
+    expected = plain(dataset, tmp_path / "plain", {"epochs": done + 20})
+    assert without_seconds(history) == without_seconds(expected)
