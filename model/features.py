@@ -53,7 +53,7 @@ MACHINE_FEATURES = (
     "tasks",  # log of the number of tasks per machine
 )
 FLOOR = 1e-6  # burst times below this share of the largest count as this share in logarithms
-LIMIT = 20.0  # features are clipped to ±LIMIT; only degenerate numbers get there
+LIMIT = 20.0  # features and targets are clipped to ±LIMIT; only degenerate numbers get there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -112,13 +112,6 @@ def encode(problem: Problem, schedule: Schedule | None = None) -> Sample:
     pair[..., 1] = _bounded(log_etc - row[:, None] - column)
     pair[..., 2] = _bounded(etc / scale)
     pair[~eligible] = 0.0
-    targets: dict[str, NDArray[np.float32] | IntArray | None] = dict.fromkeys(
-        ("machine", "start", "finish")
-    )
-    if schedule is not None:
-        targets["machine"] = schedule.proc[order]
-        targets["start"] = _bounded(schedule.ast[order] / scale)
-        targets["finish"] = _bounded(schedule.aft[order] / scale)
     return Sample(
         order=order,
         task_features=_task_features(problem, order, scale, log_etc, eligible, row),
@@ -126,7 +119,9 @@ def encode(problem: Problem, schedule: Schedule | None = None) -> Sample:
         machine_features=_machine_features(problem, column),
         eligible=eligible,
         scale=scale,
-        **targets,  # type: ignore[arg-type]
+        machine=None if schedule is None else schedule.proc[order],
+        start=None if schedule is None else _bounded(schedule.ast[order] / scale),
+        finish=None if schedule is None else _bounded(schedule.aft[order] / scale),
     )
 
 
@@ -145,7 +140,7 @@ def time_scale(problem: Problem) -> float:
     """
     work_per_machine = float((mean_execution_cost(problem) / problem.n_machines).sum())
     longest = max(float(upward_rank(problem).max()), work_per_machine)
-    scale = min(float(problem.arrival.max()) + longest, float(np.finfo(np.float64).max))
+    scale = float(problem.arrival.max()) + longest
     return scale if scale > 0 else 1.0
 
 

@@ -129,7 +129,7 @@ def _dataset_group(
         title={"seen": "Seen", "unseen": "Unseen"}.get(name, "Other kind"),
         about=about,
         samples=len(chosen),
-        seed=int(dataset.manifest.spec["seed"]),
+        seed=int(dataset.manifest.spec.get("seed", 0)),
         known_sources=known,
         cases=lambda: _stored_cases(dataset, name, split, chosen),
     )

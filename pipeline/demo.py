@@ -17,6 +17,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 import http.client
 import importlib
 import json
+import logging
 import os
 import shlex
 import socket
@@ -142,7 +143,7 @@ def steps(traces: Path | None, out: Path, workflow: Path, size: Size, *, tune: b
         stage="evaluate",
         arguments=(
             *("--data", str(data), *network, "--limit", str(size.limit)),
-            *("--unseen", "small", "--out", str(out / "evaluation")),
+            *("--unseen", "small", "--out", str(out / "evaluation"), "--resume"),
         ),
     )
     schedule = Step(
@@ -226,6 +227,7 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
         markup=False,
     )
     arguments = ServeArgs(checkpoint=checkpoint)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         start_service(build_app(arguments), "127.0.0.1", port, arguments)
         answer = _post(port, workflow.read_bytes())

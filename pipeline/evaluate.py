@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import ray
 
-from baselines.errors import DeepSchedError, InvalidInput, UnknownName
+from baselines.errors import DeepSchedError, InvalidInput, TooLarge, UnknownName
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
 from model.checkpoint import WEIGHTS
 from model.infer import LearnedScheduler
 from pipeline.cases import Group, dataset_groups, other_group
-from pipeline.cli import progress_bar, results
+from pipeline.cli import messages, progress_bar, results
 from pipeline.evaluation import (
     REFERENCE,
     REPEATS,
@@ -56,9 +56,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 FORMAT = "deepsched-evaluation/1"
+DOCUMENT, PAGE = "evaluation.json", "report.html"
 CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reached first
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
-Outcome = tuple[list[Row], dict[str, float]]
+Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,12 @@ class EvaluationSpec:
     type=click.IntRange(min=0),
     help="Parallel Ray tasks; 0 runs without Ray.  [default: all CPUs]",
 )
-def command(out: Path, schedulers: str, **options: Any) -> None:
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what --out holds if it is this very comparison, of the same data and network.",
+)
+def command(out: Path, schedulers: str, resume: bool, **options: Any) -> None:
     """Compare the network with all schedulers and write report.html.
 
     Every scheduler gets the same problems: samples that the network was trained on (seen), samples
@@ -165,8 +171,12 @@ def command(out: Path, schedulers: str, **options: Any) -> None:
         **options,
     )
     make_folder(out, f"--out {out}")
-    document = evaluate(spec)
-    write_report(out, document)
+    document = finished_evaluation(out, spec) if resume else None
+    if document is None:
+        document = evaluate(spec)
+        write_report(out, document)
+    else:
+        messages.print(f"{out} holds this comparison already", markup=False)
     print_summary(out, document)
 
 
@@ -202,12 +212,25 @@ def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
     return _document(spec, dataset, learned, groups, outcomes, history)
 
 
+def finished_evaluation(out: Path, spec: EvaluationSpec) -> dict[str, Any] | None:
+    """Return the document in `out` if both files are there and nothing it came from has changed."""
+    try:
+        document: dict[str, Any] = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
+        where, network = document["provenance"], _sha256(spec.checkpoint / WEIGHTS)
+        same = document["format"] == FORMAT and document["spec"] == _spec_document(spec)
+        data = Dataset.open(spec.data).manifest.digest()
+        same &= (where["manifest_sha256"], where["checkpoint_sha256"]) == (data, network)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return document if same and (out / PAGE).exists() else None
+
+
 def write_report(out: Path, document: Mapping[str, Any]) -> None:
     """Write `evaluation.json` and `report.html` into an existing folder."""
     page = render(document)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / "evaluation.json", text + "\n")
-    write_text(out / "report.html", page)
+    write_text(out / DOCUMENT, text + "\n")
+    write_text(out / PAGE, page)
 
 
 def print_summary(out: Path, document: Mapping[str, Any]) -> None:
@@ -217,7 +240,7 @@ def print_summary(out: Path, document: Mapping[str, Any]) -> None:
         for sentence in group["verdicts"]:
             results.print(sentence, markup=False)
         results.print()
-    results.print(f"report: {(out / 'report.html').absolute()}", markup=False)
+    results.print(f"report: {(out / PAGE).absolute()}", markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,10 +257,14 @@ def evaluate_chunk(cases: Sequence[Case], seed: int, job: Job) -> list[Outcome]:
     schedulers = _ready(job.schedulers, job.checkpoint)
     learned = schedulers[LEARNED]
     assert isinstance(learned, LearnedScheduler)
-    outcomes = []
+    outcomes: list[Outcome] = []
     for case in cases:
         rows, target = evaluate_case(case, schedulers, job.teacher, seed)
-        outcomes.append((rows, network_fit(learned, case.problem, target)))
+        try:
+            fit = network_fit(learned, case.problem, target)
+        except TooLarge:
+            fit = None
+        outcomes.append((rows, fit))
     return outcomes
 
 
@@ -317,7 +344,7 @@ def _document(
         own = [(found, fit) for found, fit in ordered if found[0].group == group.name]
         numbers = summarise_group(
             [row for found, _ in own for row in found],
-            [fit for _, fit in own],
+            [fit for _, fit in own if fit is not None],
             known_sources=group.known_sources,
         )
         head = {"name": group.name, "title": group.title, "about": group.about}
@@ -327,6 +354,7 @@ def _document(
         "format": FORMAT,
         "title": "DeepSched evaluation",
         "reference": REFERENCE,
+        "spec": _spec_document(spec),
         "provenance": provenance(
             command=spec.command,
             data=spec.data,
@@ -348,6 +376,14 @@ def _document(
     }
     finite: dict[str, Any] = _finite(document)
     return finite
+
+
+def _spec_document(spec: EvaluationSpec) -> dict[str, Any]:
+    """Return what decides the comparison, as JSON gives it back."""
+    values = asdict(spec)
+    del values["command"], values["workers"]
+    document: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return document
 
 
 def _notes(

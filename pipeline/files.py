@@ -37,6 +37,7 @@ LASTING = frozenset(
         errno.ENAMETOOLONG,
     }
 )
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +144,11 @@ class Folder:
         except BlockingIOError:
             os.close(handle)
             raise UnwritableOutput(f"{self.uri}: another run is writing there now") from None
+        except OSError as error:
+            # Some network file systems have no locks; the promise is then that of an object store.
+            if error.errno not in NO_LOCKS:
+                os.close(handle)
+                raise UnwritableOutput(f"cannot lock {self.uri}: {error.strerror}") from None
         try:
             yield
         finally:

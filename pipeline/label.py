@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.label").command)
+
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if __name__ == "__main__":
-    # Before the packages are imported: they lie beside this script's own folder, installed or not.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
-    from pipeline.label import command as importable
-
-    run_command(importable)
 
 import click
 

@@ -48,13 +48,7 @@ def ray_session(
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if target == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=dashboard,
-            runtime_env=_path_here(),
-            **quiet,
-        )
+        _start(num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
     else:
         # A job brings its working directory; any other driver brings the packages it runs itself.
         packages = None if under_ray_job() else {"py_modules": [str(ROOT / p) for p in PACKAGES]}
@@ -67,6 +61,18 @@ def ray_session(
         yield
     finally:
         ray.shutdown()
+
+
+def _start(**options: Any) -> None:
+    # Ray gives its own node 30 s, which a busy machine may exceed the first time.
+    for last in (False, True):
+        try:
+            ray.init(address="local", runtime_env=_path_here(), **options)
+            return
+        except Exception:
+            ray.shutdown()
+            if last:
+                raise
 
 
 def _check_reachable(address: str) -> None:

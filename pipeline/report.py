@@ -146,7 +146,7 @@ def _tiles(document: Document) -> str:
     tiles = []
     for group in document["groups"]:
         own, fit = group["schedulers"][LEARNED], group["network"]
-        if own["ratio"]:
+        if own["ratio"] and fit:
             title = html.escape(group["title"])
             tiles.append(
                 f"<li><span>{title}: makespan</span><b>{own['ratio']['makespan']['mean']:.3f} "

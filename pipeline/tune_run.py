@@ -41,6 +41,11 @@ NOTE, BEST = "tune.json", "best.json"
 TABLE, RESULTS = "results.csv", "results.json"
 EXPERIMENT = "search"  # Tune's own folder in the storage
 REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
+WORST = 1e30  # score of a trial that diverged; ASHA interpolates between scores: not infinite
+# Last checkpoints of a trial. With only one, a kill may fall between its deletion and the next note
+# of where the search is.
+KEPT = 3
+MAX_REASON = 300  # characters of a crash's reason that are shown
 MAX_CRASHES = 3  # of a trial's process, each of which goes on from its last epoch
 
 # Tune takes these from the environment only.
@@ -51,13 +56,15 @@ TUNE_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # No files for CSV and TensorBoard, which nobody reads; those in JSON Tune reads itself.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The state is saved after every epoch of a trial on purpose: it is what a restart goes on from.
+    # The state is saved often on purpose: a restart goes on from it, and from the checkpoints that
+    # it names, of which no more than the last few are kept.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
 
 class SearchFailed(DeepSchedError, RuntimeError):
-    """No trial of the search came to a result."""
+    """Trials crashed, or none of them came to a result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +192,7 @@ def run_search(
     Raises
     ------
     SearchFailed
-        If no trial came to a result.
+        If trials crashed, which a restored search tries again, or all of them diverged.
     """
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -203,10 +210,15 @@ def run_search(
     else:
         tuner = _new_tuner(search, trainable, concurrent)
     grid = tuner.fit()
+    if grid.num_errors:
+        reason = " ".join(str(grid.errors[0]).split()) or type(grid.errors[0]).__name__
+        raise SearchFailed(
+            f"{grid.num_errors} of {len(grid)} trials crashed; the same command tries them again; "
+            f"the first one: {reason[-MAX_REASON:]}"
+        )
     results = sorted((_trial_result(grid[k]) for k in range(len(grid))), key=_order)
-    if not results or results[0].score is None:
-        reason = results[0].error if results else "there was none"
-        raise SearchFailed(f"no trial came to a result: {reason}")
+    if results[0].score is None:
+        raise SearchFailed(f"no trial came to a result; one of them: {results[0].error}")
     best = trial_config(search.config, results[0].params, where="the best trial")
     _write(search.out, BEST, best.model_dump_json(indent=1))
     _write(search.out, TABLE, results_csv(results))
@@ -232,7 +244,7 @@ def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None)
             )
     except DeepSchedError as error:
         # Reported, not raised: Tune would try it again.
-        tune.report({"score": math.inf, "error": str(error)})
+        tune.report({"score": WORST, "error": str(error)})
 
 
 class TuneReporter:
@@ -297,7 +309,7 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.T
             verbose=0,
             callbacks=[JsonLoggerCallback(), _Listeners()],
             failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT),
         ),
     )
 
@@ -314,8 +326,6 @@ def _shared(search: Search) -> TrainingData | None:
 def _trial_result(result: Any) -> TrialResult:
     metrics = result.metrics or {}
     error = metrics.get("error")
-    if result.error is not None:
-        error = " ".join(str(result.error).split()) or type(result.error).__name__
     score = metrics.get("best_score")
     return TrialResult(
         trial=str(metrics.get("trial_id", "")),

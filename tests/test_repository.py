@@ -179,10 +179,17 @@ print(json.dumps({
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a new interpreter holds after importing every module, package after package."""
     home = tmp_path_factory.mktemp("home")
+    # matplotlib writes its font cache where it is imported; everything else must leave HOME alone.
+    fonts = tmp_path_factory.mktemp("matplotlib")
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, *PACKAGES],
         cwd=home,
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.defpath},
+        env={
+            "HOME": str(home),
+            "MPLCONFIGDIR": str(fonts),
+            "PYTHONPATH": str(ROOT),
+            "PATH": os.defpath,
+        },
         capture_output=True,
         text=True,
         check=False,

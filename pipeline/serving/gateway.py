@@ -153,7 +153,7 @@ class Gateway:
         except BackPressureError:
             raise busy(f"{self._args.max_queued} requests wait already") from None
         except asyncio.CancelledError:
-            response.cancel()
+            response.cancel()  # type: ignore[no-untyped-call]
             raise
         return answer
 

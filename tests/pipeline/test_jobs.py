@@ -46,6 +46,7 @@ def free_ports(n: int) -> list[int]:
 @dataclass(frozen=True)
 class Cluster:
     dashboard: str
+    folder: Path
     environment: dict[str, str]
     token: str
 
@@ -58,7 +59,7 @@ class Cluster:
     def popen(self, *command: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             command,
-            env=self.environment,
+            env={"RAY_AUTH_MODE": "token"} | self.environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,11 +88,11 @@ def cluster() -> Iterator[Cluster]:
         token_file.write_text(token)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "RAY_TMPDIR": tmp,
             "RAY_AUTH_TOKEN_PATH": str(token_file),
             "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
             "RAY_HEAD_IP": "127.0.0.1",
         }
+        # Nodes share no folder, or one would unpack a job's files over those the other works with.
         small = "--object-store-memory=100000000 --min-worker-port=0 --max-worker-port=0"
         head = start_command(
             "head_start_ray_commands",
@@ -100,15 +101,15 @@ def cluster() -> Iterator[Cluster]:
                 "--dashboard-port=8265": f"--dashboard-port={dashboard}",
                 "--autoscaling-config=~/ray_bootstrap_config.yaml": "",
             },
-            f"{small} --num-cpus=0 --ray-client-server-port={client} "
+            f"{small} --temp-dir={tmp}/1 --num-cpus=0 --ray-client-server-port={client} "
             f"--dashboard-agent-listen-port={agent_1}",
         )
         worker = start_command(
             "worker_start_ray_commands",
             {":6379": f":{gcs}"},
-            f"{small} --num-cpus=2 --dashboard-agent-listen-port={agent_2}",
+            f"{small} --temp-dir={tmp}/2 --num-cpus=2 --dashboard-agent-listen-port={agent_2}",
         )
-        found = Cluster(f"http://127.0.0.1:{dashboard}", environment, token)
+        found = Cluster(f"http://127.0.0.1:{dashboard}", Path(tmp), environment, token)
         processes = []
         try:
             for command, nodes in ((head, 1), (worker, 2)):
@@ -129,7 +130,7 @@ def cluster() -> Iterator[Cluster]:
                 process.send_signal(signal.SIGTERM)
             for process in processes:
                 try:
-                    process.wait(30)
+                    process.wait(10)
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
@@ -166,11 +167,10 @@ def test_the_job_server_wants_the_token(cluster):
 def test_labelling_as_a_job(cluster, tmp_path):
     """The script, the stage file as a command of its own, and an output that would be lost."""
     submit = [BIN / "ray", "job", "submit", "--working-dir", ".", "--"]
-    direct = Cluster(cluster.dashboard, cluster.environment | {"RAY_AUTH_MODE": "token"}, "")
     jobs = {
         "script": cluster.popen("cluster/submit.sh", "label", *LABEL, "--out", tmp_path / "a b"),
-        "direct": direct.popen(*submit, "pipeline/label.py", *LABEL, "--out", tmp_path / "direct"),
-        "lost": direct.popen(*submit, "pipeline/label.py", *LABEL, "--out", "runs/data"),
+        "direct": cluster.popen(*submit, "pipeline/label.py", *LABEL, "--out", tmp_path / "direct"),
+        "lost": cluster.popen(*submit, "pipeline/label.py", *LABEL, "--out", "runs/data"),
     }
     output = {name: job.communicate(timeout=300)[0] for name, job in jobs.items()}
     for name, code in (("script", 0), ("direct", 0), ("lost", 1)):
@@ -178,8 +178,14 @@ def test_labelling_as_a_job(cluster, tmp_path):
     assert "absolute" in output["lost"]
     assert "Traceback" not in output["lost"]
     # The environment, the repository's history and results stay here.
-    [size] = re.findall(r"Pushing file package .*\((\d+\.\d+)MiB\)", "".join(output.values()))[:1]
-    assert float(size) < 2
+    uploaded = [
+        path
+        for folder in cluster.folder.glob("1/session_2*/runtime_resources/working_dir_files/*/")
+        for path in folder.iterdir()
+    ]
+    assert {"pipeline", "cluster"} <= {path.name for path in uploaded}
+    assert not {".git", ".venv", "runs", "tests"} & {path.name for path in uploaded}
+    assert sum(f.stat().st_size for p in uploaded for f in [p, *p.rglob("*")]) < 10_000_000
     datasets = [Dataset.open(str(tmp_path / name)) for name in ("a b", "direct")]
     for dataset in datasets:
         assert dataset.n_samples == 20
@@ -201,10 +207,7 @@ def test_serve_deploy(cluster, tmp_path):
     config["applications"][0]["args"]["max_tasks"] = 15
     file = tmp_path / "serve.yaml"
     file.write_text(yaml.safe_dump(config))
-    token = {"RAY_AUTH_MODE": "token"}
-    deploy = Cluster(cluster.dashboard, cluster.environment | token, "").popen(
-        BIN / "serve", "deploy", file, "--address", cluster.dashboard
-    )
+    deploy = cluster.popen(BIN / "serve", "deploy", file, "--address", cluster.dashboard)
     said = deploy.communicate(timeout=60)[0]
     assert deploy.returncode == 0, said
     url = f"http://127.0.0.1:{port}"

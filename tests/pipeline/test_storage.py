@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from baselines.errors import InvalidInput, UnwritableOutput
 from baselines.heft import heft
@@ -325,6 +326,29 @@ def test_a_file_appears_whole_or_not_at_all(
         folder.write("a/b", b"after")
     assert folder.read("a/b").to_pybytes() == b"before"
     assert folder.names() == ["a/b"]
+
+
+@pytest.mark.parametrize("kind", ["disk", "object store"])
+def test_a_folder_is_the_same_on_a_disk_and_on_an_object_store(tmp_path: Path, kind: str) -> None:
+    folder = open_folder(f"file://{tmp_path}/root")
+    if kind == "object store":  # any file system that is not the local one is treated like one
+        (tmp_path / "root" / "a").mkdir(parents=True)
+        there = SubTreeFileSystem(str(tmp_path), LocalFileSystem())
+        folder = Folder(uri="store://root?option=1", filesystem=there, root="root")
+        assert folder.where("a/b") == "store://root/a/b?option=1"
+    assert folder.local == (kind == "disk")
+    assert folder.names() == []
+    with folder.locked():
+        folder.write("a/b", b"content")
+        folder.write("a/b", b"others")
+    assert folder.read("a/b").to_pybytes() == b"others"
+    assert (folder.size("a/b"), folder.size("a"), folder.size("c")) == (6, None, None)
+    assert "a/b" in folder.names()
+    folder.delete("a/b")
+    folder.delete("a/b")
+    assert folder.size("a/b") is None
+    with pytest.raises(FileNotFoundError):
+        folder.read("a/b")
 
 
 def test_a_passing_fault_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,63 @@
+"""Running the command line as a user does, in a process of its own or, faster, in this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import cli
+from pipeline.cli import run_command
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = """{
+  "format": "deepsched-problem/1",
+  "tasks": [
+    {"id": "split", "etc": [2, 4]},
+    {"id": "left", "etc": [3, 6]},
+    {"id": "right", "etc": [5, 3]},
+    {"id": "join", "etc": [2, 2]}
+  ],
+  "machines": [{"id": "fast"}, {"id": "slow"}],
+  "edges": [
+    {"from": "split", "to": "left", "bytes": 0},
+    {"from": "split", "to": "right", "bytes": 100},
+    {"from": "left", "to": "join", "bytes": 0},
+    {"from": "right", "to": "join", "bytes": 100}
+  ],
+  "bandwidth": 100
+}
+"""
+
+
+def deepsched(
+    *arguments: object, text: str | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run `deepsched` with these arguments; `text` goes to its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        input=text,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def deepsched_here(
+    capsys: pytest.CaptureFixture[str], *arguments: object
+) -> subprocess.CompletedProcess[str]:
+    """Do the same in this process."""
+    capsys.readouterr()
+    words = [str(argument) for argument in arguments]
+    with pytest.raises(SystemExit) as left:
+        run_command(cli, words)
+    said = capsys.readouterr()
+    code = left.value.code or 0
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, said.out, said.err)

@@ -1,0 +1,188 @@
+"""The command line as a whole: help, exit codes, and one line for a user's mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from baselines.errors import InvalidInput
+from pipeline.__main__ import COMMANDS, cli
+from pipeline.cli import keep_lines, run_command
+from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def context_of(command: click.Command) -> click.Context:
+    return click.Context(command, info_name="deepsched", **command.context_settings)
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the paths of a command and of those below it."""
+    found = [path]
+    if isinstance(command, click.Group):
+        context = context_of(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            found += commands(below, (*path, name))
+    return found
+
+
+def find(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        below = command.get_command(context_of(command), name)
+        assert below is not None
+        command = below
+    return command
+
+
+@pytest.mark.parametrize("path", commands(cli), ids=" ".join)
+def test_help_mentions_every_option_and_says_what_it_does(path: tuple[str, ...]) -> None:
+    command = find(path)
+    context = context_of(command)
+    text = command.get_help(context)
+    assert command.help
+    assert "\\b" not in text
+    for parameter in command.get_params(context):
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            for name in parameter.opts:
+                assert name in text
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_every_command(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    done = deepsched_here(capsys, flag)
+    assert done.returncode == 0
+    for name, (_, text) in COMMANDS.items():
+        assert f"{name} " in done.stdout
+        assert text in done.stdout
+
+
+def test_help_of_a_command_ends_with_success() -> None:
+    done = deepsched("schedule", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--gantt FILE" in done.stdout
+
+
+def test_listing_the_commands_imports_neither_torch_nor_ray_nor_numba() -> None:
+    code = (
+        "import sys\n"
+        "from pipeline.__main__ import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'ray', 'numba', 'matplotlib', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_distributions() -> None:
+    from importlib.metadata import version
+
+    assert deepsched("--version").stdout.strip().endswith(version("deepsched"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Commands"),
+        (("shedule",), "No such command 'shedule'"),
+        (("schedule",), "Missing argument 'FILE'"),
+        (("schedule", "x.json", "--no-such"), "No such option"),
+        (("evaluate", "--data", "x"), "Missing option"),
+    ],
+    ids=["nothing", "command", "argument", "option", "required"],
+)
+def test_wrong_usage_ends_with_2(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = deepsched_here(capsys, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if arguments:
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InvalidInput("x.json:\n  bad"), 2, "deepsched: x.json: bad\n"),
+        (click.UsageError("no\nsuch"), 2, "deepsched: no such\n"),
+        (KeyboardInterrupt(), 130, "deepsched: interrupted; run the same command again\n"),
+    ],
+    ids=["input", "usage", "Ctrl-C"],
+)
+def test_how_a_command_ends(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        run_command(failing, [])
+    assert left.value.code == code
+    # Click ends the line of an interrupted program first.
+    assert capsys.readouterr().err.lstrip("\n") == said
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    @click.command()
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(broken, [])
+
+
+def test_a_commands_return_value_is_the_exit_code() -> None:
+    @click.command()
+    def partly() -> int:
+        return 1
+
+    with pytest.raises(SystemExit) as left:
+        run_command(partly, [])
+    assert left.value.code == 1
+
+
+def test_marked_lines_stay_apart() -> None:
+    @click.command(help="Do it.\n\n\\b\nExamples:\n  one\n  two\n")
+    def command() -> None: ...
+
+    text = keep_lines(command).get_help(click.Context(command))
+    assert "  Examples:\n    one\n    two\n" in text
+
+
+@pytest.mark.parametrize("stage", ["schedule", "evaluate", "demo"])
+def test_a_stage_runs_as_a_file_without_installation(stage: str, tmp_path: Path) -> None:
+    # -S: no site-packages, so that an installed deepsched cannot help; -I: no current folder.
+    code = (
+        "import runpy, sys\n"
+        f"sys.path.append({sysconfig.get_path('purelib')!r})\n"
+        f"sys.argv = [{str(ROOT / 'pipeline' / f'{stage}.py')!r}, '--help']\n"
+        f"sys.path.insert(0, {str(ROOT / 'pipeline')!r})\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: {stage}.py" in done.stdout

@@ -1,0 +1,168 @@
+"""The demo: its stages are commands that exist, and run end to end; run again, they are kept."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baselines.errors import InvalidInput
+from baselines.readers import read_problem
+from baselines.schedule import make_schedule, violations
+from pipeline.demo import QUICK, example_workflow, find_data, steps
+from pipeline.label import command as label_command
+from tests.pipeline.cli_helpers import ROOT
+
+
+def workflow(name: str, tasks: int) -> dict[str, Any]:
+    """Return a WfFormat document: a task, `tasks` - 2 in parallel behind it, and one behind them."""
+    ids = [f"t{k}" for k in range(tasks)]
+    middle = ids[1:-1]
+    specification = [
+        {"name": i, "id": i, "parents": parents, "children": children, **files}
+        for i, parents, children, files in [
+            (ids[0], [], middle, {"inputFiles": [], "outputFiles": ["a"]}),
+            *((i, [ids[0]], [ids[-1]], {"inputFiles": ["a"], "outputFiles": [i]}) for i in middle),
+            (ids[-1], middle, [], {"inputFiles": middle, "outputFiles": []}),
+        ]
+    ]
+    files = [{"id": i, "sizeInBytes": 1_000_000} for i in ("a", *middle)]
+    execution = [{"id": i, "runtimeInSeconds": 1.0 + k % 3} for k, i in enumerate(ids)]
+    return {
+        "name": name,
+        "schemaVersion": "1.5",
+        "workflow": {
+            "specification": {"tasks": specification, "files": files},
+            "execution": {"makespanInSeconds": 9, "executedAt": "2026", "tasks": execution},
+        },
+    }
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "wfinstances" / "fan"
+    folder.mkdir(parents=True)
+    for tasks in (6, 9, 12):
+        (folder / f"fan-{tasks}.json").write_text(json.dumps(workflow(f"fan-{tasks}", tasks)))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("tune", [False, True])
+@pytest.mark.parametrize("traces", [None, Path("/data/wfinstances")])
+def test_every_step_is_a_command_that_takes_these_options(
+    traces: Path | None, tune: bool, tmp_path: Path
+) -> None:
+    found = steps(traces, tmp_path, Path("x.json"), QUICK, tune=tune)
+    stages = ["label", "tune", "train", "evaluate", "schedule"]
+    assert [step.stage for step in found] == (
+        stages if tune else [s for s in stages if s != "tune"]
+    )
+    for step in found:
+        stage = importlib.import_module(f"pipeline.{step.stage}").command
+        # Parses and checks the options without running anything.
+        stage.make_context(step.stage, list(step.arguments))
+    source = found[0].arguments[:2]
+    assert source == (("--preset", "demo") if traces is None else ("--traces", str(traces)))
+
+
+def test_the_data_folder_is_the_options_or_the_environments(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
+    assert find_data(None) is None
+    assert find_data(data) == data / "wfinstances"
+    monkeypatch.setenv("DEEPSCHED_DATA", str(data))
+    assert find_data(None) == data / "wfinstances"
+
+
+def test_a_data_folder_without_workflows_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidInput, match=f"--data {tmp_path}: there is no folder wfinstances"):
+        find_data(tmp_path)
+    monkeypatch.setenv("DEEPSCHED_DATA", str(tmp_path))
+    with pytest.raises(InvalidInput, match="DEEPSCHED_DATA"):
+        find_data(None)
+    (tmp_path / "wfinstances").mkdir()
+    with pytest.raises(InvalidInput, match="no workflow file"):
+        example_workflow(tmp_path / "wfinstances", tmp_path)
+
+
+def test_the_example_is_of_middling_size_or_generated(data: Path, tmp_path: Path) -> None:
+    assert example_workflow(data / "wfinstances", tmp_path).name == "fan-9.json"
+    generated = example_workflow(None, tmp_path)
+    assert read_problem(generated).n_tasks > 1
+
+
+def demo(data: Path, out: Path, ray_folder: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "pipeline" / "demo.py", "--quick", "--data", data, "--out", out],
+        env={
+            **os.environ,
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": ray_folder,
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.ray
+def test_the_demo_runs_every_stage_and_keeps_what_is_finished(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ray_folder = tempfile.mkdtemp(prefix="rt", dir="/tmp")  # short: socket paths are limited
+    try:
+        first = demo(data, out, ray_folder)
+        assert first.returncode == 0, first.stderr
+        files = ("data/manifest.json", "model/history.json", "evaluation/evaluation.json")
+        stamps = {name: (out / name).stat().st_mtime_ns for name in files}
+        again = demo(data, out, ray_folder)
+        assert again.returncode == 0, again.stderr
+    finally:
+        shutil.rmtree(ray_folder, ignore_errors=True)
+    assert all((out / name).stat().st_mtime_ns == stamps[name] for name in files[1:])
+    assert "30 of them were there already" in again.stdout or "already" in again.stdout
+    for done in (first, again):
+        assert str(out / "evaluation" / "report.html") in done.stdout
+        assert "tasks scheduled by paper, makespan" in done.stdout
+        assert "Traceback" not in done.stderr
+    document = json.loads((out / "evaluation" / "evaluation.json").read_text())
+    assert [group["samples"] for group in document["groups"]] == [4, 4, 4]
+    page = (out / "evaluation" / "report.html").read_text()
+    for name in document["groups"][0]["schedulers"]:
+        assert name in first.stdout
+        assert name in page
+    assert len(document["training"]) == QUICK.epochs
+    problem = read_problem(data / "wfinstances" / "fan" / "fan-9.json")
+    answer = json.loads((out / "schedule.json").read_text())
+    places = {name: k for k, name in enumerate(problem.machines.ids)}
+    schedule = make_schedule(
+        answer["scheduler"],
+        [places[task["machine"]] for task in answer["tasks"]],
+        [task["start"] for task in answer["tasks"]],
+        [task["finish"] for task in answer["tasks"]],
+    )
+    assert violations(problem, schedule) == []
+    assert (out / "schedule.html").exists()
+
+
+def test_a_stage_that_fails_ends_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from click.exceptions import Exit
+
+    from pipeline.demo import Step, run_step
+
+    monkeypatch.setattr(label_command, "callback", lambda **_: 1)
+    with pytest.raises(Exit) as stopped:
+        run_step(Step(stage="label", arguments=("--out", str(tmp_path))))
+    assert stopped.value.exit_code == 1

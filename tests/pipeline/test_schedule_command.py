@@ -1,0 +1,275 @@
+"""`deepsched schedule`: what it prints and writes, and how it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.metrics import METRICS, lower_bound
+from baselines.readers import read_problem
+from baselines.registry import SCHEDULERS, teacher_rng
+from baselines.schedule import make_schedule, violations
+from model.checkpoint import save_checkpoint
+from model.networks import build_network, network_config
+from pipeline.options import read_options
+from pipeline.schedule import check_outputs, summary
+from pipeline.schedulers import known_schedulers, resolve_scheduler, timed
+from tests.pipeline.cli_helpers import EXAMPLE, deepsched, deepsched_here
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = [
+    "scheduler",
+    "makespan",
+    "mean_turnaround",
+    "mean_waiting",
+    "lower_bound",
+    "seconds",
+    "tasks",
+]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    path = tmp_path / "example.json"
+    path.write_text(EXAMPLE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    config = network_config("paper", {"width": 8, "recurrent_width": 8})
+    save_checkpoint(folder, build_network("paper", config), "paper", config, {"teacher": "heft"})
+    return folder
+
+
+def checked(document: dict[str, Any], path: Path) -> None:
+    """Assert that a document has the promised layout and holds a valid schedule."""
+    problem = read_problem(path)
+    assert list(document) == KEYS
+    assert [task["id"] for task in document["tasks"]] == list(problem.task_ids)
+    assert all(list(task) == ["id", "machine", "start", "finish"] for task in document["tasks"])
+    places = {name: k for k, name in enumerate(problem.machines.ids)}
+    schedule = make_schedule(
+        document["scheduler"],
+        [places[task["machine"]] for task in document["tasks"]],
+        [task["start"] for task in document["tasks"]],
+        [task["finish"] for task in document["tasks"]],
+    )
+    assert violations(problem, schedule) == []
+    for metric in ("makespan", "mean_turnaround", "mean_waiting"):
+        assert document[metric] == METRICS[metric](problem, schedule)
+    assert document["lower_bound"] == lower_bound(problem)
+    assert document["seconds"] > 0
+
+
+def test_the_summary_shows_the_measures(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = deepsched_here(capsys, "schedule", example)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "example: 4 tasks, 4 edges, 2 machines"
+    shown = {line[2:18].strip(): line[19:] for line in lines[1:]}
+    # By hand: split (0 to 2) and left (2 to 5) on `fast`, right (3 to 6) and join on `slow`.
+    assert shown["scheduler"] == "heft"
+    assert shown["makespan"] == "8 s"
+    assert shown["mean turnaround"] == f"{(2 + 5 + 6 + 8) / 4:g} s"
+    assert shown["mean waiting"] == f"{(0 + 2 + 3 + 6) / 4:g} s"
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_summary_gives_every_metric_of_the_schedule(name: str, example: Path) -> None:
+    problem = read_problem(example)
+    schedule, seconds = timed(SCHEDULERS[name], problem, lambda: teacher_rng(0, 0, name))
+    text = summary(problem, schedule, seconds)
+    for metric, measure in METRICS.items():
+        assert f"{metric.replace('_', ' '):<16} {measure(problem, schedule):.6g}" in text
+
+
+def test_json_on_standard_output(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = deepsched_here(capsys, "schedule", example, "--json", "-")
+    document = json.loads(done.stdout)
+    checked(document, example)
+    assert document["makespan"] == 8
+
+
+def test_standard_input_is_a_file_too(example: Path) -> None:
+    done = deepsched("schedule", "-", "--json", "-", text=EXAMPLE)
+    checked(json.loads(done.stdout), example)
+
+
+def test_every_output_is_written(
+    example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"json": "s.json", "csv": "s.csv", "gantt": "s.html", "trace": "t.json"}
+    options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
+    done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"example.json", *names.values()}
+    document = json.loads((tmp_path / "s.json").read_text())
+    checked(document, example)
+    assert document["scheduler"] == "cpop"
+    with (tmp_path / "s.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == 5
+    assert "<html" in (tmp_path / "s.html").read_text()
+    assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+
+
+def test_the_trained_network_is_a_scheduler_like_the_others(
+    example: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_name, by_default = (
+        json.loads(
+            deepsched("schedule", example, "--checkpoint", checkpoint, "--json", "-", *more).stdout
+        )
+        for more in (("--scheduler", "deepsched"), ())
+    )
+    checked(by_name, example)
+    assert by_name["scheduler"] == "deepsched"
+    assert by_name["tasks"] == by_default["tasks"]
+
+
+def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def tasks(seed: int) -> object:
+        done = deepsched_here(
+            capsys, "schedule", example, "--scheduler", "random", "--seed", seed, "--json", "-"
+        )
+        return json.loads(done.stdout)["tasks"]
+
+    assert tasks(1) == tasks(1)
+    problem = read_problem(example)
+    expected = SCHEDULERS["random"](problem, teacher_rng(5, 0, "random"))
+    assert [task["start"] for task in tasks(5)] == expected.ast.tolist()  # type: ignore[index,attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("missing.json",), "missing.json"),
+        (("folder",), "folder"),
+        (
+            ("example.json", "--scheduler", "best"),
+            "unknown scheduler 'best'; one of: cpop, deepsch",
+        ),
+        (("example.json", "--scheduler", "deepsched"), "brings no weights; give --checkpoint"),
+        (("example.json", "--checkpoint", "folder"), "config.json"),
+        (("example.json", "--checkpoint", "c", "--scheduler", "ga"), "is for --scheduler deepsch"),
+        (("jobs.txt", "--machines", "0"), "--machines 0: there must be at least one"),
+        (("jobs.txt", "--machines", "-1"), "--machines -1: there must be at least one"),
+        (("jobs.txt", "--machines", "many"), "'many' is neither a number of machines nor an exist"),
+        (("jobs.txt", "--machines", "none.csv"), "'none.csv' is neither"),
+        (("jobs.txt", "--machines", "1.5"), "'1.5' is neither"),
+        (("jobs.txt", "--machines", "example.json"), "example.json"),
+        (("jobs.txt", "--noise", "-1"), "'--noise': -1.0 is not in the range"),
+        (("jobs.txt", "--noise", "nan"), "noise nan"),
+        (("jobs.txt", "--bandwidth", "0"), "'--bandwidth': 0.0 is not in the range"),
+        (("jobs.txt", "--latency", "inf"), "latency inf"),
+        (("jobs.txt", "--seed", "x"), "'--seed': 'x' is not a valid int"),
+        (("example.json", "--json", "folder"), "--json folder is a folder"),
+        (("example.json", "--json", "no/s.json"), "--json no/s.json: there is no folder no"),
+        (("example.json", "--csv", "s", "--gantt", "no/s"), "--gantt no/s: there is no folder no"),
+        (("example.json", "--csv", "s", "--gantt", "./s"), "--gantt ./s is also --csv"),
+        (("example.json", "--json", "example.json"), "--json example.json is also the input"),
+        (("example.json", "--csv", "-"), "only --json can go to standard output"),
+        (("example.json", "--csv", "s", "--json", "/proc/s"), "--json /proc/s cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example.json").write_text(EXAMPLE)
+    (tmp_path / "jobs.txt").write_text("15000\n20000\n")
+    (tmp_path / "folder").mkdir()
+    done = deepsched_here(capsys, "schedule", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("deepsched: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"example.json", "jobs.txt", "folder"}
+    assert (tmp_path / "example.json").read_text() == EXAMPLE
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
+    done = deepsched("schedule", "missing.json", "--json", "s.json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("deepsched: missing.json")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_output_survives_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.json").write_text("kept")
+    (tmp_path / "broken.json").write_text("{")
+    done = deepsched_here(
+        capsys, "schedule", tmp_path / "broken.json", "--json", tmp_path / "s.json"
+    )
+    assert done.returncode == 2
+    assert (tmp_path / "s.json").read_text() == "kept"
+
+
+def test_machines_by_number_seed_and_file(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.txt"
+    jobs.write_text("15000\n20000\n")
+    drawn = read_problem(jobs, read_options("3", machine_seed=7))
+    assert drawn.n_machines == 3
+    again = read_problem(jobs, read_options("3", machine_seed=8))
+    assert not np.array_equal(drawn.etc, again.etc)
+    table = tmp_path / "machines.csv"
+    table.write_text("machine_id,num_cores,core_freq,mem_cap\n0,2,2000,100\n1,1,1000,100\n")
+    named = read_problem(jobs, read_options(str(table)))
+    assert named.etc.tolist() == [[7.5, 30.0], [10.0, 40.0]]
+
+
+def test_a_number_wins_over_a_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "16").write_text("not machines")
+    assert read_options("16").n_machines == 16
+
+
+def test_outputs_that_can_be_written_leave_no_trace(tmp_path: Path) -> None:
+    check_outputs(str(tmp_path / "x.json"), {"--csv": str(tmp_path / "s.csv"), "--json": "-"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_known_scheduler_but_the_learned_one_needs_no_checkpoint() -> None:
+    assert known_schedulers() == ("deepsched", *SCHEDULERS)
+    for name in SCHEDULERS:
+        assert resolve_scheduler(name) is SCHEDULERS[name]
+
+
+def test_an_invalid_schedule_is_a_fault_and_no_result(example: Path) -> None:
+    def wrong(problem: object, rng: object) -> Any:
+        return make_schedule("wrong", [0, 0, 0, 0], [0, 0, 0, 0], [2, 3, 5, 2])
+
+    with pytest.raises(RuntimeError, match=r"wrong made an invalid schedule: .* starts at"):
+        timed(wrong, read_problem(example), lambda: np.random.default_rng(0))
+
+
+def test_a_fast_scheduler_is_timed_again_with_the_same_stream(example: Path) -> None:
+    drawn = []
+
+    def recording(problem: Any, rng: np.random.Generator) -> Any:
+        drawn.append(rng.integers(1000))
+        return SCHEDULERS["heft"](problem, rng)
+
+    timed(recording, read_problem(example), lambda: np.random.default_rng(3), repeats=4)
+    assert len(drawn) == 4
+    assert len(set(drawn)) == 1
