@@ -45,8 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Creating $(VENV) with $$($$python --version); installing takes some minutes"; \
 		$$python -m venv --clear $(VENV); \
 	}
-	@# torch first and by itself: solved together with the open ranges of the others, pip may fetch
-	@# several builds of it. It brings the setuptools that builds our own package below.
+	@# torch first: it is the largest by far, and brings the setuptools that builds our own package.
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
 		--no-build-isolation -e '.[dev]'

@@ -125,7 +125,7 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
     settings = tmp_path / "small.json"
     settings.write_text(json.dumps(SMALL))
     # One of the rates diverges: such a trial fails, the search goes on. This seed draws it third.
-    args = ["--data", dataset, "--out", str(out), "--config", str(settings), "--trials", "4"]
+    args = ["--data", dataset, "--out", str(out), "--config", str(settings), "--trials", "3"]
     args += [
         "--epochs",
         "2",
@@ -147,7 +147,7 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
         said = []
         for line in process.stderr:
             said.append(line)
-            if line.startswith("trial 2/4 ended"):
+            if line.startswith("trial 2/3 ended"):
                 process.kill()
     assert process.returncode == -9, "".join(said)
     assert not (out / "best.json").exists()
@@ -160,9 +160,9 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
     assert sorted((out / "ray" / "search").glob("run_trial_*_00000_*")) == first
     assert (first[0] / "result.json").read_bytes() == before
     rows = json.loads((out / "results.json").read_text())
-    assert len({row["trial"] for row in rows}) == 4
+    assert len({row["trial"] for row in rows}) == 3
     scores = [row["score"] for row in rows if row["score"] is not None]
-    assert len(scores) == 3
+    assert len(scores) == 2
     assert scores == sorted(scores)
     for row in rows:
         diverged = row["params"]["learning_rate"] == 1e30
