@@ -94,7 +94,7 @@ def command(
     address: str | None,
     storage: str | None,
     **options: Any,
-) -> int:
+) -> None:
     """Train a network to imitate a teacher.
 
     Sample ids ending in 8 are for validation: the epoch with the least loss on them becomes
@@ -106,42 +106,39 @@ def command(
     for name, limit in {"max_tasks": max_tasks, "max_machines": max_machines}.items():
         if limit is not None:
             options["network_options"] = {**(options["network_options"] or {}), name: limit}
-    make_folder(out, f"--out {out}")
-    with open_folder(str(out)).locked():
-        plan = plan_training(
-            data,
-            out,
-            storage=storage,
-            config_file=config_file,
-            options=options,
-            resume=resume,
-        )
-        if trained := finished_training(plan):
-            messages.print(f"{out} holds all {len(trained.history)} epochs already")
-            results.print(summary(plan, trained), markup=False)
-            return 0
-        done: list[Record] = []
-        try:
-            with ray_session(address=address), _progress(plan) as on_status:
-
-                def watch(status: Status) -> None:
-                    done[:] = status.history
-                    on_status(status)
-
-                trained = run_training(plan, on_status=watch)
-        except KeyboardInterrupt:
-            messages.print(
-                f"interrupted after epoch {len(done)} of {plan.config.epochs}; the same command "
-                "with --resume goes on"
-            )
-            return EXIT_INTERRUPTED
-        except TrainingFailed as error:
-            messages.print(
-                f"deepsched: {error}; the same command with --resume goes on", markup=False
-            )
-            return EXIT_FAILED
+    plan = plan_training(
+        data, out, storage=storage, config_file=config_file, options=options, resume=resume
+    )
+    trained = finished_training(plan)
+    if trained:
+        messages.print(f"{out} holds all {len(trained.history)} epochs already")
+    else:
+        make_folder(out, f"--out {out}")
+        with open_folder(str(out)).locked():
+            trained = _train(plan, address)
     results.print(summary(plan, trained), markup=False)
-    return 0
+
+
+def _train(plan: Plan, address: str | None) -> Trained:
+    """Train and show the progress; leave with an exit code where there is no result."""
+    done: list[Record] = []
+    try:
+        with ray_session(address=address), _progress(plan) as on_status:
+
+            def watch(status: Status) -> None:
+                done[:] = status.history
+                on_status(status)
+
+            return run_training(plan, on_status=watch)
+    except KeyboardInterrupt:
+        messages.print(
+            f"interrupted after epoch {len(done)} of {plan.config.epochs}; the same command with "
+            "--resume goes on"
+        )
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    except TrainingFailed as error:
+        messages.print(f"deepsched: {error}; --resume goes on", markup=False)
+        raise click.exceptions.Exit(EXIT_FAILED) from None
 
 
 def summary(plan: Plan, trained: Trained) -> str:

@@ -90,7 +90,7 @@ def plan_training(
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
 ) -> Plan:
-    """Check everything that can be checked before Ray starts, and note what will run in `out`.
+    """Check everything that can be checked before Ray starts; nothing is written.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def plan_training(
     if not n_train:
         raise InvalidInput(_nothing_to_train_on(dataset, config.teacher))
     limit = config.limit_samples or dataset.n_samples
-    plan = Plan(
+    return Plan(
         data=data if "://" in data else str(Path(data).expanduser().absolute()),
         dataset=dataset.manifest.digest(),
         out=out,
@@ -133,16 +133,6 @@ def plan_training(
         n_train=min(limit, n_train),
         n_val=min(limit, count_samples(dataset, config.teacher, "val")),
     )
-    document = {
-        "format": FORMAT,
-        "run": plan.run,
-        "storage": plan.storage,
-        "data": plan.data,
-        "dataset": plan.dataset,
-        "config": config.model_dump(),
-    }
-    _write_json(out, NOTE, document)
-    return plan
 
 
 def finished_training(plan: Plan) -> Trained | None:
@@ -180,6 +170,7 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     TrainingFailed
         If its processes crashed more often than allowed.
     """
+    note_training(plan)
     workers, gpu = plan_workers(plan.config.workers, ray.cluster_resources())
     # Ray's default of 2 s would add several seconds to a training of a minute.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
@@ -211,6 +202,19 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         _publish(Path(folder), plan.out / CHECKPOINT)
     _write_json(plan.out, HISTORY, history)  # last: it marks the training as finished
     return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+
+
+def note_training(plan: Plan) -> None:
+    """Write down in `plan.out` what runs there, for a resumed training to find."""
+    document = {
+        "format": FORMAT,
+        "run": plan.run,
+        "storage": plan.storage,
+        "data": plan.data,
+        "dataset": plan.dataset,
+        "config": plan.config.model_dump(),
+    }
+    _write_json(plan.out, NOTE, document)
 
 
 def plan_workers(wanted: int | None, resources: Mapping[str, float]) -> tuple[int, bool]:

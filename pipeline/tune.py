@@ -113,7 +113,7 @@ def command(
     address: str | None,
     storage: str | None,
     **options: Any,
-) -> int:
+) -> None:
     """Search the settings of the training that give the least validation loss.
 
     Each trial is a training in one process. ASHA stops trials that are worse than the others after
@@ -123,27 +123,31 @@ def command(
     """
     check_destination(str(out))
     out = out.expanduser().absolute()
-    make_folder(out, f"--out {out}")
     config = merged_config(config_file, options)
     ranges = parse_search(search) or default_space(config.network)
-    with open_folder(str(out)).locked():
-        plan = plan_search(data, out, config, ranges, trials, storage)
-        found = finished_search(plan)
-        if found:
-            messages.print(f"{out} holds the results of this search already")
-        else:
-            try:
-                with ray_session(address=address), _progress(plan) as on_trial:
-                    found = run_search(plan, concurrent=max_concurrent, on_trial=on_trial)
-            except KeyboardInterrupt:
-                messages.print("interrupted; the same command goes on where it stopped")
-                return EXIT_INTERRUPTED
-            except SearchFailed as error:
-                messages.print(f"deepsched: {error}", markup=False)
-                return EXIT_FAILED
+    plan = plan_search(data, out, config, ranges, trials, storage)
+    found = finished_search(plan)
+    if found:
+        messages.print(f"{out} holds the results of this search already")
+    else:
+        make_folder(out, f"--out {out}")
+        with open_folder(str(out)).locked():
+            found = _search(plan, max_concurrent, address)
     results.print(table(found))
     results.print(f"best settings: {out / BEST}", markup=False)
-    return 0
+
+
+def _search(plan: Search, concurrent: int | None, address: str | None) -> list[TrialResult]:
+    """Search and show the progress; leave with an exit code where there is no result."""
+    try:
+        with ray_session(address=address), _progress(plan) as on_trial:
+            return run_search(plan, concurrent=concurrent, on_trial=on_trial)
+    except KeyboardInterrupt:
+        messages.print("interrupted; the same command goes on where it stopped")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    except SearchFailed as error:
+        messages.print(f"deepsched: {error}", markup=False)
+        raise click.exceptions.Exit(EXIT_FAILED) from None
 
 
 def table(found: list[TrialResult]) -> Table:

@@ -128,7 +128,7 @@ def plan_search(
     trials: int,
     storage: str | None = None,
 ) -> Search:
-    """Check everything that can be checked before Ray starts, and note the search in `out`.
+    """Check everything that can be checked before Ray starts; nothing is written.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def plan_search(
         ranges=ranges,
         trials=trials,
     )
-    _keep_note(search)
+    _check_same(search)
     return search
 
 
@@ -194,6 +194,7 @@ def run_search(
     SearchFailed
         If trials crashed, which a restored search tries again, or all of them diverged.
     """
+    note_search(search)
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -225,6 +226,11 @@ def run_search(
     rows = [asdict(result) for result in results]
     _write(search.out, RESULTS, json.dumps(rows, indent=1, allow_nan=False))  # marks the end
     return results
+
+
+def note_search(search: Search) -> None:
+    """Write down in `search.out` what is searched there, for a restored search to compare."""
+    _write(search.out, NOTE, json.dumps(search.document(), indent=1))
 
 
 def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None) -> None:
@@ -355,12 +361,11 @@ def results_csv(results: list[TrialResult]) -> str:
     return text.getvalue()
 
 
-def _keep_note(search: Search) -> None:
+def _check_same(search: Search) -> None:
     path = search.out / NOTE
-    document = search.document()
     if not path.exists():
-        _write(search.out, NOTE, json.dumps(document, indent=1))
         return
+    document = search.document()
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
         different = [name for name in document if there[name] != document[name]]

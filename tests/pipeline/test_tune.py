@@ -19,7 +19,7 @@ from pipeline.config import make_config, merged_config
 from pipeline.search_space import default_space, parse_search, search_space, trial_config
 from pipeline.train_run import plan_training
 from pipeline.tune import command
-from pipeline.tune_run import TrialResult, finished_search, plan_search, results_csv
+from pipeline.tune_run import TrialResult, finished_search, note_search, plan_search, results_csv
 from tests.pipeline.training_helpers import SMALL, tiny_dataset
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
@@ -87,7 +87,7 @@ def test_a_bad_search_is_refused_with_its_field(pair: str, part: str):
 
 def test_another_search_in_the_same_folder_is_refused(dataset: str, tmp_path: Path):
     ranges = {"learning_rate": "1e-3..1e-2"}
-    plan_search(dataset, tmp_path, CONFIG, ranges, 4)
+    note_search(plan_search(dataset, tmp_path, CONFIG, ranges, 4))
     search = plan_search(dataset, tmp_path, CONFIG, ranges, 4)
     assert finished_search(search) is None
     with pytest.raises(InvalidInput, match="trials is 4 there, 5 now; give another --out"):
@@ -156,7 +156,7 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
     before = (first[0] / "result.json").read_bytes()
     assert before.count(b"\n") == 2
 
-    assert command.main(args, standalone_mode=False) == 0
+    assert command.main(args, standalone_mode=False) is None
     assert sorted((out / "ray" / "search").glob("run_trial_*_00000_*")) == first
     assert (first[0] / "result.json").read_bytes() == before
     rows = json.loads((out / "results.json").read_text())
@@ -174,5 +174,5 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
     plan = plan_training(dataset, tmp_path / "model", config_file=out / "best.json")
     assert plan.config == best
     capfd.readouterr()
-    assert command.main(args, standalone_mode=False) == 0
+    assert command.main(args, standalone_mode=False) is None
     assert "holds the results of this search already" in capfd.readouterr().err
