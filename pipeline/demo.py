@@ -32,6 +32,7 @@ from baselines.errors import InvalidInput
 from baselines.readers import problem_document
 from baselines.writers.atomic import write_text
 from pipeline.cli import messages, results
+from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
 from pipeline.presets import PresetSource, get_preset
@@ -83,6 +84,7 @@ def command(data: Path | None, out: Path, quick: bool, tune: bool) -> None:
     """
     begin = time.perf_counter()
     traces = find_data(data)
+    check_destination(str(out))
     make_folder(out, f"--out {out}")
     out = out.absolute()
     if traces is None:
@@ -115,7 +117,7 @@ def steps(traces: Path | None, out: Path, workflow: Path, size: Size, *, tune: b
     problems = (
         ("--preset", PRESET)
         if traces is None
-        else ("--traces", str(traces), "--machines", "4,16", "--noise", "0.2")
+        else ("--traces", str(traces), "--machines", "16", "--noise", "0.2")
     )
     training = ("--data", str(data), "--teacher", TEACHER)
     label = Step(

@@ -15,11 +15,8 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     run_command(importlib.import_module("pipeline.evaluate").command)
 
 import functools
-import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,66 +26,38 @@ import ray
 from baselines.errors import DeepSchedError, InvalidInput, TooLarge, UnknownName
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
-from model.checkpoint import WEIGHTS
 from model.infer import LearnedScheduler
-from pipeline.cases import Group, dataset_groups, other_group
+from pipeline.cases import dataset_groups, other_group
 from pipeline.cli import messages, progress_bar, results
 from pipeline.evaluation import (
     REFERENCE,
-    REPEATS,
     Case,
-    Row,
     evaluate_case,
     network_fit,
-    seconds_by_size,
-    summarise_group,
-    verdicts,
 )
+from pipeline.evaluation_document import (
+    FORMAT,
+    EvaluationSpec,
+    Outcome,
+    evaluation_document,
+    spec_document,
+    weights_sha256,
+)
+from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
-from pipeline.provenance import provenance
 from pipeline.ray_session import ray_session
 from pipeline.report import comparison_table, render
 from pipeline.schedulers import LEARNED, known_schedulers, resolve_scheduler, warm_up
 from pipeline.storage import Dataset
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from rich.progress import Progress
 
-FORMAT = "deepsched-evaluation/1"
 DOCUMENT, PAGE = "evaluation.json", "report.html"
 CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reached first
-RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
-Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSpec:
-    """What to compare.
-
-    Attributes
-    ----------
-    data, checkpoint : the dataset's URI, the network's folder.
-    schedulers : names beside the network; HEFT is added, everything is measured against it.
-    split : of unseen samples.
-    unseen : URI of a dataset of another kind, or a preset; None for neither.
-    seed : of the problems of a preset.
-    history : of the training; None looks beside the checkpoint.
-    limit : samples per group, spread evenly over it.
-    workers : parallel Ray tasks; 0 runs in this process without Ray, None takes all CPUs.
-    command : how to make the report again.
-    """
-
-    data: str
-    checkpoint: Path
-    schedulers: tuple[str, ...]
-    split: str = "test"
-    unseen: str | None = None
-    seed: int = 1
-    history: Path | None = None
-    limit: int = 200
-    workers: int | None = None
-    command: str = ""
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -170,6 +139,7 @@ def command(out: Path, schedulers: str, resume: bool, **options: Any) -> None:
         command=" ".join([click.get_current_context().command_path, *words]),
         **options,
     )
+    check_destination(str(out))
     make_folder(out, f"--out {out}")
     document = finished_evaluation(out, spec) if resume else None
     if document is None:
@@ -209,15 +179,15 @@ def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
     with progress_bar() as bar:
         run = _run_here if spec.workers == 0 else functools.partial(_run_on_ray, spec.workers)
         outcomes = list(_advancing(run(chunks, job), bar, total))
-    return _document(spec, dataset, learned, groups, outcomes, history)
+    return evaluation_document(spec, dataset, learned, groups, outcomes, history)
 
 
 def finished_evaluation(out: Path, spec: EvaluationSpec) -> dict[str, Any] | None:
     """Return the document in `out` if both files are there and nothing it came from has changed."""
     try:
         document: dict[str, Any] = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
-        where, network = document["provenance"], _sha256(spec.checkpoint / WEIGHTS)
-        same = document["format"] == FORMAT and document["spec"] == _spec_document(spec)
+        where, network = document["provenance"], weights_sha256(spec.checkpoint)
+        same = document["format"] == FORMAT and document["spec"] == spec_document(spec)
         data = Dataset.open(spec.data).manifest.digest()
         same &= (where["manifest_sha256"], where["checkpoint_sha256"]) == (data, network)
     except (OSError, ValueError, LookupError, TypeError):
@@ -329,118 +299,6 @@ def _advancing(done: Iterable[list[Outcome]], bar: Progress, total: int) -> Iter
         bar.advance(task, len(outcomes))
 
 
-def _document(
-    spec: EvaluationSpec,
-    dataset: Dataset,
-    learned: LearnedScheduler,
-    groups: Sequence[Group],
-    outcomes: Sequence[Outcome],
-    history: list[dict[str, Any]],
-) -> dict[str, Any]:
-    ordered = sorted(outcomes, key=lambda outcome: (outcome[0][0].group, outcome[0][0].sample_id))
-    rows = [row for found, _ in ordered for row in found]
-    summaries = []
-    for group in groups:
-        own = [(found, fit) for found, fit in ordered if found[0].group == group.name]
-        numbers = summarise_group(
-            [row for found, _ in own for row in found],
-            [fit for _, fit in own if fit is not None],
-            known_sources=group.known_sources,
-        )
-        head = {"name": group.name, "title": group.title, "about": group.about}
-        said = verdicts(numbers, RIVALS)
-        summaries.append({**head, **numbers, "verdicts": said})
-    document = {
-        "format": FORMAT,
-        "title": "DeepSched evaluation",
-        "reference": REFERENCE,
-        "spec": _spec_document(spec),
-        "provenance": provenance(
-            command=spec.command,
-            data=spec.data,
-            manifest_sha256=dataset.manifest.digest(),
-            checkpoint=str(spec.checkpoint),
-            checkpoint_sha256=_sha256(spec.checkpoint / WEIGHTS),
-            workers=spec.workers,
-        ),
-        "network": {
-            "name": learned.name,
-            "teacher": str(learned.meta["teacher"]),
-            "meta": learned.meta,
-        },
-        "groups": summaries,
-        "seconds": seconds_by_size(rows),
-        "training": history,
-        "notes": _notes(dataset, learned, summaries, rows),
-        "rows": [asdict(row) for row in rows],
-    }
-    finite: dict[str, Any] = _finite(document)
-    return finite
-
-
-def _spec_document(spec: EvaluationSpec) -> dict[str, Any]:
-    """Return what decides the comparison, as JSON gives it back."""
-    values = asdict(spec)
-    del values["command"], values["workers"]
-    document: dict[str, Any] = json.loads(json.dumps(values, default=str))
-    return document
-
-
-def _notes(
-    dataset: Dataset,
-    learned: LearnedScheduler,
-    groups: Sequence[Mapping[str, Any]],
-    rows: Sequence[Row],
-) -> list[str]:
-    notes = [
-        "Times per machine of measured workflows are modelled: each task was measured on the one "
-        "machine that ran it, and its time elsewhere follows from machine speeds drawn at random "
-        "and a random factor between task and machine. Results hold for that model.",
-        f"Seconds are medians over samples, of {REPEATS} runs each where a run is short, on one "
-        "core of a machine that may have been doing other things. Compiling and loading, once a "
-        "process, are not in them; reading, features, forward pass and decoding are"
-        " all in the network's, ordering and placing in the others'. `deepsched benchmark speed` "
-        "measures speed with more care.",
-        "Wins and losses are reported in the same words. A sample counts as equal when two "
-        "makespans differ by less than one part in 10⁹.",
-        "An interval is given only where samples come from at least two graphs. It resamples "
-        "graphs, so it says how results may differ on other graphs of the same kind, not on "
-        "another kind.",
-    ]
-    for group in groups:
-        if group["known"] and group["name"] != "seen":
-            notes.append(
-                f"{group['title']}: {group['known']} of {group['samples']} samples are of a graph "
-                "that was also in the training, on other machines. They are unseen as problems, "
-                "not as graphs."
-            )
-        refused = {
-            name: found["refused"]
-            for name, found in group["schedulers"].items()
-            if found["refused"]
-        }
-        for name, count in refused.items():
-            notes.append(
-                f"{group['title']}: {name} is not offered for problems as large as {count} of the "
-                "samples; its means are over the others."
-            )
-    noted = learned.meta.get("dataset", dataset.manifest.digest())
-    if noted != dataset.manifest.digest():
-        notes.append(
-            "The checkpoint was trained on another version of the dataset (SHA-256 "
-            f"{noted}): what is called seen and unseen holds only as far as both have the same "
-            "samples."
-        )
-    compared = sum(row.reproduced is not None for row in rows)
-    if compared:
-        same = sum(row.reproduced is True for row in rows)
-        notes.append(
-            f"Schedules that the dataset holds are read from it. To time their schedulers, "
-            f"{compared} of them were made again; {same} came out the same in every bit."
-        )
-    return notes
-
-
 def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:
     path = spec.history or spec.checkpoint.parent / "history.json"
     if spec.history is None and not path.exists():
@@ -457,18 +315,3 @@ def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:
             f"{path}: a training history is a list of epochs with {', '.join(sorted(needed))}"
         )
     return history
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _finite(value: Any) -> Any:
-    """Return the same document with None for numbers that JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import threading
 import uuid
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ from pipeline.train_worker import WorkerSpec, train_worker
 from pipeline.training_data import count_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FORMAT = "deepsched-train/1"
 NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
@@ -225,30 +227,49 @@ def plan_workers(wanted: int | None, resources: Mapping[str, float]) -> tuple[in
 
 
 def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None]) -> Any:
-    """Run the trainer in a thread, so that this one can show the progress and be interrupted."""
-    outcome: dict[str, Any] = {}
-
-    def run() -> None:
+    """Run the trainer, while a thread shows the progress; Ctrl-C ends it as usual."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    failure: Exception | None = None
+    with _watching(board, on_status):
         try:
-            outcome["result"] = trainer.fit()
+            result = trainer.fit()
+        except SystemExit:
+            # Train's own handler has ended the training processes.
+            raise KeyboardInterrupt from None
         except Exception as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_SECONDS)
-        on_status(ray.get(board.status.remote()))
+            failure = error
+        finally:
+            if in_main_thread:
+                signal.signal(signal.SIGINT, handler)
     status: Status = ray.get(board.status.remote())
+    on_status(status)
     if status.error:
         raise InvalidInput(status.error)
-    if error := outcome.get("error"):
-        reason = str(error).strip().splitlines()
+    if failure:
+        reason = str(failure).strip().splitlines()
         raise TrainingFailed(
-            f"the training failed after epoch {len(status.history)}: {type(error).__name__}: "
+            f"the training failed after epoch {len(status.history)}: {type(failure).__name__}: "
             f"{reason[-1] if reason else 'no reason given'}"
-        ) from error
-    return outcome["result"]
+        ) from failure
+    return result
+
+
+@contextlib.contextmanager
+def _watching(board: Any, on_status: Callable[[Status], None]) -> Iterator[None]:
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(POLL_SECONDS):
+            on_status(ray.get(board.status.remote()))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _read_note(out: Path) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from model.features import time_scale
 from model.infer import LearnedScheduler
 from model.networks import build_network, network_config
 from pipeline.cases import RETIMED, dataset_groups
-from pipeline.evaluate import EvaluationSpec, _result, evaluate
+from pipeline.evaluate import _result, evaluate
 from pipeline.evaluation import (
     Case,
     Row,
@@ -34,6 +34,7 @@ from pipeline.evaluation import (
     summarise_group,
     verdicts,
 )
+from pipeline.evaluation_document import EvaluationSpec
 from pipeline.report import render
 from pipeline.storage import Dataset
 from tests.pipeline.cli_helpers import deepsched_here

@@ -1,0 +1,191 @@
+"""The content of `evaluation.json`: what was compared, the numbers, and how to read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from model.checkpoint import WEIGHTS
+from pipeline.evaluation import (
+    REFERENCE,
+    REPEATS,
+    Row,
+    seconds_by_size,
+    summarise_group,
+    verdicts,
+)
+from pipeline.provenance import provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from model.infer import LearnedScheduler
+    from pipeline.cases import Group
+    from pipeline.storage import Dataset
+
+FORMAT = "deepsched-evaluation/1"
+RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
+Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """What to compare.
+
+    Attributes
+    ----------
+    data, checkpoint : the dataset's URI, the network's folder.
+    schedulers : names beside the network; HEFT is added, everything is measured against it.
+    split : of unseen samples.
+    unseen : URI of a dataset of another kind, or a preset; None for neither.
+    seed : of the problems of a preset.
+    history : of the training; None looks beside the checkpoint.
+    limit : samples per group, spread evenly over it.
+    workers : parallel Ray tasks; 0 runs in this process without Ray, None takes all CPUs.
+    command : how to make the report again.
+    """
+
+    data: str
+    checkpoint: Path
+    schedulers: tuple[str, ...]
+    split: str = "test"
+    unseen: str | None = None
+    seed: int = 1
+    history: Path | None = None
+    limit: int = 200
+    workers: int | None = None
+    command: str = ""
+
+
+def evaluation_document(
+    spec: EvaluationSpec,
+    dataset: Dataset,
+    learned: LearnedScheduler,
+    groups: Sequence[Group],
+    outcomes: Sequence[Outcome],
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return all numbers of a comparison, ready for JSON, in an order that no worker decides."""
+    ordered = sorted(outcomes, key=lambda outcome: (outcome[0][0].group, outcome[0][0].sample_id))
+    rows = [row for found, _ in ordered for row in found]
+    summaries = []
+    for group in groups:
+        own = [(found, fit) for found, fit in ordered if found[0].group == group.name]
+        numbers = summarise_group(
+            [row for found, _ in own for row in found],
+            [fit for _, fit in own if fit is not None],
+            known_sources=group.known_sources,
+        )
+        head = {"name": group.name, "title": group.title, "about": group.about}
+        said = verdicts(numbers, RIVALS)
+        summaries.append({**head, **numbers, "verdicts": said})
+    document = {
+        "format": FORMAT,
+        "title": "DeepSched evaluation",
+        "reference": REFERENCE,
+        "spec": spec_document(spec),
+        "provenance": provenance(
+            command=spec.command,
+            data=spec.data,
+            manifest_sha256=dataset.manifest.digest(),
+            checkpoint=str(spec.checkpoint),
+            checkpoint_sha256=weights_sha256(spec.checkpoint),
+            workers=spec.workers,
+        ),
+        "network": {
+            "name": learned.name,
+            "teacher": str(learned.meta["teacher"]),
+            "meta": learned.meta,
+        },
+        "groups": summaries,
+        "seconds": seconds_by_size(rows),
+        "training": history,
+        "notes": _notes(dataset, learned, summaries, rows),
+        "rows": [asdict(row) for row in rows],
+    }
+    finite: dict[str, Any] = _finite(document)
+    return finite
+
+
+def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
+    """Return what decides the comparison, as JSON gives it back."""
+    values = asdict(spec)
+    del values["command"], values["workers"]
+    document: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return document
+
+
+def _notes(
+    dataset: Dataset,
+    learned: LearnedScheduler,
+    groups: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
+) -> list[str]:
+    notes = [
+        "Times per machine of measured workflows are modelled: each task was measured on the one "
+        "machine that ran it, and its time elsewhere follows from machine speeds drawn at random "
+        "and a random factor between task and machine. Results hold for that model.",
+        f"Seconds are medians over samples, of {REPEATS} runs each where a run is short, on one "
+        "core of a machine that may have been doing other things. Compiling and loading, once a "
+        "process, are not in them; reading, features, forward pass and decoding are"
+        " all in the network's, ordering and placing in the others'. `deepsched benchmark speed` "
+        "measures speed with more care.",
+        "Wins and losses are reported in the same words. A sample counts as equal when two "
+        "makespans differ by less than one part in 10⁹.",
+        "An interval is given only where samples come from at least two graphs. It resamples "
+        "graphs, so it says how results may differ on other graphs of the same kind, not on "
+        "another kind.",
+    ]
+    for group in groups:
+        if group["known"] and group["name"] != "seen":
+            notes.append(
+                f"{group['title']}: {group['known']} of {group['samples']} samples are of a graph "
+                "that was also in the training, on other machines. They are unseen as problems, "
+                "not as graphs."
+            )
+        refused = {
+            name: found["refused"]
+            for name, found in group["schedulers"].items()
+            if found["refused"]
+        }
+        for name, count in refused.items():
+            notes.append(
+                f"{group['title']}: {name} is not offered for problems as large as {count} of the "
+                "samples; its means are over the others."
+            )
+    noted = learned.meta.get("dataset", dataset.manifest.digest())
+    if noted != dataset.manifest.digest():
+        notes.append(
+            "The checkpoint was trained on another version of the dataset (SHA-256 "
+            f"{noted}): what is called seen and unseen holds only as far as both have the same "
+            "samples."
+        )
+    compared = sum(row.reproduced is not None for row in rows)
+    if compared:
+        same = sum(row.reproduced is True for row in rows)
+        notes.append(
+            f"Schedules that the dataset holds are read from it. To time their schedulers, "
+            f"{compared} of them were made again; {same} came out the same in every bit."
+        )
+    return notes
+
+
+def weights_sha256(checkpoint: Path) -> str:
+    """Return the hash of a checkpoint's weights."""
+    return hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    """Return the same document with None for numbers that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
