@@ -21,7 +21,7 @@ from pipeline.schedulers import LEARNED
 
 Document = Mapping[str, Any]
 
-# Chang and others' Table I (Intel i5-6600K, 188 machines): tasks to seconds.
+# The paper's Table I (Intel i5-6600K, 188 machines): tasks to seconds.
 PAPER_SECONDS: Mapping[str, Mapping[int, float]] = {
     "HEFT": {486: 31.5, 10_000: 305.5, 84_654: 670.0},
     "GA": {486: 67.5, 10_000: 602.5, 84_654: 3967.0},
