@@ -13,7 +13,7 @@ PACKAGES := baselines model pipeline
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test test-fast test-data lint types contract format benchmark-speed \
+.PHONY: help venv demo test test-fast test-ray test-data lint types contract format benchmark-speed \
 	constraints clean distclean
 
 # Sets the shell variable `python`, or says what is missing and ends the recipe.
@@ -54,11 +54,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run every stage once and write runs/demo (on $DEEPSCHED_DATA when it is set)
 	$(BIN)/deepsched demo --out runs/demo
 
-test: lint types contract ## lint, types, import contract and all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: lint types contract test-fast test-ray ## lint, types, import contract and all tests
 
-test-fast: $(STAMP) ## only the tests that need no Ray (under a minute)
-	$(BIN)/python -m pytest -m 'not ray' $(PYTEST_ARGS)
+test-fast: $(STAMP) ## only the tests that need no Ray, on all cores
+	$(BIN)/python -m pytest -m 'not ray' -n auto $(PYTEST_ARGS)
+
+# One process: these tests share one local Ray.
+test-ray: $(STAMP) ## only the tests that use Ray
+	$(BIN)/python -m pytest -m ray $(PYTEST_ARGS)
 
 test-data: $(STAMP) ## only the tests on real inputs; fails where $DEEPSCHED_DATA is missing
 	$(BIN)/python -m pytest -m data --require-data $(PYTEST_ARGS)

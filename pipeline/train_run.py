@@ -176,6 +176,9 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     workers, gpu = plan_workers(plan.config.workers, ray.cluster_resources())
     # Ray's default of 2 s would add several seconds to a training of a minute.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    if len(ray.nodes()) == 1:
+        # No node to go on with if this one is reclaimed; the watcher is one process less to start.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     board = ray.remote(num_cpus=0)(Board).remote()
     spec = WorkerSpec(
         data=plan.data, config=plan.config, meta=provenance(data=plan.data, dataset=plan.dataset)
@@ -260,8 +263,10 @@ def _watching(board: Any, on_status: Callable[[Status], None]) -> Iterator[None]
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(POLL_SECONDS):
-            on_status(ray.get(board.status.remote()))
+        # A Ray that is gone ends the training with an error of its own.
+        with contextlib.suppress(ray.exceptions.RayError):
+            while not stop.wait(POLL_SECONDS):
+                on_status(ray.get(board.status.remote()))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

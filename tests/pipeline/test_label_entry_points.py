@@ -14,6 +14,9 @@ import pytest
 from pipeline.label import command
 from pipeline.storage import Dataset
 
+# Each test starts interpreters that import Ray.
+pytestmark = pytest.mark.ray
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS = ("--preset", "small", "--samples", "6", "--schedulers", "heft,random")
 SCRIPT = str(ROOT / "pipeline" / "label.py")
@@ -86,7 +89,6 @@ def test_help_explains_every_option() -> None:
         assert option in done.stdout
 
 
-@pytest.mark.ray
 def test_a_checkout_that_is_not_installed_runs_its_own_code(tmp_path: Path) -> None:
     """Also in the workers of the Ray that it starts."""
     checkout = tmp_path / "checkout"
