@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Searched without --search: what matters for any network, and each network's own sizes.
 COMMON: Mapping[str, str] = MappingProxyType(
-    {"learning_rate": "3e-4..1e-2", "tasks_per_batch": "1024,2048,4096"}
+    {"learning_rate": "1e-3..2e-2", "tasks_per_batch": "1024,2048,4096"}
 )
 OF_NETWORK: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {

@@ -140,50 +140,6 @@ def test_a_training_goes_on_only_as_what_it_was(dataset: str, tmp_path: Path):
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
-def test_a_killed_process_changes_nothing_in_what_is_learned(
-    dataset: str, settings: Path, tmp_path: Path
-):
-    import ray
-    from ray.util.state import list_actors
-
-    out = tmp_path / "model"
-    epochs = 30  # enough of them for the kill to come between two
-    options = {**SMALL, "epochs": epochs, "workers": 1}
-    seen: list[Status] = []
-
-    def kill_once(status: Status) -> None:
-        seen.append(status)
-        if status.history and status.attempt == 1 and not killed:
-            # Without the address, the actors of another Ray on this machine could be meant.
-            address = ray.get_runtime_context().gcs_address
-            for actor in list_actors(address, filters=[("state", "=", "ALIVE")]):
-                if "TrainWorker" in actor.class_name:
-                    os.kill(actor.pid, signal.SIGKILL)
-                    killed.append(actor.pid)
-
-    killed: list[int] = []
-    out.mkdir()
-    trained = run_training(plan_training(dataset, out, options=options), on_status=kill_once)
-    assert len(killed) == 1
-    assert seen[-1].attempt == 2
-    expected = plain(dataset, tmp_path / "plain", {"epochs": epochs + 1})
-    assert without_seconds(trained.history) == without_seconds(expected[:-1])
-    assert_published(out, epochs)
-
-    # Finished: refused, said, or trained further, as the user asks.
-    with pytest.raises(InvalidInput, match=r"holds a finished training; .* --resume"):
-        run("--data", dataset, "--out", out)
-    run("--data", dataset, "--out", out, "--resume")
-    run("--data", dataset, "--out", out, "--resume", "--epochs", epochs + 1)
-    assert without_seconds(assert_published(out, epochs + 1)) == without_seconds(expected)
-    best = min(expected, key=lambda record: record["val_loss"])["epoch"]
-    published = load_file(out / "checkpoint" / WEIGHTS)
-    for key, value in load_file(tmp_path / "plain" / f"epoch-{best}" / WEIGHTS).items():
-        assert torch.equal(published[key], value)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_two_processes_learn_what_one_does_with_their_batches_together(
     dataset: str, settings: Path, tmp_path: Path
 ):
@@ -227,15 +183,15 @@ def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str
 
 
 @pytest.mark.ray
-def test_ctrl_c_ends_a_training_cleanly_and_resume_goes_on(
-    dataset: str, settings: Path, tmp_path: Path, local_ray: None
+@pytest.mark.usefixtures("local_ray")
+def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
+    dataset: str, settings: Path, tmp_path: Path
 ):
     out = tmp_path / "model"
-    args = ["--data", dataset, "--out", str(out), "--config", str(settings)]
-    many = ["--epochs", "100000", "--workers", "1"]
+    args = ["--data", dataset, "--out", str(out), "--config", str(settings), "--workers", "1"]
     said = []
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "pipeline" / "train.py"), *args, *many],
+        [sys.executable, str(ROOT / "pipeline" / "train.py"), *args, "--epochs", "100000"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
@@ -251,9 +207,44 @@ def test_ctrl_c_ends_a_training_cleanly_and_resume_goes_on(
     assert "Traceback" not in text
     assert "with --resume goes on" in text
     assert not (out / "history.json").exists()
-    done = max(int(line.split("/")[0].split()[1]) for line in said if line.startswith("epoch "))
 
-    run(*args, "--resume", "--epochs", done + 20)
-    history = assert_published(out, done + 20)
-    expected = plain(dataset, tmp_path / "plain", {"epochs": done + 20})
-    assert without_seconds(history) == without_seconds(expected)
+    done = max(int(line.split("/")[0].split()[1]) for line in said if line.startswith("epoch "))
+    epochs = done + 30  # enough of them for the kill to come between two
+    seen: list[Status] = []
+    killed: list[int] = []
+
+    def kill_once(status: Status) -> None:
+        seen.append(status)
+        if len(status.history) > done and status.attempt == 1 and not killed:
+            killed.append(kill_training_process())
+
+    plan = plan_training(dataset, out, options={"epochs": epochs}, resume=True)
+    trained = run_training(plan, on_status=kill_once)
+    assert len(killed) == 1
+    assert seen[-1].attempt == 2
+    assert all(len(status.history) >= done for status in seen if status.attempt)
+    expected = plain(dataset, tmp_path / "plain", {"epochs": epochs})
+    assert without_seconds(trained.history) == without_seconds(expected)
+    assert assert_published(out, epochs) == trained.history
+    best = min(expected, key=lambda record: record["val_loss"])["epoch"]
+    published = load_file(out / "checkpoint" / WEIGHTS)
+    for key, value in load_file(tmp_path / "plain" / f"epoch-{best}" / WEIGHTS).items():
+        assert torch.equal(published[key], value)
+
+    # Finished: refused, or said, as the user asks.
+    with pytest.raises(InvalidInput, match=r"holds a finished training; .* --resume"):
+        run(*args)
+    run(*args, "--resume")
+
+
+def kill_training_process() -> int:
+    """Kill the one training process of the Ray that runs, and return its id."""
+    import ray
+    from ray.util.state import list_actors
+
+    # Without the address, the actors of another Ray on this machine could be meant.
+    address = ray.get_runtime_context().gcs_address
+    actors = list_actors(address, filters=[("state", "=", "ALIVE")])
+    (pid,) = (actor.pid for actor in actors if "TrainWorker" in actor.class_name)
+    os.kill(pid, signal.SIGKILL)
+    return int(pid)
