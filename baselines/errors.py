@@ -21,6 +21,11 @@ class UnknownName(DeepSchedError, ValueError):
     def __init__(self, kind: str, name: str, known: object) -> None:
         names = ", ".join(sorted(str(item) for item in known))  # type: ignore[attr-defined]
         super().__init__(f"unknown {kind} {name!r}; one of: {names}")
+        self._arguments = (kind, name, names.split(", "))
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
+        """Let the error travel between processes, which rebuilds it from its arguments."""
+        return UnknownName, self._arguments
 
 
 class TooLarge(DeepSchedError, ValueError):

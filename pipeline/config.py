@@ -32,10 +32,10 @@ class TrainConfig(BaseModel):
     teacher: str = Field("heft", description="Teacher whose schedules are imitated.")
     epochs: int = Field(20, ge=1, description="Passes over the training samples.")
     learning_rate: float = Field(
-        3e-3, gt=0, description="Step size of Adam (the paper used 1e-5 with 100 epochs)."
+        4e-3, gt=0, description="Step size of Adam (the paper used 1e-5 with 100 epochs)."
     )
     tasks_per_batch: int = Field(
-        1024, ge=1, description="Tasks a step, over all workers; a larger problem is a step alone."
+        4096, ge=1, description="Tasks a step, over all workers; a larger problem is a step alone."
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay; 0 is plain Adam.")
     gradient_clip: float = Field(

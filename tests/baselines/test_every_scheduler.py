@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -80,6 +81,11 @@ def test_quadratic_schedulers_refuse_large_problems(name: str) -> None:
 def test_an_unknown_scheduler_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UnknownName, match=r"'heff'; one of: .*heft"):
         get_scheduler("heff")
+
+
+def test_an_unknown_name_travels_between_processes() -> None:
+    error = UnknownName("scheduler", "heff", SCHEDULERS)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_teachers_draw_from_streams_of_their_own() -> None:

