@@ -225,24 +225,18 @@ def _worst(rows: list[dict[str, object]], scheduler: str, tasks: int, key: str) 
 
 def _table(rows: list[dict[str, object]], sizes: list[int]) -> Table:
     table = Table(title=f"Seconds to schedule on {MACHINES} machines (median of {REPEATS})")
-    table.add_column("tasks", justify="right")
+    for heading in ("tasks", "scheduler", "seconds", "peak MB", "paper's Table I"):
+        table.add_column(heading, justify="left" if heading == "scheduler" else "right")
     names = list(dict.fromkeys(str(row["scheduler"]) for row in rows))
-    for name in names:
-        table.add_column(name, justify="right")
-        table.add_column("peak MB", justify="right")
-        if name in PAPER_SECONDS:
-            table.add_column(f"paper's {name}", justify="right")
     for tasks in sizes:
-        cells = [f"{tasks:,}"]
         for name in names:
             seconds = _worst(rows, name, tasks, "seconds")
             peak = _worst(rows, name, tasks, "peak_mb")
-            cells += ["-" if seconds is None else f"{seconds:.4g}"]
-            cells += ["-" if peak is None else f"{peak:.0f}"]
-            if name in PAPER_SECONDS:
-                paper = dict(zip(SIZES, PAPER_SECONDS[name], strict=True)).get(tasks)
-                cells += ["-" if paper is None else f"{paper:g}"]
-        table.add_row(*cells)
+            if seconds is None or peak is None:
+                continue
+            paper = dict(zip(SIZES, PAPER_SECONDS.get(name, ()), strict=False)).get(tasks)
+            cells = (f"{tasks:,}", name, f"{seconds:.4g}", f"{peak:.0f}")
+            table.add_row(*cells, "-" if paper is None else f"{paper:g}")
     return table
 
 
