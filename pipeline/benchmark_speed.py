@@ -25,6 +25,7 @@ from baselines.problem import Problem, make_problem
 from baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
 from baselines.writers.atomic import write_text
 from pipeline.cli import progress_bar, results
+from pipeline.paper import PAPER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,6 @@ WIDE = 2_000
 PARENTS = 3
 REPEATS = 5
 SEED = 20
-# Seconds of the paper's Table I, measured by its authors on an Intel i5-6600K.
-PAPER_SECONDS = {"heft": (31.5, 305.5, 670.0), "ga": (67.5, 602.5, 3967.0)}
 MEGABYTE = 1e6
 
 
@@ -234,7 +233,7 @@ def _table(rows: list[dict[str, object]], sizes: list[int]) -> Table:
             peak = _worst(rows, name, tasks, "peak_mb")
             if seconds is None or peak is None:
                 continue
-            paper = dict(zip(SIZES, PAPER_SECONDS.get(name, ()), strict=False)).get(tasks)
+            paper = PAPER_SECONDS.get(name.upper(), {}).get(tasks)
             cells = (f"{tasks:,}", name, f"{seconds:.4g}", f"{peak:.0f}")
             table.add_row(*cells, "-" if paper is None else f"{paper:g}")
     return table

@@ -17,16 +17,10 @@ from rich import box
 from rich.table import Table
 
 from pipeline import figures
+from pipeline.paper import PAPER_SECONDS
 from pipeline.schedulers import LEARNED
 
 Document = Mapping[str, Any]
-
-# The paper's Table I (Intel i5-6600K, 188 machines): tasks to seconds.
-PAPER_SECONDS: Mapping[str, Mapping[int, float]] = {
-    "HEFT": {486: 31.5, 10_000: 305.5, 84_654: 670.0},
-    "GA": {486: 67.5, 10_000: 602.5, 84_654: 3967.0},
-    "network": {486: 0.125, 10_000: 0.125, 84_654: 0.125},
-}
 
 
 def render(document: Document) -> str:
