@@ -10,6 +10,9 @@ PYTHON ?= python3.11 python3 python
 
 PACKAGES := baselines model pipeline
 
+# Where it is set, each of the many processes of tests and demo compiles every source again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -57,7 +60,7 @@ demo: $(STAMP) ## run every stage once and write runs/demo (on $DEEPSCHED_DATA w
 test: lint types contract test-fast test-ray ## lint, types, import contract and all tests
 
 test-fast: $(STAMP) ## only the tests that need no Ray, on all cores
-	$(BIN)/python -m pytest -m 'not ray' -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'not ray' -n auto --dist loadgroup $(PYTEST_ARGS)
 
 # One process: these tests share one local Ray.
 test-ray: $(STAMP) ## only the tests that use Ray

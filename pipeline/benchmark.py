@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    run_command(importlib.import_module("pipeline.benchmark").command)
 
 import click
 
@@ -16,14 +24,3 @@ def command() -> None:
 
 
 command.add_command(speed, "speed")
-
-
-if __name__ == "__main__":
-    import sys
-
-    # The script's own folder would hide the packages: look from the root of the checkout instead.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.benchmark import command as importable
-    from pipeline.cli import run_command
-
-    run_command(importable)

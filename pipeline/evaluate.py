@@ -48,7 +48,7 @@ from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
 from pipeline.report import comparison_table, render
-from pipeline.schedulers import LEARNED, known_schedulers, resolve_scheduler, warm_up
+from pipeline.schedulers import warm_up
 from pipeline.storage import Dataset
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
     """
     for name in spec.schedulers:
         if name not in SCHEDULERS:
-            raise UnknownName("scheduler", name, known_schedulers())
+            raise UnknownName("scheduler", name, SCHEDULERS)
     names = tuple(dict.fromkeys([REFERENCE, *(n for n in SCHEDULERS if n in spec.schedulers)]))
     learned = LearnedScheduler.load(spec.checkpoint)
     history = _read_history(spec)
@@ -173,7 +173,7 @@ def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
     if spec.unseen is not None:
         known = groups[0].known_sources
         groups.append(other_group(spec.unseen, spec.seed, spec.limit, dataset, known))
-    job = Job(schedulers=(LEARNED, *names), checkpoint=spec.checkpoint.absolute(), teacher=teacher)
+    job = Job(schedulers=names, checkpoint=spec.checkpoint.absolute(), teacher=teacher)
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
     with progress_bar() as bar:
@@ -224,9 +224,8 @@ class Job:
 
 def evaluate_chunk(cases: Sequence[Case], seed: int, job: Job) -> list[Outcome]:
     """Evaluate a few cases; the body of a Ray task, and of a run without Ray."""
-    schedulers = _ready(job.schedulers, job.checkpoint)
-    learned = schedulers[LEARNED]
-    assert isinstance(learned, LearnedScheduler)
+    learned, others = _ready(job.schedulers, job.checkpoint)
+    schedulers = {learned.name: learned, **others}
     outcomes: list[Outcome] = []
     for case in cases:
         rows, target = evaluate_case(case, schedulers, job.teacher, seed)
@@ -239,12 +238,15 @@ def evaluate_chunk(cases: Sequence[Case], seed: int, job: Job) -> list[Outcome]:
 
 
 @functools.lru_cache(maxsize=1)
-def _ready(names: tuple[str, ...], checkpoint: Path) -> Mapping[str, Scheduler]:
-    """Return the schedulers, loaded and compiled, once a process."""
-    schedulers = {name: resolve_scheduler(name, checkpoint) for name in names}
-    for scheduler in schedulers.values():
+def _ready(
+    names: tuple[str, ...], checkpoint: Path
+) -> tuple[LearnedScheduler, Mapping[str, Scheduler]]:
+    """Return the network and the other schedulers, loaded and compiled, once a process."""
+    learned = LearnedScheduler.load(checkpoint)
+    schedulers = {name: SCHEDULERS[name] for name in names}
+    for scheduler in (learned, *schedulers.values()):
         warm_up(scheduler)
-    return schedulers
+    return learned, schedulers
 
 
 def _run_here(chunks: Iterable[tuple[list[Case], int]], job: Job) -> Iterator[list[Outcome]]:

@@ -15,7 +15,7 @@ from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
 from baselines.registry import Scheduler, teacher_rng
 from model.features import time_scale
 from pipeline.comparison import SIZE_LABELS, compare, size_bucket
-from pipeline.schedulers import LEARNED, timed
+from pipeline.schedulers import timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -129,7 +129,11 @@ def chance(problem: Problem) -> float:
 
 
 def summarise_group(
-    rows: Sequence[Row], fits: Sequence[Mapping[str, float]], *, known_sources: frozenset[str]
+    rows: Sequence[Row],
+    fits: Sequence[Mapping[str, float]],
+    *,
+    learned: str,
+    known_sources: frozenset[str],
 ) -> dict[str, Any]:
     """Return the numbers of one group of samples, ready for JSON.
 
@@ -137,6 +141,7 @@ def summarise_group(
     ----------
     rows : of this group, every scheduler on every sample.
     fits : what `network_fit` says of each sample; empty where no network takes part.
+    learned : the network's name among the schedulers.
     known_sources : graphs that the training has seen, on whatever machines.
     """
     by_scheduler: dict[str, list[Row]] = defaultdict(list)
@@ -145,6 +150,7 @@ def summarise_group(
     reference = {row.sample_id: row for row in by_scheduler[REFERENCE]}
     samples = list(reference.values())
     return {
+        "learned": learned,
         "samples": len(samples),
         "sources": len({row.source for row in samples}),
         "known": sum(row.source in known_sources for row in samples),
@@ -153,7 +159,7 @@ def summarise_group(
         "schedulers": {
             name: _summarise_scheduler(found, reference) for name, found in by_scheduler.items()
         },
-        "versus": versus(rows, LEARNED) if LEARNED in by_scheduler else {},
+        "versus": versus(rows, learned) if learned in by_scheduler else {},
         "network": _pooled(fits),
     }
 
@@ -192,8 +198,8 @@ def verdicts(group: Mapping[str, Any], rivals: Sequence[str]) -> list[str]:
     fit = group["network"]
     if fit:
         sentences.append(
-            f"{LEARNED} finds its teacher's machine for {100 * fit['accuracy']:.1f} % of the "
-            f"tasks, {fit['accuracy'] / fit['chance']:.2f} times chance."
+            f"{group['learned']} finds its teacher's machine for {100 * fit['accuracy']:.1f} % of "
+            f"the tasks, {fit['accuracy'] / fit['chance']:.2f} times chance."
         )
     for rival in rivals:
         found = group["versus"].get(rival)

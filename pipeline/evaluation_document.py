@@ -79,6 +79,7 @@ def evaluation_document(
         numbers = summarise_group(
             [row for found, _ in own for row in found],
             [fit for _, fit in own if fit is not None],
+            learned=learned.name,
             known_sources=group.known_sources,
         )
         head = {"name": group.name, "title": group.title, "about": group.about}

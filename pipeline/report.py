@@ -18,7 +18,6 @@ from rich.table import Table
 
 from pipeline import figures
 from pipeline.paper import PAPER_SECONDS
-from pipeline.schedulers import LEARNED
 
 Document = Mapping[str, Any]
 
@@ -78,7 +77,7 @@ def comparison_table(group: Mapping[str, Any]) -> Table:
             _ratio(span and span["worst"]),
             f"{span['better']} {span['equal']} {span['worse']}" if span else "–",
             _number(found["median_seconds"] and 1e3 * found["median_seconds"], 2),
-            style="bold" if name == LEARNED else None,
+            style="bold" if name == group["learned"] else None,
         )
     return table
 
@@ -120,7 +119,7 @@ def _cells(name: str, found: Mapping[str, Any]) -> list[str]:
 
 def _group_table(group: Mapping[str, Any]) -> str:
     rows = [
-        (_cells(name, found), "own" if name == LEARNED else "")
+        (_cells(name, found), "own" if name == group["learned"] else "")
         for name, found in group["schedulers"].items()
     ]
     caption = f"{group['samples']} samples of {group['sources']} graphs; {group['about']}"
@@ -131,7 +130,7 @@ def _subtitle(document: Document) -> str:
     network, where = document["network"], document["provenance"]
     others = len(document["groups"][0]["schedulers"]) - 1
     return (
-        f"{LEARNED} is the network {network['name']!r}, trained to imitate {network['teacher']}. "
+        f"{network['name']} is a network trained to imitate {network['teacher']}. "
         f"Here it stands beside {others} other schedulers on the same problems. {where['date']}."
     )
 
@@ -139,7 +138,7 @@ def _subtitle(document: Document) -> str:
 def _tiles(document: Document) -> str:
     tiles = []
     for group in document["groups"]:
-        own, fit = group["schedulers"][LEARNED], group["network"]
+        own, fit = group["schedulers"][group["learned"]], group["network"]
         if own["ratio"] and fit:
             title = html.escape(group["title"])
             tiles.append(
@@ -192,11 +191,12 @@ def _turnaround(document: Document) -> str:
         }
         for group in document["groups"]
     }
-    picture = figures.turnaround_bars(schedulers, values, LEARNED)
+    learned = document["network"]["name"]
+    picture = figures.turnaround_bars(schedulers, values, learned)
     rows = [
         (
             [name, *(_number(values[title].get(name)) for title in values)],
-            "own" if name == LEARNED else "",
+            "own" if name == learned else "",
         )
         for name in schedulers
     ]
@@ -219,7 +219,7 @@ def _spread(document: Document) -> str:
             base = reference[row["sample_id"]]
             if row["makespan"] and base:
                 found[row["scheduler"]].append(row["makespan"] / base)
-    picture = figures.ratio_boxes(ratios, LEARNED)
+    picture = figures.ratio_boxes(ratios, document["network"]["name"])
     return _figure(
         picture,
         "Makespan divided by HEFT's, sample by sample: left of the dashed line is better than "
@@ -263,14 +263,15 @@ def _network(document: Document) -> str:
 def _seconds(document: Document) -> str:
     names = list(document["groups"][0]["schedulers"])
     buckets = document["seconds"]
-    published = {"heft": "HEFT", "ga": "GA", LEARNED: "network"}
+    learned = document["network"]["name"]
+    published = {"heft": "HEFT", "ga": "GA", learned: "network"}
     sizes = list(PAPER_SECONDS["HEFT"])
     rows = []
     for name in names:
         paper = PAPER_SECONDS.get(published.get(name, ""), {})
         cells = [name, *(_number(bucket["seconds"].get(name), 3) for bucket in buckets)]
         cells += [f"{paper[size]:g}" if paper else "" for size in sizes]
-        rows.append((cells, "own" if name == LEARNED else ""))
+        rows.append((cells, "own" if name == learned else ""))
     medians = [f"{b['median_tasks']:,.0f} · {b['median_machines']:,.0f}" for b in buckets]
     rows.append((["median tasks · machines", *medians, *(f"{s:,} · 188" for s in sizes)], ""))
     headings = (
@@ -289,7 +290,7 @@ def _seconds(document: Document) -> str:
     picture = figures.seconds_by_size(
         {name: points for name, points in measured.items() if points},
         {name: list(points.items()) for name, points in PAPER_SECONDS.items()},
-        LEARNED,
+        learned,
     )
     caption = (
         "Median seconds per schedule, measured here. The last three columns are not ours: they are "

@@ -16,7 +16,6 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +97,6 @@ def command(
     problem = _read(file, read_options)
     warm_up(run)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))
-    schedule = replace(schedule, scheduler=name)  # a network calls itself by its architecture
     if json_out == STANDARD:
         click.echo(json.dumps(schedule_document(problem, schedule, seconds), indent=2))
     elif json_out is not None:

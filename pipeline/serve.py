@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.serve").command)
+
 import contextlib
 import http.client
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -226,11 +236,3 @@ def _announce(host: str, port: int, args: ServeArgs) -> None:
     messages.print(f"serving, {learned}; Ctrl-C stops", markup=False)
     if host not in LOOPBACK:
         messages.print(f"{host} is reachable from outside and there is no authentication")
-
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
-    from pipeline.serve import command as importable
-
-    run_command(importable)

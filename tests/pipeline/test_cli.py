@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import subprocess
 import sys
 import sysconfig
@@ -167,7 +169,20 @@ def test_marked_lines_stay_apart() -> None:
     assert "  Examples:\n    one\n    two\n" in text
 
 
-@pytest.mark.parametrize("stage", ["schedule", "evaluate", "demo"])
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_a_stage_finds_the_packages_before_it_imports_them(stage: str) -> None:
+    path = ROOT / "pipeline" / f"{stage}.py"
+    docstring, future, first = ast.parse(path.read_text()).body[:3]
+    assert isinstance(docstring, ast.Expr)
+    assert ast.unparse(future) == "from __future__ import annotations"
+    text = ast.unparse(first)
+    assert text.startswith("if __name__ == '__main__':")
+    assert text.index("sys.path[0] =") < text.index("from pipeline.")
+    assert text.endswith(f"run_command(importlib.import_module('pipeline.{stage}').command)")
+    assert os.access(path, os.X_OK)
+
+
+@pytest.mark.parametrize("stage", ["schedule", "benchmark"])
 def test_a_stage_runs_as_a_file_without_installation(stage: str, tmp_path: Path) -> None:
     # -S: no site-packages, so that an installed deepsched cannot help; -I: no current folder.
     code = (

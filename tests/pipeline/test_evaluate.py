@@ -92,7 +92,7 @@ def row(sample: int, scheduler: str, makespan: float | None, **changes: Any) -> 
 
 def test_a_group_is_summarised_as_by_hand() -> None:
     rows = [row(0, "heft", 10.0), row(1, "heft", 20.0), row(0, "ga", 15.0), row(1, "ga", 10.0)]
-    found = summarise_group(rows, [], known_sources=frozenset({"g1"}))
+    found = summarise_group(rows, [], learned="paper", known_sources=frozenset({"g1"}))
     assert (found["samples"], found["sources"], found["known"]) == (2, 2, 1)
     ga = found["schedulers"]["ga"]
     assert (ga["makespan"], ga["mean_turnaround"], ga["mean_waiting"]) == (12.5, 6.25, 3.125)
@@ -105,7 +105,7 @@ def test_a_group_is_summarised_as_by_hand() -> None:
 
 def test_a_refused_sample_is_counted_and_left_out_of_the_means() -> None:
     rows = [row(0, "heft", 10.0), row(1, "heft", 20.0), row(0, "ga", 5.0), row(1, "ga", None)]
-    ga = summarise_group(rows, [], known_sources=frozenset())["schedulers"]["ga"]
+    ga = summarise_group(rows, [], learned="paper", known_sources=frozenset())["schedulers"]["ga"]
     assert (ga["samples"], ga["refused"], ga["makespan"]) == (1, 1, 5.0)
     assert ga["ratio"]["makespan"]["mean"] == 0.5
 
@@ -122,8 +122,8 @@ def test_a_refused_sample_is_counted_and_left_out_of_the_means() -> None:
 )
 def test_wins_and_losses_are_said_in_the_same_words(own: list[float], said: str) -> None:
     rows = [row(0, "heft", 10.0), row(1, "heft", 20.0)]
-    rows += [row(k, "deepsched", value) for k, value in enumerate(own)]
-    group = summarise_group(rows, [], known_sources=frozenset())
+    rows += [row(k, "paper", value) for k, value in enumerate(own)]
+    group = summarise_group(rows, [], learned="paper", known_sources=frozenset())
     (sentence,) = verdicts(group, ("heft",))
     assert sentence.startswith(f"On average its makespan is {said}")
     shorter = sum(a < b for a, b in zip(own, [10.0, 20.0], strict=True))
@@ -228,7 +228,7 @@ def test_the_groups_are_the_splits(document: dict[str, Any]) -> None:
 
 def test_every_scheduler_is_there_and_heft_is_the_measure(document: dict[str, Any]) -> None:
     for group in document["groups"]:
-        assert list(group["schedulers"]) == ["deepsched", *FEW]
+        assert list(group["schedulers"]) == ["paper", *FEW]
         heft = group["schedulers"]["heft"]["ratio"]
         assert heft["makespan"]["mean"] == heft["mean_turnaround"]["worst"] == 1.0
         assert group["schedulers"]["heft"]["same_machine"] == 1.0
@@ -369,9 +369,9 @@ def test_a_network_for_smaller_problems_refuses_the_others(
     config = network_config("paper", sizes)
     save_checkpoint(tmp_path, build_network("paper", config), "paper", config, {"teacher": "heft"})
     found = evaluate(replace(spec, checkpoint=tmp_path))
-    own = [r for r in found["rows"] if r["scheduler"] == "deepsched"]
+    own = [r for r in found["rows"] if r["scheduler"] == "paper"]
     assert {r["tasks"] > 14 for r in own} == {True, False}
     assert all((r["makespan"] is None) == (r["tasks"] > 14) for r in own)
-    assert found["groups"][0]["schedulers"]["deepsched"]["refused"] > 0
-    assert any("deepsched is not offered for problems as large" in note for note in found["notes"])
+    assert found["groups"][0]["schedulers"]["paper"]["refused"] > 0
+    assert any("paper is not offered for problems as large" in note for note in found["notes"])
     assert "not offered" in render(found)

@@ -14,7 +14,7 @@ from rich.console import Console
 from pipeline.evaluation import Row, seconds_by_size, summarise_group, verdicts
 from pipeline.report import PAPER_SECONDS, comparison_table, render
 
-SCHEDULERS = {"deepsched": 1.25, "heft": 1.0, "ga": 1.5, "mct": 0.875}
+SCHEDULERS = {"paper": 1.25, "heft": 1.0, "ga": 1.5, "mct": 0.875}
 TITLES = {"seen": "Seen", "unseen": "Unseen"}
 
 
@@ -51,7 +51,7 @@ def made_up(**changes: Any) -> dict[str, Any]:
     groups = []
     for name, title in TITLES.items():
         own = [row for row in rows if row.group == name]
-        numbers = summarise_group(own, [fit], known_sources=frozenset({"trace 0"}))
+        numbers = summarise_group(own, [fit], learned="paper", known_sources=frozenset({"trace 0"}))
         said = verdicts(numbers, ("heft", "ga"))
         groups.append(
             {"name": name, "title": title, "about": "made up", **numbers, "verdicts": said}
@@ -184,7 +184,7 @@ def test_the_papers_figures_are_marked_as_the_papers(page: Page) -> None:
     by_name = {row[0]: row for row in page.rows if len(row) == len(heading)}
     assert by_name["heft"][-3:] == ["31.5", "305.5", "670"]
     assert by_name["ga"][-3:] == ["67.5", "602.5", "3967"]
-    assert by_name["deepsched"][-3:] == ["0.125"] * 3
+    assert by_name["paper"][-3:] == ["0.125"] * 3
     assert by_name["mct"][-3:] == [""] * 3
     assert by_name["heft"][1:3] == ["0.0625", "0.156"]  # medians of one and of two sizes
     assert "are not ours" in page.words

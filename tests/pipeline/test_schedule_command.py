@@ -125,14 +125,13 @@ def test_every_output_is_written(
 def test_the_trained_network_is_a_scheduler_like_the_others(
     example: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    options = ("--checkpoint", checkpoint, "--json", "-")
     by_name, by_default = (
-        json.loads(
-            deepsched("schedule", example, "--checkpoint", checkpoint, "--json", "-", *more).stdout
-        )
+        json.loads(deepsched_here(capsys, "schedule", example, *options, *more).stdout)
         for more in (("--scheduler", "deepsched"), ())
     )
     checked(by_name, example)
-    assert by_name["scheduler"] == "deepsched"
+    assert by_name["scheduler"] == "paper"
     assert by_name["tasks"] == by_default["tasks"]
 
 

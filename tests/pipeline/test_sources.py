@@ -200,7 +200,10 @@ def test_an_unknown_preset_lists_the_known() -> None:
 
 
 @pytest.mark.data
-def test_all_real_traces_are_found(data_dir: Path) -> None:
+def test_real_traces_are_found(data_dir: Path) -> None:
+    # One application; tests/baselines reads all of them.
     trials = [ReadOptions(n_machines=4, noise=0.2), ReadOptions(n_machines=4, machine_seed=1)]
-    found = find_traces([data_dir / "wfinstances"], trials, None)
-    assert (len(found.files), found.left_out, found.fixed) == (98, (), ())
+    folder = data_dir / "wfinstances" / "srasearch"
+    found = find_traces([folder], trials, None)
+    assert len(found.files) == len(list(folder.iterdir())) > 0
+    assert (found.left_out, found.fixed) == ((), ())

@@ -114,7 +114,7 @@ def assert_same(there: object, here: object) -> None:
             assert a == b, field.name
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(drawn=st.lists(strategies.problems() | factored(), min_size=1, max_size=4))
 def test_problems_and_schedules_come_back_bit_for_bit(drawn: list[Problem]) -> None:
     schedules = [heft(problem) for problem in drawn]
