@@ -117,7 +117,9 @@ def cluster() -> Iterator[Cluster]:
                 start_node(found, nodes, command, processes)
             yield found
         finally:
-            for process in reversed(processes):
+            for process in processes:
+                process.terminate()
+            for process in processes:
                 stop(process)
 
 
@@ -156,7 +158,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End a node and all it has started."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(3)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

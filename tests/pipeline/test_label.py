@@ -351,9 +351,14 @@ def wait_for_parts(process: subprocess.Popen[str], out: Path, count: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "workers", [pytest.param(0, id="without-ray"), pytest.param(2, marks=pytest.mark.ray)]
+    ("workers", "signal_"),
+    [
+        (0, signal.SIGINT),
+        (0, signal.SIGKILL),
+        pytest.param(2, signal.SIGINT, marks=pytest.mark.ray),
+        pytest.param(2, signal.SIGKILL, marks=pytest.mark.ray),
+    ],
 )
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_where_it_stopped(
     tmp_path: Path, slow_digest: str, workers: int, signal_: signal.Signals
 ) -> None:
