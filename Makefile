@@ -60,7 +60,7 @@ demo: $(STAMP) ## run every stage once and write runs/demo (on $DEEPSCHED_DATA w
 test: lint types contract test-fast test-ray ## lint, types, import contract and all tests
 
 test-fast: $(STAMP) ## only the tests that need no Ray, on all cores
-	$(BIN)/python -m pytest -m 'not ray' -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'not ray' -n auto --dist loadfile $(PYTEST_ARGS)
 
 # One process: these tests share one local Ray.
 test-ray: $(STAMP) ## only the tests that use Ray

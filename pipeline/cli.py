@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from baselines.errors import DeepSchedError
+from pipeline.interrupts import was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,9 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         _leave(EXIT_BAD_INPUT, error.format_message())
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, SystemError) as error:
+        if isinstance(error, SystemError) and not was_interrupted(error):
+            raise
         _leave(EXIT_INTERRUPTED, "interrupted; run the same command again")
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is wrong.

@@ -22,6 +22,7 @@ from baselines.problem import Problem, make_problem
 from baselines.registry import get_scheduler, teacher_rng
 from baselines.schedule import violations
 from pipeline.files import Folder, open_folder, sha256
+from pipeline.interrupts import was_interrupted
 from pipeline.manifest import (
     Failure,
     Part,
@@ -181,6 +182,8 @@ def _made(spec: LabelSpec, shard: int) -> Iterator[_Entry]:
         except (SourceLost, MemoryError):
             raise
         except Exception as error:  # whatever it is, one bad sample must not stop the others
+            if was_interrupted(error):
+                raise KeyboardInterrupt from None
             yield _Entry(sample_id, None, failed_row(sample_id, FAILED, reason(error), source))
             continue
         yield _Entry(sample_id, problem, row)
@@ -210,6 +213,8 @@ def _label(entry: _Entry, teacher: str, seed: int) -> tuple[Row, float | None]:
     except TooLarge as error:
         return failed_row(sample_id, TOO_LARGE, reason(error)), None
     except Exception as error:  # whatever it is, one bad sample must not stop the others
+        if was_interrupted(error):
+            raise KeyboardInterrupt from None
         return failed_row(sample_id, FAILED, reason(error)), None
     if broken:
         return failed_row(sample_id, INVALID, _line(broken[0])), None

@@ -199,25 +199,18 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {**json.loads(done.stdout), "home": [path.name for path in home.iterdir()]}
 
 
-# In one process of xdist: what they look at takes seconds to make.
-imports = pytest.mark.xdist_group("imports")
-
-
-@imports
 def test_baselines_import_neither_torch_nor_ray(imported: dict[str, Any]) -> None:
     modules = set(imported["modules"]["baselines"])
     assert {"baselines", "numba"} <= modules
     assert modules.isdisjoint({"torch", "ray", "pyarrow", "pydantic", "click", "model", "pipeline"})
 
 
-@imports
 def test_the_model_imports_no_ray(imported: dict[str, Any]) -> None:
     modules = set(imported["modules"]["model"])
     assert {"model", "torch"} <= modules
     assert modules.isdisjoint({"ray", "pyarrow", "click", "pipeline"})
 
 
-@imports
 def test_importing_everything_has_no_effect(imported: dict[str, Any]) -> None:
     assert "ray" in imported["modules"]["pipeline"]
     assert imported["ray"] is False

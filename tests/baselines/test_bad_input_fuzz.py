@@ -64,7 +64,7 @@ def test_any_bytes(data: bytes, suffix: str, pack: bool) -> None:
 
 
 @given(text=TEXTS, suffix=SUFFIXES)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_text_of_the_formats_characters(text: str, suffix: str) -> None:
     judge(text.encode(), WHERE + suffix)
 
@@ -137,7 +137,7 @@ PLACES = {name: paths(document) for name, document in DOCUMENTS.items()}
 
 
 @given(draw=st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_with_one_value_changed(name: str, draw: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENTS[name])

@@ -459,7 +459,7 @@ def specs(draw: st.DrawFn) -> GeneratorSpec:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(spec=specs(), seed=st.integers(0, 2**40))
 def test_every_legal_specification_gives_a_problem_that_can_be_scheduled(
     spec: GeneratorSpec, seed: int

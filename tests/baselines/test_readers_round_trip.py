@@ -110,7 +110,7 @@ FACTORS = ("work", "noise", "alpha", "name")
 
 
 @given(problem=problems())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_explicit_format_keeps_every_bit_and_networkx_the_factors_too(problem: Problem) -> None:
     document = problem_document(problem)
     text = json.dumps(document, allow_nan=False)

@@ -83,7 +83,7 @@ def test_no_scheduler_beats_the_proved_optimum_of_the_example() -> None:
         assert scheduler(problem, np.random.default_rng(0)).makespan >= 73.0, name
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(problem=strategies.problems())
 def test_ranks_equal_the_definition(problem: Problem) -> None:
     assert upward_rank(problem) == pytest.approx(reference.upward_ranks(problem), rel=1e-12)
@@ -92,7 +92,7 @@ def test_ranks_equal_the_definition(problem: Problem) -> None:
     assert optimistic_cost(problem)[eligible] == pytest.approx(expected[eligible], rel=1e-12)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(problem=strategies.problems())
 def test_heft_equals_the_definition_bit_for_bit(problem: Problem) -> None:
     assert_equals(heft(problem), reference.place(problem, heft_order(problem).tolist()))

@@ -15,7 +15,7 @@ import pytest
 from baselines.errors import InvalidInput
 from pipeline.__main__ import COMMANDS, cli
 from pipeline.cli import keep_lines, run_command
-from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here
+from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here, disguised_interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,8 +125,9 @@ def test_wrong_usage_ends_with_2(
         (InvalidInput("x.json:\n  bad"), 2, "deepsched: x.json: bad\n"),
         (click.UsageError("no\nsuch"), 2, "deepsched: no such\n"),
         (KeyboardInterrupt(), 130, "deepsched: interrupted; run the same command again\n"),
+        (disguised_interrupt(), 130, "deepsched: interrupted; run the same command again\n"),
     ],
-    ids=["input", "usage", "Ctrl-C"],
+    ids=["input", "usage", "Ctrl-C", "Ctrl-C in compiled code"],
 )
 def test_how_a_command_ends(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -142,12 +143,13 @@ def test_how_a_command_ends(
     assert capsys.readouterr().err.lstrip("\n") == said
 
 
-def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemError])
+def test_a_fault_of_the_program_keeps_its_traceback(fault: type[Exception]) -> None:
     @click.command()
     def broken() -> None:
-        raise ZeroDivisionError
+        raise fault
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(fault):
         run_command(broken, [])
 
 

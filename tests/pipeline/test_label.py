@@ -28,6 +28,7 @@ from pipeline.manifest import Manifest, label_part, problem_part
 from pipeline.presets import PRESETS, PresetSource
 from pipeline.ray_session import JOB_VARIABLE
 from pipeline.storage import Dataset
+from tests.pipeline.cli_helpers import disguised_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -385,6 +386,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert {name: states(out)[name] for name in before} == before
     assert manifest.digest() == slow_digest
     assert [name for name in open_folder(str(out)).names() if name.endswith(".tmp")] == []
+
+
+def test_ctrl_c_in_compiled_code_is_no_failed_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(problem: Problem, rng: np.random.Generator) -> Schedule:
+        raise disguised_interrupt()
+
+    poison(monkeypatch, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        label(spec_for(tmp_path), workers=0)
+    assert not list(tmp_path.rglob("manifest.json"))
+    assert b"returned a result" not in b"".join(contents(tmp_path).values())
 
 
 @dataclass(frozen=True, kw_only=True)
