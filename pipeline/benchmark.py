@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import click
 
-from pipeline.benchmark_speed import command as speed
+from pipeline.benchmarks.speed import command as speed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -33,9 +33,9 @@ from baselines.readers import problem_document
 from baselines.writers.atomic import write_text
 from pipeline.cli import messages, results
 from pipeline.label import check_destination
+from pipeline.labelling.presets import PresetSource, get_preset
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
-from pipeline.presets import PresetSource, get_preset
 from pipeline.ray_session import ray_session
 
 DATA_VARIABLE = "DEEPSCHED_DATA"

@@ -27,15 +27,10 @@ from baselines.errors import DeepSchedError, InvalidInput, TooLarge, UnknownName
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
 from model.infer import LearnedScheduler
-from pipeline.cases import dataset_groups, other_group
 from pipeline.cli import messages, progress_bar, results
-from pipeline.evaluation import (
-    REFERENCE,
-    Case,
-    evaluate_case,
-    network_fit,
-)
-from pipeline.evaluation_document import (
+from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.cases import dataset_groups, other_group
+from pipeline.evaluation.document import (
     FORMAT,
     EvaluationSpec,
     Outcome,
@@ -43,13 +38,18 @@ from pipeline.evaluation_document import (
     spec_document,
     weights_sha256,
 )
+from pipeline.evaluation.measure import (
+    REFERENCE,
+    Case,
+    evaluate_case,
+    network_fit,
+)
+from pipeline.evaluation.report import comparison_table, render
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
-from pipeline.report import comparison_table, render
 from pipeline.schedulers import warm_up
-from pipeline.storage import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

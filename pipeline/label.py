@@ -26,16 +26,16 @@ from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHI
 from baselines.readers import ReadOptions
 from baselines.registry import SCHEDULERS, get_scheduler
 from pipeline.cli import EXIT_FAILED, messages, results
-from pipeline.label_report import list_some, progress, summary
-from pipeline.label_run import label
-from pipeline.label_shard import LabelSpec, ShardReport
+from pipeline.labelling.presets import PRESETS, PresetSource, get_preset
+from pipeline.labelling.report import list_some, progress, summary
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec, ShardReport
+from pipeline.labelling.traces import MachineChoice, TraceSource, find_traces, machine_choice
 from pipeline.options import CONTEXT_SETTINGS, split_names
-from pipeline.presets import PRESETS, PresetSource, get_preset
 from pipeline.ray_session import under_ray_job
-from pipeline.traces import MachineChoice, TraceSource, find_traces, machine_choice
 
 if TYPE_CHECKING:
-    from pipeline.sources import Source
+    from pipeline.labelling.sources import Source
 
 DEFAULT_SHARDS = 32  # as many, so that progress shows and no worker waits long at the end
 SHARD_SIZES = (4, 256)  # samples; the default shard size stays within

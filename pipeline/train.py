@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import EXIT_FAILED, EXIT_INTERRUPTED, messages, progress_bar, results
-from pipeline.config import config_options
-from pipeline.files import open_folder
+from pipeline.dataset.files import open_folder
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
-from pipeline.train_loop import best_record
-from pipeline.train_run import (
+from pipeline.training.config import config_options
+from pipeline.training.loop import best_record
+from pipeline.training.run import (
     Plan,
     Trained,
     TrainingFailed,
@@ -40,8 +40,8 @@ from pipeline.train_run import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.train_board import Status
-    from pipeline.train_state import Record
+    from pipeline.training.board import Status
+    from pipeline.training.state import Record
 
 
 EXAMPLES = """\b

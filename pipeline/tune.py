@@ -22,14 +22,13 @@ import click
 from rich.table import Table
 
 from pipeline.cli import EXIT_FAILED, EXIT_INTERRUPTED, messages, progress_bar, results
-from pipeline.config import merged_config
-from pipeline.files import open_folder
+from pipeline.dataset.files import open_folder
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
-from pipeline.search_space import default_space, parse_search
-from pipeline.tune_run import (
+from pipeline.training.config import merged_config
+from pipeline.tuning.run import (
     BEST,
     Search,
     SearchFailed,
@@ -38,6 +37,7 @@ from pipeline.tune_run import (
     plan_search,
     run_search,
 )
+from pipeline.tuning.search_space import default_space, parse_search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,9 +22,11 @@ from model.decode import ProblemPrediction
 from model.features import time_scale
 from model.infer import LearnedScheduler
 from model.networks import build_network, network_config
-from pipeline.cases import RETIMED, dataset_groups
+from pipeline.dataset.storage import Dataset
 from pipeline.evaluate import _result, evaluate
-from pipeline.evaluation import (
+from pipeline.evaluation.cases import RETIMED, dataset_groups
+from pipeline.evaluation.document import EvaluationSpec
+from pipeline.evaluation.measure import (
     Case,
     Row,
     chance,
@@ -34,9 +36,7 @@ from pipeline.evaluation import (
     summarise_group,
     verdicts,
 )
-from pipeline.evaluation_document import EvaluationSpec
-from pipeline.report import render
-from pipeline.storage import Dataset
+from pipeline.evaluation.report import render
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.training_helpers import tiny_dataset, tiny_problem
 

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from baselines.heft import heft
+from pipeline.dataset.storage import Dataset
 from pipeline.ray_session import ROOT
-from pipeline.storage import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import pipeline.label_shard
+import pipeline.labelling.shard
 from baselines.errors import InvalidInput, TooLarge, UnknownName, UnwritableOutput
 from baselines.heft import heft
 from baselines.registry import get_scheduler
 from baselines.schedule import Schedule, make_schedule, violations
-from pipeline.files import open_folder
+from pipeline.dataset.files import open_folder
+from pipeline.dataset.manifest import Manifest, label_part, problem_part
+from pipeline.dataset.storage import Dataset
 from pipeline.label import command
-from pipeline.label_run import label
-from pipeline.label_shard import LabelSpec, label_shard
-from pipeline.manifest import Manifest, label_part, problem_part
-from pipeline.presets import PRESETS, PresetSource
+from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec, label_shard
 from pipeline.ray_session import JOB_VARIABLE
-from pipeline.storage import Dataset
 from tests.pipeline.cli_helpers import disguised_interrupt
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def poison(
         return teacher(problem, rng) if problem.n_tasks % 2 else heft(problem, rng)
 
     monkeypatch.setattr(
-        pipeline.label_shard,
+        pipeline.labelling.shard,
         "get_scheduler",
         lambda name: poisoned if name == "heft" else get_scheduler(name),
     )
@@ -477,7 +477,7 @@ def test_a_trace_that_is_lost_stops_the_run_with_its_name(local_ray: None, tmp_p
     trace = tmp_path / "flow.json"
     trace.write_bytes((ROOT / "tests" / "data" / "wfformat.json").read_bytes())
     from pipeline.label import trace_source
-    from pipeline.traces import machine_choice
+    from pipeline.labelling.traces import machine_choice
 
     source = trace_source((trace,), 4, seed=0, machines=(machine_choice("3"),))
     trace.write_text("{}")

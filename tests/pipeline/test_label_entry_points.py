@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dataset.storage import Dataset
 from pipeline.label import command
-from pipeline.storage import Dataset
 
 # Each test starts interpreters that import Ray.
 pytestmark = pytest.mark.ray

@@ -15,9 +15,9 @@ import pytest
 from baselines.errors import InvalidInput, InvalidProblem, UnknownName
 from baselines.generate import FAMILIES
 from baselines.readers import ReadOptions
-from pipeline.presets import PRESETS, Preset, PresetSource, get_preset
-from pipeline.sources import SourceLost
-from pipeline.traces import MachineChoice, TraceSource, find_traces, machine_choice
+from pipeline.labelling.presets import PRESETS, Preset, PresetSource, get_preset
+from pipeline.labelling.sources import SourceLost
+from pipeline.labelling.traces import MachineChoice, TraceSource, find_traces, machine_choice
 
 if TYPE_CHECKING:
     from baselines.problem import Problem

@@ -19,12 +19,9 @@ from baselines.errors import InvalidInput, UnwritableOutput
 from baselines.heft import heft
 from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
-from pipeline.files import Folder, open_folder
-from pipeline.label_run import label
-from pipeline.label_shard import LabelSpec
-from pipeline.manifest import label_part, problem_part
-from pipeline.presets import PRESETS, PresetSource
-from pipeline.schema import (
+from pipeline.dataset.files import Folder, open_folder
+from pipeline.dataset.manifest import label_part, problem_part
+from pipeline.dataset.schema import (
     LABELS,
     PROBLEMS,
     RowWriter,
@@ -34,7 +31,10 @@ from pipeline.schema import (
     read_rows,
     schedule_from_row,
 )
-from pipeline.storage import Dataset, LabelledSample
+from pipeline.dataset.storage import Dataset, LabelledSample
+from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec
 from tests import strategies
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 from baselines.errors import InvalidInput, UnknownName
 from baselines.schedule import violations
 from model.infer import LearnedScheduler
-from pipeline.config import make_config
 from pipeline.train import command
-from pipeline.train_board import Board
-from pipeline.train_loop import TrainingData, fit
-from pipeline.train_run import note_training, plan_training, plan_workers, run_training
-from pipeline.train_worker import WorkerSpec, train_worker, training_data
-from pipeline.training_data import Share
+from pipeline.training.board import Board
+from pipeline.training.config import make_config
+from pipeline.training.data import Share
+from pipeline.training.loop import TrainingData, fit
+from pipeline.training.run import note_training, plan_training, plan_workers, run_training
+from pipeline.training.worker import WorkerSpec, train_worker, training_data
 from tests.pipeline.training_helpers import (
     SMALL,
     Notebook,
@@ -36,8 +36,8 @@ from tests.pipeline.training_helpers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.train_board import Status
-    from pipeline.train_state import History
+    from pipeline.training.board import Status
+    from pipeline.training.state import History
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")

@@ -10,7 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from baselines.errors import InvalidInput
-from pipeline.config import TrainConfig, config_options, make_config, merged_config, read_config
+from pipeline.training.config import (
+    TrainConfig,
+    config_options,
+    make_config,
+    merged_config,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from baselines.errors import InvalidInput, TooLarge
 from baselines.schedule import violations
 from model.infer import LearnedScheduler
-from pipeline.config import TrainConfig, make_config
-from pipeline.storage import Dataset
-from pipeline.train_loop import TrainingData, best_record, fit
-from pipeline.train_state import OPTIMIZER, STATE, load_history
-from pipeline.training_data import Share, Windows, count_samples, read_share
+from pipeline.dataset.storage import Dataset
+from pipeline.training.config import TrainConfig, make_config
+from pipeline.training.data import Share, Windows, count_samples, read_share
+from pipeline.training.loop import TrainingData, best_record, fit
+from pipeline.training.state import OPTIMIZER, STATE, load_history
 from tests.pipeline.training_helpers import (
     SMALL,
     Notebook,

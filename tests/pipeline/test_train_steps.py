@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from baselines.errors import InvalidInput
 from model.training import Metrics
-from pipeline.train_steps import Peers, cut_batches, merged, step_weights, steps_in_unison
-from pipeline.training_data import Share, Windows, sample_bytes
+from pipeline.training.data import Share, Windows, sample_bytes
+from pipeline.training.steps import Peers, cut_batches, merged, step_weights, steps_in_unison
 from tests.pipeline.training_helpers import tiny_samples
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import pytest
 
 from baselines.errors import InvalidInput
 from model.networks import NETWORKS
-from pipeline.config import make_config, merged_config
-from pipeline.search_space import default_space, parse_search, search_space, trial_config
-from pipeline.train_run import plan_training
+from pipeline.training.config import make_config, merged_config
+from pipeline.training.run import plan_training
 from pipeline.tune import command
-from pipeline.tune_run import TrialResult, finished_search, note_search, plan_search, results_csv
+from pipeline.tuning.run import TrialResult, finished_search, note_search, plan_search, results_csv
+from pipeline.tuning.search_space import default_space, parse_search, search_space, trial_config
 from tests.pipeline.training_helpers import SMALL, tiny_dataset
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.

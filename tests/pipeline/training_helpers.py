@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from baselines.generate import GeneratorSpec, generate
 from baselines.heft import heft
 from model.features import Sample, encode
-from pipeline.label_run import label
-from pipeline.label_shard import LabelSpec
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from baselines.problem import Problem
-    from pipeline.train_state import History
+    from pipeline.training.state import History
 
 # Small enough for a test, large enough for a loss that falls.
 SMALL: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.features import Sample, encode
-from pipeline.storage import Dataset, in_split
+from pipeline.dataset.storage import Dataset, in_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

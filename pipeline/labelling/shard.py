@@ -21,9 +21,8 @@ from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
 from baselines.registry import get_scheduler, teacher_rng
 from baselines.schedule import violations
-from pipeline.files import Folder, open_folder, sha256
-from pipeline.interrupts import was_interrupted
-from pipeline.manifest import (
+from pipeline.dataset.files import Folder, open_folder, sha256
+from pipeline.dataset.manifest import (
     Failure,
     Part,
     Record,
@@ -33,7 +32,7 @@ from pipeline.manifest import (
     record_of,
     write_document,
 )
-from pipeline.schema import (
+from pipeline.dataset.schema import (
     LABELS,
     OK,
     PROBLEMS,
@@ -44,8 +43,9 @@ from pipeline.schema import (
     problem_from_row,
     problem_row,
 )
-from pipeline.sources import Source, SourceLost
-from pipeline.storage import read_part
+from pipeline.dataset.storage import read_part
+from pipeline.interrupts import was_interrupted
+from pipeline.labelling.sources import Source, SourceLost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from baselines.errors import InvalidInput
-from pipeline.comparison import size_bucket
-from pipeline.evaluation import Case
-from pipeline.presets import PRESETS, PresetSource, get_preset
-from pipeline.storage import Dataset, SampleSize
+from pipeline.dataset.storage import Dataset, SampleSize
+from pipeline.evaluation.comparison import size_bucket
+from pipeline.evaluation.measure import Case
+from pipeline.labelling.presets import PRESETS, PresetSource, get_preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baselines.errors import InvalidInput
-from pipeline.files import Folder, sha256
+from pipeline.dataset.files import Folder, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,8 +11,8 @@ from pipeline.cli import messages, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.label_shard import LabelSpec, ShardReport
-    from pipeline.manifest import Manifest
+    from pipeline.dataset.manifest import Manifest
+    from pipeline.labelling.shard import LabelSpec, ShardReport
 
 PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 SHOWN = 5  # failures and left-out files named on the screen; the rest are counted

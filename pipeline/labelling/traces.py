@@ -12,8 +12,8 @@ import numpy as np
 from baselines.errors import DeepSchedError, InvalidInput
 from baselines.readers import ReadOptions, problem_from_bytes, read_machines
 from baselines.readers._files import read_bytes, shown_path
-from pipeline.files import sha256
-from pipeline.sources import SEED_RANGE, SourceLost, sample_rng, stream
+from pipeline.dataset.files import sha256
+from pipeline.labelling.sources import SEED_RANGE, SourceLost, sample_rng, stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from baselines.errors import TooLarge
 from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
 from baselines.registry import Scheduler, teacher_rng
 from model.features import time_scale
-from pipeline.comparison import SIZE_LABELS, compare, size_bucket
+from pipeline.evaluation.comparison import SIZE_LABELS, compare, size_bucket
 from pipeline.schedulers import timed
 
 if TYPE_CHECKING:

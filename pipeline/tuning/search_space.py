@@ -11,7 +11,7 @@ from ray import tune
 
 from baselines.errors import InvalidInput
 from model.networks import network_config
-from pipeline.config import TrainConfig, make_config
+from pipeline.training.config import TrainConfig, make_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

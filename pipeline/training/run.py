@@ -26,14 +26,14 @@ from ray.train.v2.api.config import (
 from baselines.errors import DeepSchedError, InvalidInput
 from model.checkpoint import CONFIG, WEIGHTS
 from model.networks import network_config
-from pipeline.config import TrainConfig, make_config, merged_config
-from pipeline.files import open_folder
+from pipeline.dataset.files import open_folder
+from pipeline.dataset.storage import Dataset
 from pipeline.provenance import provenance
-from pipeline.storage import Dataset
-from pipeline.train_board import Board, Status
-from pipeline.train_state import History, load_history
-from pipeline.train_worker import WorkerSpec, train_worker
-from pipeline.training_data import count_samples
+from pipeline.training.board import Board, Status
+from pipeline.training.config import TrainConfig, make_config, merged_config
+from pipeline.training.data import count_samples
+from pipeline.training.state import History, load_history
+from pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -15,15 +15,15 @@ from ray.train import Checkpoint
 from ray.train.torch import get_device
 
 from baselines.errors import DeepSchedError
-from pipeline.train_loop import TrainingData, fit
-from pipeline.train_state import History, load_history
-from pipeline.train_steps import Peers
-from pipeline.training_data import Share, Windows, read_share
+from pipeline.training.data import Share, Windows, read_share
+from pipeline.training.loop import TrainingData, fit
+from pipeline.training.state import History, load_history
+from pipeline.training.steps import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.config import TrainConfig
+    from pipeline.training.config import TrainConfig
 
 NOTE_SECONDS = 0.5  # least time between two notes of a step
 

@@ -16,14 +16,14 @@ from torch import nn
 from model.batch import collate
 from model.networks import build_network
 from model.training import Metrics, train_epoch, validate
-from pipeline.train_state import History, Record, load_state, save_state
-from pipeline.train_steps import Peers, Samples, cut_batches, merged, steps_in_unison
+from pipeline.training.state import History, Record, load_state, save_state
+from pipeline.training.steps import Peers, Samples, cut_batches, merged, steps_in_unison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from pipeline.config import TrainConfig
+    from pipeline.training.config import TrainConfig
 
 
 class Reporter(Protocol):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from baselines.errors import InvalidInput
-from pipeline.files import Folder, open_folder, sha256
-from pipeline.manifest import (
+from pipeline.dataset.files import Folder, open_folder, sha256
+from pipeline.dataset.manifest import (
     Manifest,
     Part,
     Record,
@@ -20,7 +20,7 @@ from pipeline.manifest import (
     read_manifest,
     record_of,
 )
-from pipeline.schema import (
+from pipeline.dataset.schema import (
     LABELS,
     OK,
     PROBLEMS,

@@ -10,7 +10,7 @@ import numpy as np
 
 from baselines.errors import UnknownName
 from baselines.generate import FAMILIES, GeneratorSpec, generate
-from pipeline.sources import SEED_RANGE, pick, sample_rng
+from pipeline.labelling.sources import SEED_RANGE, pick, sample_rng
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

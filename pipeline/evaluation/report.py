@@ -16,7 +16,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from pipeline import figures
+from pipeline.evaluation import figures
 from pipeline.paper import PAPER_SECONDS
 
 Document = Mapping[str, Any]
@@ -24,7 +24,7 @@ Document = Mapping[str, Any]
 
 def render(document: Document) -> str:
     """Return the report as one HTML page."""
-    template = resources.files("pipeline").joinpath("templates/report.html")
+    template = resources.files("pipeline.evaluation").joinpath("templates/report.html")
     parts = {
         "title": html.escape(document["title"]),
         "subtitle": html.escape(_subtitle(document)),

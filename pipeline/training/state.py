@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pipeline.config import TrainConfig
+    from pipeline.training.config import TrainConfig
 
 Record = dict[str, Any]  # one epoch: see train_loop.fit
 History = list[Record]

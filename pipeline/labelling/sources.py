@@ -2,7 +2,7 @@
 
 A source turns a `sample_id` into a problem. What is drawn for a sample is drawn from
 `default_rng([seed, sample_id, ...])` and from nothing else, so that a dataset is the same for any
-number of workers and any order. Traces: `pipeline.traces`; generated problems: `pipeline.presets`.
+number of workers and any order. Traces: `traces`; generated problems: `presets`.
 """
 
 from __future__ import annotations

@@ -22,19 +22,19 @@ from ray.tune.search import BasicVariantGenerator
 
 from baselines.errors import DeepSchedError, InvalidInput
 from model.networks import network_config
-from pipeline.files import open_folder
-from pipeline.search_space import search_space, trial_config
-from pipeline.storage import Dataset
-from pipeline.train_loop import TrainingData, best_record, fit
-from pipeline.train_steps import Peers
-from pipeline.train_worker import training_data
-from pipeline.training_data import Share, count_samples
+from pipeline.dataset.files import open_folder
+from pipeline.dataset.storage import Dataset
+from pipeline.training.data import Share, count_samples
+from pipeline.training.loop import TrainingData, best_record, fit
+from pipeline.training.steps import Peers
+from pipeline.training.worker import training_data
+from pipeline.tuning.search_space import search_space, trial_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.config import TrainConfig
-    from pipeline.train_state import History
+    from pipeline.training.config import TrainConfig
+    from pipeline.training.state import History
 
 FORMAT = "deepsched-tune/1"
 NOTE, BEST = "tune.json", "best.json"

@@ -129,11 +129,10 @@ def measure(case: Case, repeats: int = REPEATS) -> dict[str, object] | None:
 def measure_apart(case: Case) -> dict[str, object] | None:
     """Do as :func:`measure` in a fresh process, so that peak memory is that of this case alone."""
     program = (
-        "import json, sys; from pipeline.benchmark_speed import Case, measure; "
+        "import json, sys; from pipeline.benchmarks.speed import Case, measure; "
         "print(json.dumps(measure(Case(**json.loads(sys.argv[1])))))"
     )
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": root}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(asdict(case))],
         capture_output=True,

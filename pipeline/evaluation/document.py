@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint import WEIGHTS
-from pipeline.evaluation import (
+from pipeline.evaluation.measure import (
     REFERENCE,
     REPEATS,
     Row,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from model.infer import LearnedScheduler
-    from pipeline.cases import Group
-    from pipeline.storage import Dataset
+    from pipeline.dataset.storage import Dataset
+    from pipeline.evaluation.cases import Group
 
 FORMAT = "deepsched-evaluation/1"
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own

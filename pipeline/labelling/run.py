@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from baselines.errors import DeepSchedError, InvalidInput
-from pipeline.files import LOCK, TEMPORARY, Folder, open_folder
-from pipeline.label_shard import LabelSpec, ShardReport, label_shard, warm_up
-from pipeline.manifest import (
+from pipeline.dataset.files import LOCK, TEMPORARY, Folder, open_folder
+from pipeline.dataset.manifest import (
     FORMAT,
     LABEL_FOLDER,
     MANIFEST,
@@ -24,6 +23,7 @@ from pipeline.manifest import (
     read_manifest,
     write_document,
 )
+from pipeline.labelling.shard import LabelSpec, ShardReport, label_shard, warm_up
 from pipeline.ray_session import ray_session
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What `deepsched benchmark` measures, one subcommand a file."""

@@ -1,0 +1,1 @@
+"""A labelled dataset: its files, manifest, rows, and reading them."""

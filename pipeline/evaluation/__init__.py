@@ -1,0 +1,1 @@
+"""Comparing schedulers: cases, measures, the document and its report."""

@@ -1,0 +1,1 @@
+"""Making datasets: where problems come from, one shard, and running them all."""

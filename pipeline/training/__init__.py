@@ -1,0 +1,1 @@
+"""Training: data, steps, loop, and running it on Ray Train."""
