@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from baselines.errors import DeepSchedError
-from pipeline.interrupts import was_interrupted
+from pipeline.interrupts import true_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except click.ClickException as error:
         _leave(EXIT_BAD_INPUT, error.format_message())
     except (click.Abort, KeyboardInterrupt, SystemError) as error:
-        if isinstance(error, SystemError) and not was_interrupted(error):
+        if isinstance(error, SystemError) and not isinstance(true_error(error), KeyboardInterrupt):
             raise
         _leave(EXIT_INTERRUPTED, "interrupted; run the same command again")
     except BrokenPipeError:

@@ -1,16 +1,52 @@
-"""Ctrl-C that arrives while compiled code runs."""
+"""Signals that arrive while compiled code runs, and a limit on how long something may take."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
-def was_interrupted(error: BaseException) -> bool:
-    """Return whether an error is a Ctrl-C in disguise.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
-    Where the signal is delivered while numba hands a result back, Python reports a `SystemError`
-    ("returned a result with an exception set"), maybe of another such error, whose cause is the
-    `KeyboardInterrupt`.
+
+class TimedOut(Exception):
+    """Something took longer than it may."""
+
+
+def true_error(error: BaseException) -> BaseException:
+    """Return what a signal handler raised, where Python wraps it.
+
+    Where a signal is delivered while numba hands a result back, Python reports a `SystemError`
+    ("returned a result with an exception set"), maybe of another such error, whose cause is what
+    the handler raised: a `KeyboardInterrupt`, say.
     """
     cause: BaseException | None = error
     while isinstance(cause, SystemError):
         cause = cause.__cause__ or cause.__context__
-    return isinstance(cause, KeyboardInterrupt)
+    return error if cause is None else cause
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `TimedOut` in the block when the time is over; without effect outside the main thread.
+
+    A compiled function is not interrupted; the error comes when it returns. It may come wrapped,
+    see :func:`true_error`.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(signal_number: int, frame: FrameType | None) -> NoReturn:
+        raise TimedOut(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
     run_command(importlib.import_module("pipeline.label").command)
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +27,19 @@ from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHI
 from baselines.readers import ReadOptions
 from baselines.registry import SCHEDULERS, get_scheduler
 from pipeline.cli import EXIT_FAILED, messages, results
-from pipeline.labelling.presets import PRESETS, PresetSource, get_preset
-from pipeline.labelling.report import list_some, progress, summary
-from pipeline.labelling.run import label
+from pipeline.labelling.metrics import Metrics
+from pipeline.labelling.paper_preset import NAME as PAPER
+from pipeline.labelling.paper_preset import PaperSource
+from pipeline.labelling.plan import plan
+from pipeline.labelling.presets import (
+    PresetSource,
+    get_preset,
+    preset_names,
+    preset_samples,
+    preset_source,
+)
+from pipeline.labelling.report import Totals, list_some, progress, summary
+from pipeline.labelling.run import Workers, label
 from pipeline.labelling.shard import LabelSpec, ShardReport
 from pipeline.labelling.traces import MachineChoice, TraceSource, find_traces, machine_choice
 from pipeline.options import CONTEXT_SETTINGS, split_names
@@ -38,7 +49,9 @@ if TYPE_CHECKING:
     from pipeline.labelling.sources import Source
 
 DEFAULT_SHARDS = 32  # as many, so that progress shows and no worker waits long at the end
-SHARD_SIZES = (4, 256)  # samples; the default shard size stays within
+SHARD_BYTES = (20_000, 64_000_000)  # of problems, uncompressed; the default stays within
+MEGABYTE = 1_000_000
+LOOKED_AT = 1000  # samples whose sizes decide the default
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -52,13 +65,18 @@ SHARD_SIZES = (4, 256)  # samples; the default shard size stays within
 @click.option(
     "--preset",
     metavar="NAME",
-    help=f"Generated problems instead: {', '.join(PRESETS)}.",
+    help=f"Generated problems instead: {', '.join(preset_names())}.",
 )
 @click.option("--out", metavar="URI", required=True, help="Folder of the dataset; file://, s3://.")
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
     help="How many problems.  [default: one a trace file, or as many as the preset says]",
+)
+@click.option(
+    "--fraction",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="This part of the preset's samples instead, from the first one on.",
 )
 @click.option(
     "--schedulers",
@@ -106,14 +124,37 @@ SHARD_SIZES = (4, 256)  # samples; the default shard size stays within
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Shards made at once; 0: in this process, without Ray.  [default: one a CPU]",
+    help="Shards made at once; 0: in this process, without Ray.  [default: as many as the cluster "
+    "has room for]",
 )
 @click.option(
-    "--shard-size",
-    type=click.IntRange(min=1),
-    help=f"Samples a file.  [default: a {DEFAULT_SHARDS}nd of all, within "
-    f"{SHARD_SIZES[0]} to {SHARD_SIZES[1]}]",
+    "--cpus-per-task",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="CPUs that Ray sets aside for a shard.",
 )
+@click.option(
+    "--resource",
+    "resources",
+    metavar="NAME=N",
+    multiple=True,
+    help="Custom Ray resource that a shard needs; repeat it for more.",
+)
+@click.option(
+    "--shard-mb",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"MB of problems a file, before compression.  [default: a {DEFAULT_SHARDS}nd of all, at "
+    f"most {SHARD_BYTES[1] // MEGABYTE}]",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Limit for one schedule; what takes longer gets no label.  [default: none]",
+)
+@click.option("--retry-failed", is_flag=True, help="Try the labels that failed once more.")
+@click.option("--dry-run", is_flag=True, help="Show what would be made, how much and how long.")
 @click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
 @click.option("--force", is_flag=True, help="Replace a dataset that another command made.")
 def command(
@@ -128,8 +169,14 @@ def command(
     noise: float | None,
     bandwidth: float | None,
     latency: float | None,
+    fraction: float | None,
     workers: int | None,
-    shard_size: int | None,
+    cpus_per_task: float,
+    resources: tuple[str, ...],
+    shard_mb: float | None,
+    timeout: float | None,
+    retry_failed: bool,
+    dry_run: bool,
     address: str | None,
     force: bool,
 ) -> int:
@@ -140,12 +187,14 @@ def command(
     ending in 9 are for testing, in 8 for validation.
 
     The same command again goes on where it was stopped; with another scheduler added, only that
-    one's labels are made. Exit code 1: some samples have no schedule.
+    one's labels are made. With more samples than before it is another dataset. Exit code 1: some
+    samples have no schedule.
 
     \b
     Examples:
       deepsched label --traces wfinstances --machines 4,16 --samples 1000 --out runs/data
       deepsched label --preset small --schedulers heft,ga --out runs/small
+      deepsched label --preset paper --fraction 0.001 --dry-run --out runs/paper
       deepsched label --preset demo --out s3://bucket/data?region=eu-west-1
     """  # noqa: D301 - click needs the backspace
     check_destination(out)
@@ -165,10 +214,14 @@ def command(
         }.items():
             if value is not None:
                 raise InvalidInput(f"{option} is for --traces; a preset draws its own")
-        samples = samples or get_preset(preset).samples
-        source: Source = preset_source(preset, seed, choices, noise)
+        source: Source = adapted_preset(preset, seed, choices, noise)
+        if samples is not None and fraction is not None:
+            raise InvalidInput("give either --samples or --fraction")
+        samples = samples or max(1, round((fraction or 1) * preset_samples(preset)))
     else:
-        source = trace_source(
+        if fraction is not None:
+            raise InvalidInput("--fraction is for --preset; with --traces give --samples")
+        found = trace_source(
             traces,
             samples,
             seed=seed,
@@ -178,22 +231,52 @@ def command(
             bandwidth=bandwidth,
             latency=latency,
         )
-        samples = samples or len(source.files)
+        source, samples = found, samples or len(found.files)
     spec = LabelSpec(
         out=out,
         source=source,
         samples=samples,
-        shard_size=shard_size or default_shard_size(samples),
+        shard_bytes=(
+            round(shard_mb * MEGABYTE) if shard_mb else default_shard_bytes(source, samples)
+        ),
         seed=seed,
         teachers=tuple(teachers),
+        timeout=timeout,
     )
-    return run(spec, workers=workers, address=address, force=force)
+    where = Workers(
+        count=workers, address=address, cpus=cpus_per_task, resources=read_resources(resources)
+    )
+    if dry_run:
+        results.print(plan(spec), markup=False)
+        return 0
+    return run(spec, where, force=force, retry_failed=retry_failed)
 
 
-def default_shard_size(samples: int) -> int:
-    """Return the samples a shard; depends on nothing else, so that equal commands agree."""
-    least, most = SHARD_SIZES
-    return max(least, min(most, samples // DEFAULT_SHARDS))
+def default_shard_bytes(source: Source, samples: int) -> int:
+    """Return the bytes a shard; it follows from the samples alone, so that equal commands agree."""
+    looked_at = range(0, samples, max(1, samples // LOOKED_AT))
+    total = sum(source.size(k) for k in looked_at) * samples / len(looked_at)
+    least, most = SHARD_BYTES
+    return max(least, min(most, round(total / DEFAULT_SHARDS)))
+
+
+def read_resources(pairs: tuple[str, ...]) -> dict[str, float]:
+    """Read NAME=N pairs.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    found = {}
+    for pair in pairs:
+        name, _, amount = pair.partition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            found[name] = math.nan
+        if not name or not 0 < found[name] < math.inf:
+            raise InvalidInput(f"--resource {pair!r} is not NAME=N with a number N above 0")
+    return found
 
 
 def check_destination(out: str) -> None:
@@ -265,15 +348,22 @@ def trace_source(
     return source
 
 
-def preset_source(
+def adapted_preset(
     name: str, seed: int, machines: tuple[MachineChoice, ...], noise: float | None
-) -> PresetSource:
+) -> PresetSource | PaperSource:
     """Return the preset, with the user's numbers of machines and noise in place of its own.
 
     Raises
     ------
     UnknownName, InvalidInput
     """
+    if name == PAPER:
+        if machines or noise is not None:
+            raise InvalidInput(
+                f"--preset {PAPER} has its own machines, without noise; leave out --machines and "
+                "--noise"
+            )
+        return preset_source(name, seed)
     preset = get_preset(name)
     counts = tuple(choice.count for choice in machines if choice.count is not None)
     if len(counts) < len(machines):
@@ -285,23 +375,19 @@ def preset_source(
     return PresetSource(name=name, seed=seed, preset=preset)
 
 
-def run(spec: LabelSpec, *, workers: int | None, address: str | None, force: bool) -> int:
+def run(spec: LabelSpec, workers: Workers, *, force: bool, retry_failed: bool) -> int:
     """Label with a progress bar and print a summary; the exit code tells of missing labels."""
-    reports: list[ShardReport] = []
+    totals = Totals()
     begin = time.perf_counter()
     with progress(spec) as advance:
+        metrics = Metrics(spec)
 
         def on_report(report: ShardReport) -> None:
-            reports.append(report)
+            totals.add(report)
+            metrics.add(report)
             advance(report.problems.part.rows)
 
-        manifest = label(spec, workers=workers, address=address, force=force, on_report=on_report)
-    results.print(summary(spec, manifest, reports, time.perf_counter() - begin), markup=False)
-    failures = [
-        f"sample {failure.sample_id}, {part}: {failure.status}: {failure.error}"
-        for report in sorted(reports, key=lambda report: report.shard)
-        for part, record in [("problem", report.problems), *report.labels.items()]
-        for failure in record.failures
-    ]
-    list_some(failures, "without a label")
-    return EXIT_FAILED if failures else 0
+        manifest = label(spec, workers, force=force, retry_failed=retry_failed, on_report=on_report)
+    results.print(summary(spec, manifest, totals, time.perf_counter() - begin), markup=False)
+    list_some([line for _, line in totals.failures], "without a label", totals.failed)
+    return EXIT_FAILED if totals.failed else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import time
@@ -17,6 +18,7 @@ import pyarrow as pa
 from pyarrow import fs as pafs
 
 from baselines.errors import InvalidInput, UnwritableOutput
+from pipeline.dataset.lease import leased
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,9 +124,11 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of this machine from writing here; a crash lets go of it.
+        """Keep others from writing here; a crash lets go of it.
 
-        Object stores have no such lock: there, two runs at once waste work but write equal files.
+        Object stores have no lock: there a lease is left and renewed, which a crash ends after two
+        minutes. It is best effort: two runs that start within the same second may both go on. They
+        waste work then, but write equal files.
 
         Raises
         ------
@@ -132,7 +136,8 @@ class Folder:
             If another process holds it, or the folder cannot be made.
         """
         if not self.local:
-            yield
+            with leased(self):
+                yield
             return
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
@@ -167,10 +172,17 @@ def open_folder(uri: str) -> Folder:
         path = Path(uri).expanduser().absolute()
         return Folder(uri=uri, filesystem=pafs.LocalFileSystem(), root=str(path))
     try:
-        filesystem, root = pafs.FileSystem.from_uri(uri)
+        filesystem, root = _filesystem(uri)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidInput(f"{uri}: not a place that can be opened: {error}") from None
     return Folder(uri=uri, filesystem=filesystem, root=root.rstrip("/"))
+
+
+@functools.lru_cache(maxsize=16)
+def _filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    # Connecting to an object store takes longer than writing to it.
+    found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(uri)
+    return found
 
 
 def sha256(data: pa.Buffer | bytes) -> str:

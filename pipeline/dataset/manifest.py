@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FORMAT = "deepsched-dataset"
-VERSION = 1  # of the schema; it changes with any rule that decides problems or labels
+VERSION = 2  # of the schema; it changes with any rule that decides problems or labels
 MANIFEST = "manifest.json"  # published last: a dataset exists when its manifest does
+MACHINES = "machines.json"  # the machines that all samples share, if they do
+OLD_MANIFESTS = "manifests"  # earlier generations
+CARD = "README.md"  # for people
 SPEC = "spec.json"  # what is being made; written first, so that a run can be continued
 PROBLEM_FOLDER = "problems"
 LABEL_FOLDER = "labels"
 RECORD_FOLDER = "records"  # what each finished part holds, and times, which no hash covers
+
+TOP_FILES = (MANIFEST, SPEC, MACHINES, CARD)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -32,9 +37,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class File(_Strict):
+    """One file of the dataset, named from its top."""
+
+    file: str
+    bytes: Count
+    sha256: Sha256
+
+
 class Part(_Strict):
     """One Parquet file: `bytes` long, with `rows` rows, of which `status` counts the kinds."""
 
+    file: str
     rows: Count
     bytes: Count
     sha256: Sha256
@@ -56,12 +70,14 @@ class Record(_Strict):
     ----------
     problems : SHA-256 of the problems that labels were made for; None for problems.
     tasks : total over the rows that are there.
+    counts : for problems, how many of each size and source, as the dataset's card shows them.
     seconds : for labels, the scheduler's wall time on each row; null where there is no schedule.
     """
 
     part: Part
     problems: Sha256 | None
     tasks: Count
+    counts: dict[str, Count]
     seconds: tuple[float | None, ...]
     failures: tuple[Failure, ...]
 
@@ -72,32 +88,34 @@ class Manifest(_Strict):
     Attributes
     ----------
     spec : how its problems came about, as the labelling command wrote it.
-    samples, shard_size : sample k lies in row k % shard_size of shard k // shard_size.
+    generation : 1, and one more for each time failed samples were tried again.
+    samples : how many; sample ids run from 0, through the shards in order.
+    machines : the file of the machines that all samples share; None: each row has its own.
     problems, labels : the parts in the order of the shards; labels by teacher.
     made_with : versions of the libraries that the last run used.
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[1]
+    version: Literal[2]
+    generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]
-    shard_size: Annotated[int, Field(ge=1)]
+    machines: File | None
     problems: tuple[Part, ...]
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")], tuple[Part, ...]]
     made_with: dict[str, str]
 
     def digest(self) -> str:
         """Return one SHA-256 over the hashes of all parts, in order."""
-        lines = [f"{name} {part.sha256}\n" for name, part in self.parts()]
+        files: list[File | Part] = [*([self.machines] if self.machines else []), *self.parts()]
+        lines = [f"{found.file} {found.sha256}\n" for found in files]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def parts(self) -> Iterator[tuple[str, Part]]:
-        """Yield the file name of every part with what it should hold."""
-        for shard, part in enumerate(self.problems):
-            yield problem_part(shard), part
+    def parts(self) -> Iterator[Part]:
+        """Yield every part: problems, then each teacher's labels."""
+        yield from self.problems
         for teacher in sorted(self.labels):
-            for shard, part in enumerate(self.labels[teacher]):
-                yield label_part(teacher, shard), part
+            yield from self.labels[teacher]
 
 
 def problem_part(shard: int) -> str:
@@ -105,9 +123,10 @@ def problem_part(shard: int) -> str:
     return f"{PROBLEM_FOLDER}/part-{shard:05d}.parquet"
 
 
-def label_part(teacher: str, shard: int) -> str:
-    """Return the file name of one teacher's labels of a shard."""
-    return f"{LABEL_FOLDER}/{teacher}/part-{shard:05d}.parquet"
+def label_part(teacher: str, shard: int, generation: int = 1) -> str:
+    """Return the file name of one teacher's labels of a shard, as made for a generation."""
+    again = f"-g{generation}" if generation > 1 else ""
+    return f"{LABEL_FOLDER}/{teacher}/part-{shard:05d}{again}.parquet"
 
 
 def record_of(part: str) -> str:
@@ -141,7 +160,7 @@ def read_manifest(folder: Folder) -> Manifest:
         raise InvalidInput(f"{folder.where(MANIFEST)} cannot be read: {error}") from None
     where = folder.where(MANIFEST)
     manifest = parse_document(data, Manifest, where)
-    shards = -(-manifest.samples // manifest.shard_size)
+    shards = len(manifest.problems)
     for name, parts in {PROBLEM_FOLDER: manifest.problems, **manifest.labels}.items():
         rows = sum(part.rows for part in parts)
         if (len(parts), rows) != (shards, manifest.samples):

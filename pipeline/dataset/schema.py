@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, make_machines
+from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, Machines, make_machines
 from baselines.metrics import METRICS
 from baselines.problem import Problem, make_problem
 from baselines.schedule import Schedule, make_schedule
@@ -26,6 +27,7 @@ _INDEX = pa.list_(pa.int32())
 
 # A failed sample keeps its row: everything after `error` is null. Names are null where they are
 # the defaults t0, t1, ... and m0, m1, ... A bandwidth or latency of one value holds for every link.
+# Where all samples share their machines, those lie in a file and their columns are null.
 PROBLEMS = pa.schema(
     [
         ("sample_id", pa.int64()),
@@ -70,8 +72,14 @@ LABELS = pa.schema(
 ROW_GROUP_BYTES = 4 << 20  # of arrays before compression; what a reader holds at a time
 
 
-def problem_row(sample_id: int, source: str, problem: Problem) -> Row:
+def problem_row(
+    sample_id: int, source: str, problem: Problem, shared: Machines | None = None
+) -> Row:
     """Return the row of a problem: its factors where it has any, else its ETC matrix.
+
+    Parameters
+    ----------
+    shared : machines that are stored once for the dataset; a problem on them leaves them out.
 
     Raises
     ------
@@ -102,6 +110,12 @@ def problem_row(sample_id: int, source: str, problem: Problem) -> Row:
         "edge_parent": parents,
         "edge_child": children,
         "edge_bytes": data,
+        **({} if machines is shared else _machine_columns(machines)),
+    }
+
+
+def _machine_columns(machines: Machines) -> dict[str, Any]:
+    return {
         "machine_id": _names(machines.ids, "m"),
         "machine_cores": machines.cores,
         "machine_frequency": machines.frequency,
@@ -111,8 +125,54 @@ def problem_row(sample_id: int, source: str, problem: Problem) -> Row:
     }
 
 
-def problem_from_row(row: Row) -> Problem:
+def machines_document(machines: Machines) -> bytes:
+    """Return machines as JSON, a list for each column of the rows; null stands for inf."""
+    columns = _machine_columns(machines)
+    ids = columns.pop("machine_id")
+    plain = {name: _finite(values) for name, values in columns.items()}
+    text = json.dumps({"n_machines": len(machines), "machine_id": ids, **plain}, indent=1)
+    return (text + "\n").encode()
+
+
+def machines_from_document(data: bytes) -> Machines:
+    """Rebuild machines from JSON.
+
+    Raises
+    ------
+    InvalidProblem, ValueError, KeyError
+        If the document holds no legal machines.
+    """
+    plain = json.loads(data)
+    columns = {
+        name: np.array([np.inf if v is None else v for v in plain[name]], dtype=np.float64)
+        for name in (*(f"machine_{column}" for column in COLUMNS), "bandwidth", "latency")
+    }
+    return _machines(plain["n_machines"], {**columns, "machine_id": plain["machine_id"]})
+
+
+COLUMNS = ("cores", "frequency", "memory")
+
+
+def _finite(values: FloatArray) -> list[float | None]:
+    return [None if np.isinf(v) else v for v in values.tolist()]
+
+
+def _machines(p: int, row: Row) -> Machines:
+    return make_machines(
+        p,
+        ids=row["machine_id"],
+        **{column: row[f"machine_{column}"] for column in COLUMNS},
+        bandwidth=_matrix(row["bandwidth"], p),
+        latency=_matrix(row["latency"], p),
+    )
+
+
+def problem_from_row(row: Row, shared: Machines | None = None) -> Problem:
     """Rebuild the problem of a row, checked as any other; its arrays equal the stored ones' bits.
+
+    Parameters
+    ----------
+    shared : the dataset's machines, for a row that has none of its own.
 
     Raises
     ------
@@ -120,15 +180,12 @@ def problem_from_row(row: Row) -> Problem:
         If the row holds no legal problem.
     """
     n, p = row["n_tasks"], row["n_machines"]
-    machines = make_machines(
-        p,
-        ids=row["machine_id"],
-        cores=row["machine_cores"],
-        frequency=row["machine_frequency"],
-        memory=row["machine_memory"],
-        bandwidth=_matrix(row["bandwidth"], p),
-        latency=_matrix(row["latency"], p),
-    )
+    if row["machine_cores"] is not None:
+        machines = _machines(p, row)
+    elif shared is None:
+        raise ValueError("the row has no machines and the dataset shares none")
+    else:
+        machines = shared
     noise, etc = row["noise"], row["etc"]
     return make_problem(
         machines=machines,

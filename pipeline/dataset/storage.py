@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import functools
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +14,11 @@ import pyarrow as pa
 from baselines.errors import InvalidInput
 from pipeline.dataset.files import Folder, open_folder, sha256
 from pipeline.dataset.manifest import (
+    File,
     Manifest,
     Part,
     Record,
-    label_part,
     parse_document,
-    problem_part,
     read_manifest,
     record_of,
 )
@@ -25,6 +27,7 @@ from pipeline.dataset.schema import (
     OK,
     PROBLEMS,
     Row,
+    machines_from_document,
     problem_from_row,
     read_rows,
     schedule_from_row,
@@ -33,6 +36,7 @@ from pipeline.dataset.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from baselines.machines import Machines
     from baselines.problem import Problem
     from baselines.schedule import Schedule
 
@@ -102,6 +106,25 @@ class Dataset:
         """The number of parts that problems and each teacher's labels are divided into."""
         return len(self.manifest.problems)
 
+    @functools.cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The first sample of each shard, and behind the last one the number of samples."""
+        return tuple(itertools.accumulate((p.rows for p in self.manifest.problems), initial=0))
+
+    def shard_of(self, sample_id: int) -> int:
+        """Return the shard that holds a sample."""
+        return bisect.bisect_right(self.starts, sample_id) - 1
+
+    @functools.cached_property
+    def machines(self) -> Machines | None:
+        """The machines that all samples share, read once; None where each row has its own."""
+        file = self.manifest.machines
+        if file is None:
+            return None
+        data = self.read_file(file)
+        with _naming(self.folder.where(file.file)):
+            return machines_from_document(data.to_pybytes())
+
     def problems(
         self, split: str = "all", *, shards: Sequence[int] | None = None
     ) -> Iterator[tuple[int, Problem]]:
@@ -153,7 +176,7 @@ class Dataset:
         """Return the wall time each schedule of a teacher took, s by sample_id."""
         times = {}
         for shard, record in enumerate(self.records(teacher)):
-            first = shard * self.manifest.shard_size
+            first = self.starts[shard]
             times.update({first + k: s for k, s in enumerate(record.seconds) if s is not None})
         return times
 
@@ -168,8 +191,8 @@ class Dataset:
     def records(self, teacher: str) -> Iterator[Record]:
         """Yield what was noted when each shard of a teacher was made; no hash covers it."""
         self._check_teacher(teacher)
-        for shard in range(self.n_shards):
-            name = record_of(label_part(teacher, shard))
+        for part in self.manifest.labels[teacher]:
+            name = record_of(part.file)
             with _naming(self.folder.where(name)):
                 data = self.folder.read(name)
             yield parse_document(data, Record, self.folder.where(name))
@@ -182,8 +205,8 @@ class Dataset:
         InvalidInput
             Naming the first part that is missing or differs.
         """
-        for name, part in self.manifest.parts():
-            self._part(name, part)
+        for part in self.manifest.parts():
+            self.read_file(part)
 
     def _shards(self, wanted: Sequence[int] | None) -> Sequence[int]:
         return range(self.n_shards) if wanted is None else wanted
@@ -194,18 +217,16 @@ class Dataset:
             raise InvalidInput(f"{self.folder.uri}: no labels of {teacher!r}; it has: {known}")
 
     def _problem_rows(self, shard: int, columns: Sequence[str] | None = None) -> Iterator[Row]:
-        part = self.manifest.problems[shard]
-        return self._rows(problem_part(shard), part, PROBLEMS, shard, columns)
+        return self._rows(self.manifest.problems[shard], PROBLEMS, shard, columns)
 
     def _label_rows(self, teacher: str, shard: int) -> Iterator[Row]:
-        part = self.manifest.labels[teacher][shard]
-        return self._rows(label_part(teacher, shard), part, LABELS, shard, None)
+        return self._rows(self.manifest.labels[teacher][shard], LABELS, shard, None)
 
     def _rows(
-        self, name: str, part: Part, schema: pa.Schema, shard: int, columns: Sequence[str] | None
+        self, part: Part, schema: pa.Schema, shard: int, columns: Sequence[str] | None
     ) -> Iterator[Row]:
-        first = shard * self.manifest.shard_size
-        rows = read_part(self.folder, name, self._part(name, part), schema, columns)
+        name, first = part.file, self.starts[shard]
+        rows = read_part(self.folder, name, self.read_file(part), schema, columns)
         count = 0
         for count, row in enumerate(rows, 1):
             if row["sample_id"] != first + count - 1:
@@ -217,11 +238,17 @@ class Dataset:
         if count != part.rows:
             raise InvalidInput(f"{self.folder.where(name)} has {count} rows, not {part.rows}")
 
-    def _part(self, name: str, part: Part) -> pa.Buffer:
-        """Return a part as it is in the file, its size and hash checked."""
-        where = self.folder.where(name)
+    def read_file(self, part: Part | File) -> pa.Buffer:
+        """Return the content of a file of the manifest, its size and hash checked.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the file, if it is missing or differs.
+        """
+        where = self.folder.where(part.file)
         with _naming(where):
-            data = self.folder.read(name)
+            data = self.folder.read(part.file)
         if data.size != part.bytes:
             raise InvalidInput(f"{where} has {data.size} bytes; the manifest says {part.bytes}")
         if sha256(data) != part.sha256:
@@ -229,8 +256,9 @@ class Dataset:
         return data
 
     def _problem(self, row: Row, shard: int) -> Problem:
-        with _naming(f"{self.folder.where(problem_part(shard))}, sample {row['sample_id']}"):
-            return problem_from_row(row)
+        file = self.manifest.problems[shard].file
+        with _naming(f"{self.folder.where(file)}, sample {row['sample_id']}"):
+            return problem_from_row(row, self.machines)
 
 
 def read_part(

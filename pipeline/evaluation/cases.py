@@ -10,7 +10,7 @@ from baselines.errors import InvalidInput
 from pipeline.dataset.storage import Dataset, SampleSize
 from pipeline.evaluation.comparison import size_bucket
 from pipeline.evaluation.measure import Case
-from pipeline.labelling.presets import PRESETS, PresetSource, get_preset
+from pipeline.labelling.presets import preset_names, preset_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,14 +84,14 @@ def other_group(
     InvalidInput
         If there is no such dataset, it is empty, or it is the one that was trained on.
     """
-    if unseen not in PRESETS:
+    if unseen not in preset_names():
         dataset = Dataset.open(unseen)
         if dataset.manifest.digest() == training.manifest.digest():
             raise InvalidInput(f"--unseen {unseen} is the dataset of the training itself")
         about = f"all samples of {unseen}, another dataset than the training's"
         chosen = _spread(dataset.sizes("all"), limit)
         return _dataset_group(dataset, "other", "all", chosen, about, known)
-    source = PresetSource(name=unseen, seed=seed, preset=get_preset(unseen))
+    source = preset_source(unseen, seed)
     if source.document().items() <= training.manifest.spec.items():
         raise InvalidInput(
             f"--unseen {unseen} with --seed {seed} gives the very problems of the training; "
@@ -140,7 +140,7 @@ def _stored_cases(
 ) -> Iterator[Case]:
     wanted = {sample.sample_id: _source(dataset, sample) for sample in chosen}
     retimed = _first_of_each_size(chosen)
-    shards = sorted({sample_id // dataset.manifest.shard_size for sample_id in wanted})
+    shards = sorted({dataset.shard_of(sample_id) for sample_id in wanted})
     for shard in shards:
         labels: dict[int, dict[str, Any]] = defaultdict(dict)
         for teacher in dataset.teachers:

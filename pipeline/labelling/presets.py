@@ -10,7 +10,8 @@ import numpy as np
 
 from baselines.errors import UnknownName
 from baselines.generate import FAMILIES, GeneratorSpec, generate
-from pipeline.labelling.sources import SEED_RANGE, pick, sample_rng
+from pipeline.labelling import paper_preset
+from pipeline.labelling.sources import SEED_RANGE, pick, sample_rng, stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,16 @@ class PresetSource:
         spec, seed = self._draw(sample_id)
         return generate(spec, seed)
 
+    @property
+    def shared_machines(self) -> None:
+        """None: each sample draws its own."""
+        return
+
+    def size(self, sample_id: int) -> int:
+        """Return about how many bytes the stored problem has."""
+        spec, _ = self._draw(sample_id)
+        return stored_bytes(spec.tasks, spec.machines, matrix=spec.noise > 0)
+
     def label(self, sample_id: int) -> str:
         """Return the preset and the family."""
         return f"{self.name}/{self._draw(sample_id)[0].family}"
@@ -120,7 +131,7 @@ _DRAWN = (
 
 
 def get_preset(name: str) -> Preset:
-    """Return the preset of that name.
+    """Return the ranges of that name.
 
     Raises
     ------
@@ -128,5 +139,27 @@ def get_preset(name: str) -> Preset:
         Listing the known ones.
     """
     if name not in PRESETS:
-        raise UnknownName("preset", name, PRESETS)
+        raise UnknownName("preset", name, preset_names())
     return PRESETS[name]
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return all presets, the paper's among them, which is drawn in its own way."""
+    return (*PRESETS, paper_preset.NAME)
+
+
+def preset_source(name: str, seed: int) -> PresetSource | paper_preset.PaperSource:
+    """Return the problems of a preset, with its own ranges.
+
+    Raises
+    ------
+    UnknownName
+    """
+    if name == paper_preset.NAME:
+        return paper_preset.PaperSource(seed=seed)
+    return PresetSource(name=name, seed=seed, preset=get_preset(name))
+
+
+def preset_samples(name: str) -> int:
+    """Return how many samples a preset has, if the user does not say."""
+    return paper_preset.SAMPLES if name == paper_preset.NAME else get_preset(name).samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.cli import messages, progress_bar
@@ -18,21 +19,42 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 SHOWN = 5  # failures and left-out files named on the screen; the rest are counted
 
 
-def summary(spec: LabelSpec, manifest: Manifest, reports: list[ShardReport], seconds: float) -> str:
+@dataclass
+class Totals:
+    """What a run has done so far; grows with the shards' failures only up to a few lines."""
+
+    tasks: int = 0
+    kept: int = 0
+    failed: int = 0
+    failures: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, report: ShardReport) -> None:
+        """Count a shard."""
+        self.tasks += report.problems.tasks
+        self.kept += len(report.kept)
+        lines = list(report.failures)
+        self.failed += len(lines)
+        # The first ones by shard, whatever the order they came in.
+        self.failures += [(report.shard, line) for line in lines[:SHOWN]]
+        self.failures = sorted(self.failures, key=lambda found: found[0])[:SHOWN]
+
+
+def summary(spec: LabelSpec, manifest: Manifest, totals: Totals, seconds: float) -> str:
     """Return what was made, in a few lines."""
-    tasks = sum(report.problems.tasks for report in reports)
-    size = sum(part.bytes for _, part in manifest.parts())
-    kept = sum(len(report.kept) for report in reports)
-    parts = sum(1 for _ in manifest.parts())
-    rate = manifest.samples / seconds
+    parts = list(manifest.parts())
+    size = sum(part.bytes for part in parts)
+    again = f", generation {manifest.generation}" if manifest.generation > 1 else ""
     lines = {
-        "dataset": spec.out,
-        "samples": f"{manifest.samples}, {tasks} tasks in all",
+        "dataset": spec.out + again,
+        "samples": f"{manifest.samples}, {totals.tasks} tasks in all",
         "teachers": ", ".join(manifest.labels),
-        "files": f"{parts} of {size / 1e6:.1f} MB in all; {kept} of them were there already",
+        "files": f"{len(parts)} of {size / 1e6:.1f} MB in all; {totals.kept} of them were there "
+        "already",
         "sha256": manifest.digest(),
-        "time": f"{seconds:.1f} s, {rate:.1f} samples/s",
+        "time": f"{seconds:.1f} s, {manifest.samples / seconds:.1f} samples/s",
     }
+    if totals.failed:
+        lines["failed"] = f"{totals.failed} labels are missing; --retry-failed tries them again"
     return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
 
 
@@ -63,9 +85,10 @@ def progress(spec: LabelSpec) -> Iterator[Callable[[int], None]]:
     yield advance
 
 
-def list_some(lines: Sequence[str], what: str) -> None:
-    """Print the first few lines and how many more there are."""
+def list_some(lines: Sequence[str], what: str, count: int | None = None) -> None:
+    """Print the first few lines and how many more of `count` there are."""
     for line in lines[:SHOWN]:
         messages.print(f"{what}: {line}", markup=False)
-    if len(lines) > SHOWN:
-        messages.print(f"{what}: ... and {len(lines) - SHOWN} more")
+    more = (len(lines) if count is None else count) - SHOWN
+    if more > 0:
+        messages.print(f"{what}: ... and {more} more")

@@ -2,43 +2,84 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import ray
 
 from baselines.errors import DeepSchedError, InvalidInput
-from pipeline.dataset.files import LOCK, TEMPORARY, Folder, open_folder
+from pipeline.dataset.card import dataset_card
+from pipeline.dataset.files import LOCK, TEMPORARY, Folder, open_folder, sha256
+from pipeline.dataset.lease import LEASE
 from pipeline.dataset.manifest import (
+    CARD,
     FORMAT,
     LABEL_FOLDER,
+    MACHINES,
     MANIFEST,
+    OLD_MANIFESTS,
     PROBLEM_FOLDER,
     RECORD_FOLDER,
     SPEC,
+    TOP_FILES,
     VERSION,
+    File,
     Manifest,
+    Part,
     read_manifest,
     write_document,
 )
-from pipeline.labelling.shard import LabelSpec, ShardReport, label_shard, warm_up
+from pipeline.dataset.schema import machines_document
+from pipeline.labelling.shard import (
+    LabelSpec,
+    Shard,
+    ShardReport,
+    label_shard,
+    plan_shards,
+    warm_up,
+)
 from pipeline.ray_session import ray_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-QUEUED_PER_CPU = 2  # tasks, so that a worker finds the next one waiting
+QUEUED = 2  # tasks for each that can run, so that a worker finds the next one waiting
+LEAST_QUEUED = 8  # so that a cluster without CPUs yet sees a demand to grow for
 _MADE_WITH = ("deepsched", "numpy", "numba", "pyarrow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Where and how shards are made.
+
+    Attributes
+    ----------
+    count : shards at a time; 0: one after the other in this process, without Ray; None: as many as
+        the cluster has room for, also when it grows.
+    address : a Ray cluster to join.
+    cpus, resources : what Ray sets aside for one shard.
+    """
+
+    count: int | None = None
+    address: str | None = None
+    cpus: float = 1.0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+IN_THIS_PROCESS = Workers(count=0)
 
 
 def label(
     spec: LabelSpec,
+    workers: Workers = IN_THIS_PROCESS,
     *,
-    workers: int | None = None,
-    address: str | None = None,
     force: bool = False,
+    retry_failed: bool = False,
+    order: Sequence[int] | None = None,
     on_report: Callable[[ShardReport], None] = lambda report: None,
 ) -> Manifest:
     """Make a dataset, or what is missing of it, and publish its manifest.
@@ -47,10 +88,11 @@ def label(
 
     Parameters
     ----------
-    workers : shards at a time; 0: one after the other in this process, without Ray; None: as many
-        as there are CPUs.
-    address : a Ray cluster to join.
     force : begin anew where a dataset made in another way lies.
+    retry_failed : try labels that failed once more; if one succeeds, the manifest published is of
+        the next generation, and the one before is kept.
+    order : of the shards; None: those with the largest problems first, so that none of them holds
+        the end. It decides nothing but the time.
     on_report : called after each shard.
 
     Raises
@@ -62,20 +104,89 @@ def label(
     """
     folder = open_folder(spec.out)
     with folder.locked():
-        spec = _prepare(folder, spec, force=force)
-        reports: dict[int, ShardReport] = {}
+        before = _prepare(folder, spec, force=force)
+        if before is not None:
+            spec = replace(spec, teachers=tuple(dict.fromkeys([*before.labels, *spec.teachers])))
+        shards = _shards(spec, before, retry_failed=retry_failed)
+        if order is None:
+            order = sorted(range(len(shards)), key=lambda k: -shards[k].largest)
+        problems: dict[int, Part] = {}
+        labels: dict[str, dict[int, Part]] = {teacher: {} for teacher in spec.teachers}
+        counts: Counter[str] = Counter()
 
         def keep(report: ShardReport) -> None:
-            reports[report.shard] = report
+            # Of the records no more than the parts: memory must not grow with the samples.
+            problems[report.shard] = report.problems.part
+            counts.update(report.problems.counts)
+            for teacher, record in report.labels.items():
+                labels[teacher][report.shard] = record.part
             on_report(report)
 
-        if workers == 0:
-            for shard in range(spec.n_shards):
+        todo = [shards[k] for k in order]
+        if workers.count == 0:
+            for shard in todo:
                 keep(label_shard(shard, spec))
         else:
-            _label_on_ray(spec, workers, address, keep)
-        manifest = _manifest(spec, [reports[shard] for shard in range(spec.n_shards)])
-        write_document(folder, MANIFEST, manifest)
+            _label_on_ray(spec, todo, workers, keep)
+        manifest = Manifest(
+            format="deepsched-dataset",
+            version=2,
+            generation=1,
+            spec=spec_document(spec),
+            samples=spec.samples,
+            machines=_shared_machines(folder, spec),
+            problems=_in_order(problems),
+            labels={teacher: _in_order(parts) for teacher, parts in labels.items()},
+            made_with={name: version(name) for name in _MADE_WITH},
+        )
+        return _publish(folder, manifest, before, counts)
+
+
+def _shards(spec: LabelSpec, before: Manifest | None, *, retry_failed: bool) -> list[Shard]:
+    shards = plan_shards(spec.source, spec.samples, spec.shard_bytes)
+    if before is None:
+        return shards
+    retry = before.generation + 1 if retry_failed else None
+    return [
+        replace(
+            shard,
+            files={teacher: parts[shard.index].file for teacher, parts in before.labels.items()},
+            retry=retry,
+        )
+        for shard in shards
+    ]
+
+
+def _shared_machines(folder: Folder, spec: LabelSpec) -> File | None:
+    if spec.source.shared_machines is None:
+        return None
+    data = machines_document(spec.source.shared_machines)
+    if folder.size(MACHINES) is None:
+        folder.write(MACHINES, data)
+    return File(file=MACHINES, bytes=len(data), sha256=sha256(data))
+
+
+def _in_order(parts: Mapping[int, Part]) -> tuple[Part, ...]:
+    return tuple(parts[shard] for shard in sorted(parts))
+
+
+def _publish(
+    folder: Folder, manifest: Manifest, before: Manifest | None, counts: Mapping[str, int]
+) -> Manifest:
+    """Write the manifest last of all; keep the old one where it lists other files of old labels."""
+    if before is not None:
+        replaced = any(manifest.labels[name] != parts for name, parts in before.labels.items())
+        generation = before.generation + 1 if replaced else before.generation
+        manifest = manifest.model_copy(update={"generation": generation})
+        if manifest == before:
+            return before
+        if replaced:
+            write_document(folder, f"{OLD_MANIFESTS}/{before.generation}.json", before)
+    for name in folder.names():  # what killed workers left
+        if _is_temporary(name):
+            folder.delete(name)
+    folder.write(CARD, dataset_card(manifest, counts).encode())
+    write_document(folder, MANIFEST, manifest)
     return manifest
 
 
@@ -85,15 +196,20 @@ def spec_document(spec: LabelSpec) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "samples": spec.samples,
-        "shard_size": spec.shard_size,
+        "shard_bytes": spec.shard_bytes,
         **spec.source.document(),
     }
 
 
-def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> LabelSpec:
-    """Refuse a place with other content, clear what a killed run left, note what is being made."""
+def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> Manifest | None:
+    """Refuse a place with other content, clear what a killed run left, note what is being made.
+
+    Returns
+    -------
+    The manifest of the finished dataset that is there, if one is.
+    """
     names = folder.names()
-    found = [name for name in names if name != LOCK and not _is_temporary(name)]
+    found = [name for name in names if name not in (LOCK, LEASE) and not _is_temporary(name)]
     if found and SPEC not in names:
         # Nothing says what those files are, so nothing here may be kept or deleted.
         raise InvalidInput(
@@ -104,7 +220,7 @@ def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> LabelSpec:
     there = _read_spec(folder) if SPEC in names else document
     if force:
         # The manifest first, the spec last: a half-deleted dataset is never taken for a whole one.
-        ours = [name for name in found if name in (SPEC, MANIFEST) or _is_part(name)]
+        ours = [name for name in found if name in TOP_FILES or _is_part(name)]
         for name in sorted(ours, key=lambda name: (name == SPEC, name != MANIFEST)):
             folder.delete(name)
         names = [name for name in names if name not in ours]
@@ -118,14 +234,11 @@ def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> LabelSpec:
             folder.delete(name)
     if SPEC not in names:
         write_document(folder, SPEC, document)
-    if MANIFEST not in names:
-        return spec
-    before = read_manifest(folder).labels
-    return replace(spec, teachers=tuple(dict.fromkeys([*before, *spec.teachers])))
+    return read_manifest(folder) if MANIFEST in names else None
 
 
 def _is_part(name: str) -> bool:
-    return name.split("/")[0] in (PROBLEM_FOLDER, LABEL_FOLDER, RECORD_FOLDER)
+    return name.split("/")[0] in (PROBLEM_FOLDER, LABEL_FOLDER, RECORD_FOLDER, OLD_MANIFESTS)
 
 
 def _is_temporary(name: str) -> bool:
@@ -160,47 +273,44 @@ def _short(value: Any) -> str:
 
 def _label_on_ray(
     spec: LabelSpec,
-    workers: int | None,
-    address: str | None,
+    shards: Sequence[Shard],
+    workers: Workers,
     on_report: Callable[[ShardReport], None],
 ) -> None:
     # One process fills numba's cache; workers that filled it at once could damage it.
     for teacher in spec.teachers:
         warm_up(teacher)
-    with ray_session(address=address, num_cpus=workers):
+    with ray_session(address=workers.address, num_cpus=workers.count):
         # A crash of a worker or a node is retried for ever: a shard made twice is the same shard.
-        task = ray.remote(max_retries=-1)(label_shard)
+        task = ray.remote(max_retries=-1, num_cpus=workers.cpus, resources=dict(workers.resources))(
+            label_shard
+        )
         shared = ray.put(spec)
-        todo = iter(range(spec.n_shards))
-        running: dict[ray.ObjectRef[ShardReport], int] = {}
+        todo = iter(shards)
+        running: set[ray.ObjectRef[ShardReport]] = set()
         try:
             while True:
-                for shard in _take(todo, _window(workers) - len(running)):
-                    running[task.remote(shard, shared)] = shard
+                room = max(0, _window(workers) - len(running))
+                running |= {task.remote(shard, shared) for shard in itertools.islice(todo, room)}
                 if not running:
                     return
                 done, _ = ray.wait(list(running), num_returns=1)
                 for ref in done:
-                    del running[ref]
+                    running.remove(ref)
                     on_report(_result(ref))
         finally:
             for ref in running:
                 ray.cancel(ref)
 
 
-def _window(workers: int | None) -> int:
+def _window(workers: Workers) -> int:
     """Return how many tasks may be with Ray at once; follows a cluster that grows."""
-    if workers is not None:
-        return workers
-    return max(1, QUEUED_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _take(todo: Iterator[int], n: int) -> Iterator[int]:
-    for _ in range(n):
-        shard = next(todo, None)
-        if shard is None:
-            return
-        yield shard
+    if workers.count is not None:
+        return workers.count
+    there = ray.cluster_resources()
+    wanted = {"CPU": workers.cpus, **workers.resources}
+    fits = min(int(there.get(name, 0) / n) for name, n in wanted.items() if n > 0)
+    return max(LEAST_QUEUED, QUEUED * fits)
 
 
 def _result(ref: ray.ObjectRef[ShardReport]) -> ShardReport:
@@ -211,19 +321,3 @@ def _result(ref: ray.ObjectRef[ShardReport]) -> ShardReport:
             raise error.cause from None
         raise
     return report
-
-
-def _manifest(spec: LabelSpec, reports: list[ShardReport]) -> Manifest:
-    return Manifest(
-        format="deepsched-dataset",
-        version=1,
-        spec=spec_document(spec),
-        samples=spec.samples,
-        shard_size=spec.shard_size,
-        problems=tuple(report.problems.part for report in reports),
-        labels={
-            teacher: tuple(report.labels[teacher].part for report in reports)
-            for teacher in spec.teachers
-        },
-        made_with={name: version(name) for name in _MADE_WITH},
-    )

@@ -11,7 +11,7 @@ import functools
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
 from baselines.registry import get_scheduler, teacher_rng
 from baselines.schedule import violations
+from pipeline.dataset.card import count_row
 from pipeline.dataset.files import Folder, open_folder, sha256
 from pipeline.dataset.manifest import (
     Failure,
@@ -44,18 +45,20 @@ from pipeline.dataset.schema import (
     problem_row,
 )
 from pipeline.dataset.storage import read_part
-from pipeline.interrupts import was_interrupted
+from pipeline.interrupts import TimedOut, time_limit, true_error
 from pipeline.labelling.sources import Source, SourceLost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
 FAILED = "failed"  # the source or the scheduler raised an error
 INVALID = "invalid"  # the scheduler made a schedule that breaks a rule
 TOO_LARGE = "too-large"  # the scheduler is not offered for problems of that size
+TIMEOUT = "timeout"  # the scheduler took longer than it may
 NO_PROBLEM = "no-problem"  # there was nothing to schedule
+RETRIED = (FAILED, INVALID, TIMEOUT)  # what may go better another time
 MAX_ERROR = 500  # characters of an error that are kept
 
 
@@ -67,27 +70,44 @@ class LabelSpec:
     ----------
     out : URI of the dataset.
     source : makes the problems.
-    samples, shard_size : numbers of samples.
+    samples : how many.
+    shard_bytes : about what the problems of a shard have before compression.
     seed : of the teachers' random streams; the source has it too.
     teachers : names of schedulers.
+    timeout : s that one schedule may take; None: no limit.
     """
 
     out: str
     source: Source
     samples: int
-    shard_size: int
+    shard_bytes: int
     seed: int
     teachers: tuple[str, ...]
+    timeout: float | None = None
 
-    @property
-    def n_shards(self) -> int:
-        """The number of shards; the last one may be smaller."""
-        return -(-self.samples // self.shard_size)
 
-    def rows(self, shard: int) -> range:
-        """Return the sample ids of a shard."""
-        first = shard * self.shard_size
-        return range(first, min(first + self.shard_size, self.samples))
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One shard of a dataset.
+
+    Attributes
+    ----------
+    first, stop : its sample ids, `stop` not included.
+    largest : about how many bytes its largest problem has.
+    files : where the labels of a teacher lie, if not where they lie by default.
+    retry : generation in which failed labels are tried again; None: they are left as they are.
+    """
+
+    index: int
+    first: int
+    stop: int
+    largest: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+    retry: int | None = None
+
+    def labels(self, teacher: str) -> str:
+        """Return the file of a teacher's labels."""
+        return self.files.get(teacher) or label_part(teacher, self.index)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +119,27 @@ class ShardReport:
     labels: dict[str, Record]
     kept: frozenset[str]
 
+    @property
+    def failures(self) -> Iterator[str]:
+        """A line for each label that is missing."""
+        for part, record in [("problem", self.problems), *self.labels.items()]:
+            for failure in record.failures:
+                yield f"sample {failure.sample_id}, {part}: {failure.status}: {failure.error}"
+
+
+def plan_shards(source: Source, samples: int, shard_bytes: int) -> list[Shard]:
+    """Divide samples into shards, in order, each of at most `shard_bytes` or of one sample."""
+    shards: list[Shard] = []
+    first = total = largest = 0
+    for k in range(samples + 1):
+        size = source.size(k) if k < samples else shard_bytes + 1
+        if k > first and total + size > shard_bytes:
+            shards.append(Shard(index=len(shards), first=first, stop=k, largest=largest))
+            first, total, largest = k, 0, 0
+        total += size
+        largest = max(largest, size)
+    return shards
+
 
 class _Entry(NamedTuple):
     sample_id: int
@@ -106,8 +147,11 @@ class _Entry(NamedTuple):
     row: Row
 
 
-def label_shard(shard: int, spec: LabelSpec) -> ShardReport:
+def label_shard(shard: Shard, spec: LabelSpec) -> ShardReport:
     """Make those parts of a shard that are not there yet, or not as their records say.
+
+    With `shard.retry`, labels that failed are tried again; if one succeeds now, the teacher's part
+    is written anew under another name.
 
     Raises
     ------
@@ -118,29 +162,40 @@ def label_shard(shard: int, spec: LabelSpec) -> ShardReport:
     """
     folder = open_folder(spec.out)
     problems, labels = _finished_parts(folder, shard, spec)
-    kept = frozenset(labels if problems is None else [*labels, problem_part(shard)])
-    missing = [teacher for teacher in spec.teachers if teacher not in labels]
-    if problems is not None and not missing:
-        return ShardReport(shard=shard, problems=problems, labels=labels, kept=kept)
+    again = _retried(labels) if shard.retry else {}
+    kept = frozenset(labels.keys() - again.keys())
+    missing = [teacher for teacher in spec.teachers if teacher not in kept]
+    if problems is not None:
+        kept |= {problem_part(shard.index)}
+        if not missing:
+            return ShardReport(shard=shard.index, problems=problems, labels=labels, kept=kept)
     for teacher in missing:
         warm_up(teacher)
 
     parts = {teacher: _PartMaker(LABELS) for teacher in missing}
     made = _PartMaker(PROBLEMS)
-    entries = _made(spec, shard) if problems is None else _stored(folder, shard)
+    before = {teacher: _old_rows(folder, shard, teacher, labels[teacher]) for teacher in again}
+    entries = _made(spec, shard) if problems is None else _stored(folder, shard, spec)
     for entry in entries:
         n_tasks = 0 if entry.problem is None else entry.problem.n_tasks
         if problems is None:
             made.add(entry.row, n_tasks, None)
         for teacher, part in parts.items():
-            row, seconds = _label(entry, teacher, spec.seed)
+            old = next(before[teacher]) if teacher in before else None
+            if old is None or old[0]["sample_id"] in again[teacher]:
+                row, seconds = _label(entry, teacher, spec)
+            else:
+                row, seconds = old
             part.add(row, n_tasks, seconds)
     # Problems first: labels without their problems are never looked at.
     if problems is None:
-        problems = made.publish(folder, problem_part(shard), None)
+        problems = made.publish(folder, problem_part(shard.index), None)
     for teacher, part in parts.items():
-        labels[teacher] = part.publish(folder, label_part(teacher, shard), problems.part.sha256)
-    return ShardReport(shard=shard, problems=problems, labels=labels, kept=kept)
+        name = label_part(teacher, shard.index, shard.retry or 1)
+        if teacher in again and not part.gained(labels[teacher]):
+            continue
+        labels[teacher] = part.publish(folder, name, problems.part.sha256)
+    return ShardReport(shard=shard.index, problems=problems, labels=labels, kept=kept)
 
 
 @functools.cache
@@ -159,53 +214,76 @@ def warm_up(teacher: str) -> None:
 
 
 def _finished_parts(
-    folder: Folder, shard: int, spec: LabelSpec
+    folder: Folder, shard: Shard, spec: LabelSpec
 ) -> tuple[Record | None, dict[str, Record]]:
-    problems = finished(folder, problem_part(shard))
+    problems = finished(folder, problem_part(shard.index))
     labels: dict[str, Record] = {}
     if problems is not None:
         for teacher in spec.teachers:
-            record = finished(folder, label_part(teacher, shard))
-            # Labels made for other problems are of no use.
-            if record is not None and record.problems == problems.part.sha256:
-                labels[teacher] = record
+            names = [shard.labels(teacher)]
+            if shard.retry:  # what an interrupted run of the same kind has made
+                names.insert(0, label_part(teacher, shard.index, shard.retry))
+            for record in filter(None, (finished(folder, name) for name in names)):
+                # Labels made for other problems are of no use.
+                if record.problems == problems.part.sha256:
+                    labels[teacher] = record
+                    break
     return problems, labels
 
 
-def _made(spec: LabelSpec, shard: int) -> Iterator[_Entry]:
+def _retried(labels: Mapping[str, Record]) -> dict[str, frozenset[int]]:
+    """Return the samples that each teacher failed on and may not fail on another time."""
+    found = {
+        teacher: frozenset(f.sample_id for f in record.failures if f.status in RETRIED)
+        for teacher, record in labels.items()
+    }
+    return {teacher: samples for teacher, samples in found.items() if samples}
+
+
+def _old_rows(
+    folder: Folder, shard: Shard, teacher: str, record: Record
+) -> Iterator[tuple[Row, float | None]]:
+    name = record.part.file
+    rows = read_part(folder, name, folder.read(name), LABELS)
+    return zip(rows, record.seconds, strict=True)
+
+
+def _made(spec: LabelSpec, shard: Shard) -> Iterator[_Entry]:
     """Make the problems of a shard."""
-    for sample_id in spec.rows(shard):
+    shared = spec.source.shared_machines
+    for sample_id in range(shard.first, shard.stop):
         source = spec.source.label(sample_id)
         try:
             problem = spec.source.problem(sample_id)
-            row = problem_row(sample_id, source, problem)
+            row = problem_row(sample_id, source, problem, shared)
         except (SourceLost, MemoryError):
             raise
         except Exception as error:  # whatever it is, one bad sample must not stop the others
-            if was_interrupted(error):
+            if isinstance(true_error(error), KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             yield _Entry(sample_id, None, failed_row(sample_id, FAILED, reason(error), source))
             continue
         yield _Entry(sample_id, problem, row)
 
 
-def _stored(folder: Folder, shard: int) -> Iterator[_Entry]:
+def _stored(folder: Folder, shard: Shard, spec: LabelSpec) -> Iterator[_Entry]:
     """Read the problems of a shard that were made before."""
-    name = problem_part(shard)
+    name, shared = problem_part(shard.index), spec.source.shared_machines
     for row in read_part(folder, name, folder.read(name), PROBLEMS):
-        problem = problem_from_row(row) if row["status"] == OK else None
+        problem = problem_from_row(row, shared) if row["status"] == OK else None
         yield _Entry(row["sample_id"], problem, row)
 
 
-def _label(entry: _Entry, teacher: str, seed: int) -> tuple[Row, float | None]:
+def _label(entry: _Entry, teacher: str, spec: LabelSpec) -> tuple[Row, float | None]:
     """Return the row of one teacher's schedule, and the seconds that scheduling took."""
     sample_id, problem = entry.sample_id, entry.problem
     if problem is None:
         return failed_row(sample_id, NO_PROBLEM, "the problem could not be made"), None
-    rng = teacher_rng(seed, sample_id, teacher)
+    rng = teacher_rng(spec.seed, sample_id, teacher)
     try:
         begin = time.perf_counter()
-        schedule = get_scheduler(teacher)(problem, rng)
+        with time_limit(spec.timeout):
+            schedule = get_scheduler(teacher)(problem, rng)
         seconds = time.perf_counter() - begin
         broken = violations(problem, schedule)
     except MemoryError:  # says something about this node, nothing about the sample
@@ -213,8 +291,11 @@ def _label(entry: _Entry, teacher: str, seed: int) -> tuple[Row, float | None]:
     except TooLarge as error:
         return failed_row(sample_id, TOO_LARGE, reason(error)), None
     except Exception as error:  # whatever it is, one bad sample must not stop the others
-        if was_interrupted(error):
+        cause = true_error(error)
+        if isinstance(cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None
+        if isinstance(cause, TimedOut):
+            return failed_row(sample_id, TIMEOUT, _line(str(cause))), None
         return failed_row(sample_id, FAILED, reason(error)), None
     if broken:
         return failed_row(sample_id, INVALID, _line(broken[0])), None
@@ -228,6 +309,7 @@ class _PartMaker:
         self._writer = RowWriter(schema)
         self._status: Counter[str] = Counter()
         self._tasks = 0
+        self._counts: Counter[str] = Counter()
         self._seconds: list[float | None] = []
         self._failures: list[Failure] = []
 
@@ -238,15 +320,22 @@ class _PartMaker:
         self._seconds.append(seconds)
         if row["status"] == OK:
             self._tasks += n_tasks
+            if "n_tasks" in row:
+                count_row(self._counts, row)
         else:
             failure = {name: row[name] for name in ("sample_id", "status", "error")}
             self._failures.append(Failure(**failure))
+
+    def gained(self, before: Record) -> bool:
+        """Return whether more rows hold what they should than before."""
+        return self._status[OK] > before.part.status.get(OK, 0)
 
     def publish(self, folder: Folder, name: str, problems: str | None) -> Record:
         """Write the part, then the record that says it is there."""
         data = self._writer.finish()
         record = Record(
             part=Part(
+                file=name,
                 rows=self._status.total(),
                 bytes=data.size,
                 sha256=sha256(data),
@@ -254,6 +343,7 @@ class _PartMaker:
             ),
             problems=problems,
             tasks=self._tasks,
+            counts=dict(sorted(self._counts.items())),
             seconds=() if problems is None else tuple(self._seconds),
             failures=tuple(self._failures),
         )

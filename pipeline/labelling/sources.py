@@ -17,9 +17,11 @@ from baselines.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from baselines.machines import Machines
     from baselines.problem import Problem
 
 SEED_RANGE = 2**32  # of the seeds that samples draw
+TASK_BYTES = 100  # of a stored task and its edges, about
 
 
 class SourceLost(InvalidInput):
@@ -33,6 +35,15 @@ class Source(Protocol):
         """Return the problem of a sample, the same whenever and wherever it is asked for."""
         ...
 
+    @property
+    def shared_machines(self) -> Machines | None:
+        """The machines that all problems share, the very object that they hold; None: no such."""
+        ...
+
+    def size(self, sample_id: int) -> int:
+        """Return about how many bytes the problem has when stored, uncompressed; makes nothing."""
+        ...
+
     def label(self, sample_id: int) -> str:
         """Return where a sample comes from, for the dataset's `source` column."""
         ...
@@ -40,6 +51,11 @@ class Source(Protocol):
     def document(self) -> dict[str, Any]:
         """Return everything that decides the problems, as JSON: equal documents, equal problems."""
         ...
+
+
+def stored_bytes(n_tasks: int, n_machines: int, *, matrix: bool) -> int:
+    """Return about how many bytes a problem has; `matrix`: with noise factors or an own ETC."""
+    return n_tasks * (TASK_BYTES + (8 * n_machines if matrix else 0))
 
 
 def sample_rng(seed: int, sample_id: int) -> np.random.Generator:

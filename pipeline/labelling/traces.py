@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from baselines.errors import DeepSchedError, InvalidInput
+from baselines.machines import DEFAULT_MACHINES
 from baselines.readers import ReadOptions, problem_from_bytes, read_machines
 from baselines.readers._files import read_bytes, shown_path
 from pipeline.dataset.files import sha256
-from pipeline.labelling.sources import SEED_RANGE, SourceLost, sample_rng, stream
+from pipeline.labelling.sources import SEED_RANGE, SourceLost, sample_rng, stored_bytes, stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ class TraceFile:
     path: Path
     name: str
     sha256: str
+    n_tasks: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,17 @@ class TraceSource:
         """
         file = self._file(sample_id)
         return problem_from_bytes(_content(file), file.name, self.options(sample_id))
+
+    @property
+    def shared_machines(self) -> None:
+        """None: each row holds its own."""
+        return
+
+    def size(self, sample_id: int) -> int:
+        """Return about how many bytes the stored problem has."""
+        file, options = self._file(sample_id), self.options(sample_id)
+        count = len(options.machines) if options.machines else options.n_machines
+        return stored_bytes(file.n_tasks, count or DEFAULT_MACHINES, matrix=self.noise > 0)
 
     def label(self, sample_id: int) -> str:
         """Return the name of the file."""
@@ -187,12 +200,16 @@ def find_traces(
                 data = read_bytes(candidate)
                 where = shown_path(candidate)
                 etcs = [problem_from_bytes(data, where, options).etc for options in trials]
+                n_tasks = len(etcs[0])
             except DeepSchedError as error:
                 if not path.is_dir():
                     raise
                 left_out.append(str(error))
                 continue
-            files.append(TraceFile(path=candidate.absolute(), name=name, sha256=sha256(data)))
+            found = TraceFile(
+                path=candidate.absolute(), name=name, sha256=sha256(data), n_tasks=n_tasks
+            )
+            files.append(found)
             if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):
                 fixed.append(name)
     if not files:

@@ -25,10 +25,11 @@ from pipeline.dataset.manifest import Manifest, label_part, problem_part
 from pipeline.dataset.storage import Dataset
 from pipeline.label import command
 from pipeline.labelling.presets import PRESETS, PresetSource
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec, label_shard
+from pipeline.labelling.run import Workers, label
+from pipeline.labelling.shard import LabelSpec
 from pipeline.ray_session import JOB_VARIABLE
 from tests.pipeline.cli_helpers import disguised_interrupt
+from tests.pipeline.label_helpers import Even, EvenPreset, make_shard, shards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from baselines.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCE = PresetSource(name="small", seed=3, preset=PRESETS["small"])
+SOURCE = EvenPreset(name="small", seed=3, preset=PRESETS["small"])
 
 
 def spec_for(out: object, **changes: Any) -> LabelSpec:
@@ -44,7 +45,7 @@ def spec_for(out: object, **changes: Any) -> LabelSpec:
         out=str(out),
         source=SOURCE,
         samples=11,
-        shard_size=3,
+        shard_bytes=3,
         seed=3,
         teachers=("heft", "random"),
     )
@@ -69,7 +70,7 @@ def states(out: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return label(spec_for(tmp_path_factory.mktemp("undisturbed")), workers=0)
+    return label(spec_for(tmp_path_factory.mktemp("undisturbed")))
 
 
 # One shard
@@ -77,13 +78,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def test_a_shard_holds_its_samples_and_valid_schedules(tmp_path: Path) -> None:
     spec = spec_for(tmp_path)
-    assert [list(spec.rows(shard)) for shard in range(spec.n_shards)] == [
+    assert [list(range(shard.first, shard.stop)) for shard in shards_of(spec)] == [
         [0, 1, 2],
         [3, 4, 5],
         [6, 7, 8],
         [9, 10],
     ]
-    report = label_shard(3, spec)
+    report = make_shard(3, spec)
     assert report.kept == frozenset()
     assert report.problems.part.status == {"ok": 2}
     assert set(report.labels) == {"heft", "random"}
@@ -96,9 +97,9 @@ def test_a_shard_holds_its_samples_and_valid_schedules(tmp_path: Path) -> None:
 
 
 def test_a_finished_shard_is_not_made_again(tmp_path: Path) -> None:
-    first = label_shard(0, spec_for(tmp_path))
+    first = make_shard(0, spec_for(tmp_path))
     before = states(tmp_path)
-    second = label_shard(0, spec_for(tmp_path))
+    second = make_shard(0, spec_for(tmp_path))
     assert second.kept == {problem_part(0), "heft", "random"}
     assert (second.problems, second.labels) == (first.problems, first.labels)
     assert states(tmp_path) == before
@@ -107,23 +108,23 @@ def test_a_finished_shard_is_not_made_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [problem_part(0), label_part("heft", 0)])
 @pytest.mark.parametrize("damage", [b"", b"damaged"])
 def test_a_damaged_part_is_made_again_as_it_was(tmp_path: Path, name: str, damage: bytes) -> None:
-    label_shard(0, spec_for(tmp_path))
+    make_shard(0, spec_for(tmp_path))
     before = contents(tmp_path)
     (tmp_path / name).write_bytes(damage)
-    report = label_shard(0, spec_for(tmp_path))
+    report = make_shard(0, spec_for(tmp_path))
     assert contents(tmp_path) == before
     assert ("random" in report.kept) == (name != problem_part(0))
 
 
 def test_labels_of_other_problems_are_made_again(tmp_path: Path) -> None:
-    label_shard(0, spec_for(tmp_path))
+    make_shard(0, spec_for(tmp_path))
     (tmp_path / problem_part(0)).unlink()
     other = spec_for(tmp_path, source=replace(SOURCE, seed=4), teachers=())
-    label_shard(0, other)
+    make_shard(0, other)
     spec = spec_for(tmp_path, source=other.source)
-    report = label_shard(0, spec)
+    report = make_shard(0, spec)
     assert report.kept == {problem_part(0)}
-    fresh = label_shard(0, replace(spec, out=str(tmp_path / "fresh")))
+    fresh = make_shard(0, replace(spec, out=str(tmp_path / "fresh")))
     assert report.labels["heft"].part == fresh.labels["heft"].part
 
 
@@ -192,7 +193,7 @@ def test_a_sample_that_fails_keeps_a_null_row_and_its_reason(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsound:
+class Unsound(Even):
     """Makes the problems of another source, but for one sample."""
 
     bad: int
@@ -210,7 +211,7 @@ class Unsound:
 
 
 def test_a_problem_that_cannot_be_made_keeps_its_row_too(tmp_path: Path) -> None:
-    manifest = label(spec_for(tmp_path, source=Unsound(bad=4)), workers=0)
+    manifest = label(spec_for(tmp_path, source=Unsound(bad=4)))
     assert manifest.problems[1].status == {"failed": 1, "ok": 2}
     dataset = Dataset.open(str(tmp_path))
     assert [sample_id for sample_id, _ in dataset.problems()] == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
@@ -223,7 +224,7 @@ def test_a_problem_that_cannot_be_made_keeps_its_row_too(tmp_path: Path) -> None
 
 
 def test_every_stored_schedule_is_valid(tmp_path: Path) -> None:
-    label(spec_for(tmp_path, samples=30), workers=0)
+    label(spec_for(tmp_path, samples=30))
     dataset = Dataset.open(str(tmp_path))
     for teacher in dataset.teachers:
         for sample in dataset.samples(teacher):
@@ -235,38 +236,37 @@ def test_every_stored_schedule_is_valid(tmp_path: Path) -> None:
 def test_the_dataset_is_the_same_for_any_number_of_workers(
     local_ray: None, tmp_path: Path, undisturbed: Manifest, workers: int
 ) -> None:
-    manifest = label(spec_for(tmp_path), workers=workers)
+    manifest = label(spec_for(tmp_path), Workers(count=workers))
     assert manifest.digest() == undisturbed.digest()
     Dataset.open(str(tmp_path)).check()
 
 
 def test_the_order_of_the_shards_does_not_matter(tmp_path: Path, undisturbed: Manifest) -> None:
     for shard in (2, 0, 3, 1):
-        label_shard(shard, spec_for(tmp_path / "shuffled"))
-    label(spec_for(tmp_path / "ordered"), workers=0)
+        make_shard(shard, spec_for(tmp_path / "shuffled"))
+    label(spec_for(tmp_path / "ordered"))
     assert contents(tmp_path / "shuffled") == contents(tmp_path / "ordered")
 
 
 def test_parts_that_nothing_vouches_for_are_not_adopted(tmp_path: Path) -> None:
-    label_shard(0, spec_for(tmp_path))
+    make_shard(0, spec_for(tmp_path))
     for force in (False, True):
         with pytest.raises(InvalidInput, match=r"but no spec\.json"):
-            label(spec_for(tmp_path), workers=0, force=force)
+            label(spec_for(tmp_path), force=force)
     assert (tmp_path / problem_part(0)).exists()
 
 
 def test_a_new_teacher_changes_no_existing_byte(tmp_path: Path) -> None:
-    label(spec_for(tmp_path), workers=0)
+    label(spec_for(tmp_path))
     before, written = contents(tmp_path), states(tmp_path)
-    manifest = label(spec_for(tmp_path, teachers=("mct",)), workers=0)
+    manifest = label(spec_for(tmp_path, teachers=("mct",)))
     assert list(manifest.labels) == ["heft", "random", "mct"]
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
     assert {name: states(tmp_path)[name] for name in written} == written
     assert all(name.startswith("labels/mct/") for name in set(after) - set(before))
     assert (
-        label(spec_for(tmp_path / "x", teachers=("mct",)), workers=0).labels["mct"]
-        == (manifest.labels["mct"])
+        label(spec_for(tmp_path / "x", teachers=("mct",))).labels["mct"] == (manifest.labels["mct"])
     )
 
 
@@ -276,7 +276,7 @@ def test_a_new_teacher_changes_no_existing_byte(tmp_path: Path) -> None:
         (["--seed", 1], "seed is 0 there, 1 now"),
         (["--samples", 9], "samples is 8 there, 9 now"),
         (["--machines", 2], "machines is [2, 3, 4] there, [2] now"),
-        (["--shard-size", 3], "shard_size is 4 there, 3 now"),
+        (["--shard-mb", 0.005], "shard_bytes is 20000 there, 5000 now"),
     ],
 )
 def test_another_command_on_the_same_place_is_refused(
@@ -299,22 +299,22 @@ def test_a_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for force in (False, True):
         with pytest.raises(InvalidInput, match=r"holds no dataset: there is thesis\.tex"):
-            label(spec_for(tmp_path), workers=0, force=force)
+            label(spec_for(tmp_path), force=force)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path, undisturbed: Manifest) -> None:
-    label(spec_for(tmp_path), workers=0)
+    label(spec_for(tmp_path))
     left = tmp_path / "problems" / ".part-00000.parquet.0123.tmp"
     left.write_bytes(b"half")
-    assert label(spec_for(tmp_path), workers=0).digest() == undisturbed.digest()
+    assert label(spec_for(tmp_path)).digest() == undisturbed.digest()
     assert not left.exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnwritableOutput, match=r"file/data"):
-        label(spec_for(tmp_path / "file" / "data"), workers=0)
+        label(spec_for(tmp_path / "file" / "data"))
 
 
 # Interruptions
@@ -327,11 +327,11 @@ def start(out: Path, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-SLOW = ("--preset", "demo", "--samples", 24, "--shard-size", 2, "--schedulers", "ga")
+SLOW = ("--preset", "demo", "--samples", 24, "--shard-mb", 0.05, "--schedulers", "ga")
 SLOW_SPEC: dict[str, Any] = {
     "source": PresetSource(name="demo", seed=0, preset=PRESETS["demo"]),
     "samples": 24,
-    "shard_size": 2,
+    "shard_bytes": 50_000,
     "seed": 0,
     "teachers": ("ga",),
 }
@@ -339,7 +339,7 @@ SLOW_SPEC: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def slow_digest(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return label(spec_for(tmp_path_factory.mktemp("slow"), **SLOW_SPEC), workers=0).digest()
+    return label(spec_for(tmp_path_factory.mktemp("slow"), **SLOW_SPEC)).digest()
 
 
 def wait_for_parts(process: subprocess.Popen[str], out: Path, count: int) -> None:
@@ -382,7 +382,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     before = {name: state for name, state in states(out).items() if name in finished}
     assert len(before) == len(finished) >= 4
 
-    manifest = label(spec_for(out, **SLOW_SPEC), workers=0)
+    manifest = label(spec_for(out, **SLOW_SPEC))
     assert {name: states(out)[name] for name in before} == before
     assert manifest.digest() == slow_digest
     assert [name for name in open_folder(str(out)).names() if name.endswith(".tmp")] == []
@@ -396,13 +396,13 @@ def test_ctrl_c_in_compiled_code_is_no_failed_sample(
 
     poison(monkeypatch, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        label(spec_for(tmp_path), workers=0)
+        label(spec_for(tmp_path))
     assert not list(tmp_path.rglob("manifest.json"))
     assert b"returned a result" not in b"".join(contents(tmp_path).values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deadly:
+class Deadly(Even):
     """Kills the worker that makes one of its problems, the first few times."""
 
     marks: Path
@@ -431,7 +431,7 @@ def test_killed_workers_are_replaced(
     marks = tmp_path / "marks"
     marks.mkdir()
     spec = spec_for(tmp_path / "data", source=Deadly(marks=marks, times=3))
-    assert label(spec, workers=2).digest() == undisturbed.digest()
+    assert label(spec, Workers(count=2)).digest() == undisturbed.digest()
     assert len(list(marks.iterdir())) == 3
 
 
@@ -482,7 +482,7 @@ def test_a_trace_that_is_lost_stops_the_run_with_its_name(local_ray: None, tmp_p
     source = trace_source((trace,), 4, seed=0, machines=(machine_choice("3"),))
     trace.write_text("{}")
     with pytest.raises(InvalidInput, match=r"flow\.json has changed since"):
-        label(spec_for(tmp_path / "data", source=source, samples=4), workers=2)
+        label(spec_for(tmp_path / "data", source=source, samples=4), Workers(count=2))
     assert not (tmp_path / "data" / "manifest.json").exists()
 
 

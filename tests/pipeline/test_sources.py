@@ -195,7 +195,7 @@ def test_a_preset_that_cannot_be_generated_names_the_value() -> None:
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
-    with pytest.raises(UnknownName, match="unknown preset 'huge'; one of: demo, small"):
+    with pytest.raises(UnknownName, match="unknown preset 'huge'; one of: demo, paper, small"):
         get_preset("huge")
 
 

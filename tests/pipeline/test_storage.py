@@ -32,10 +32,11 @@ from pipeline.dataset.schema import (
     schedule_from_row,
 )
 from pipeline.dataset.storage import Dataset, LabelledSample
-from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.presets import PRESETS
 from pipeline.labelling.run import label
 from pipeline.labelling.shard import LabelSpec
 from tests import strategies
+from tests.pipeline.label_helpers import EvenPreset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +46,12 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 
 
 def small_spec(out: object, **changes: Any) -> LabelSpec:
-    source = PresetSource(name="small", seed=3, preset=PRESETS["small"])
+    source = EvenPreset(name="small", seed=3, preset=PRESETS["small"])
     settings = {
         "out": str(out),
         "source": source,
         "samples": SAMPLES,
-        "shard_size": SHARD_SIZE,
+        "shard_bytes": SHARD_SIZE,
         "seed": 3,
         "teachers": ("heft", "random"),
     }
@@ -61,7 +62,7 @@ def small_spec(out: object, **changes: Any) -> LabelSpec:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that tests only read."""
     out = tmp_path_factory.mktemp("data") / "small"
-    label(small_spec(out), workers=0)
+    label(small_spec(out))
     return out
 
 
@@ -235,8 +236,8 @@ def test_an_unfinished_dataset_is_not_opened(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "'deepsched-dataset' version 2; this version reads"),
-        ({"format": "other"}, "'other' version 1"),
+        ({"version": 1}, "'deepsched-dataset' version 1; this version reads"),
+        ({"format": "other"}, "'other' version 2"),
         ({"samples": 24}, "problems has 5 parts with 23 rows; 5 parts with 24 expected"),
         ({"samples": "many"}, "samples: Input should be a valid integer"),
         ({"problems": []}, "problems has 0 parts"),

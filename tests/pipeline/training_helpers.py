@@ -10,6 +10,7 @@ from baselines.heft import heft
 from model.features import Sample, encode
 from pipeline.labelling.run import label
 from pipeline.labelling.shard import LabelSpec
+from tests.pipeline.label_helpers import Even
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ SMALL: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class TinySource:
+class TinySource(Even):
     """Layered problems of 8 to 20 tasks on 3 machines; or a failure in place of each."""
 
     fails: bool = False
@@ -61,11 +62,11 @@ def tiny_dataset(folder: Path, samples: int, *, fails: bool = False, shard_size:
         out=str(folder),
         source=TinySource(fails=fails),
         samples=samples,
-        shard_size=shard_size,
+        shard_bytes=shard_size,
         seed=0,
         teachers=("heft",),
     )
-    label(spec, workers=0)
+    label(spec)
     return str(folder)
 
 

@@ -1,0 +1,86 @@
+"""A lease: what stands for a lock where the storage has none. Best effort."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from baselines.errors import UnwritableOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.dataset.files import Folder
+
+LEASE = ".lease.json"
+LASTS = 120.0  # s, for which a lease holds if nobody renews it
+SETTLES = 1.0  # s, after which the last of two that came at once has its lease there
+
+
+@contextlib.contextmanager
+def leased(folder: Folder) -> Iterator[None]:
+    """Leave a note that this process writes in a folder, and renew it until the block ends.
+
+    Raises
+    ------
+    UnwritableOutput
+        If somebody else's note is there and younger than two minutes.
+    """
+    note = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid()}
+    _refuse_if_taken(folder, note)
+    _write(folder, note)
+    time.sleep(SETTLES)
+    _refuse_if_taken(folder, note)
+    stop = threading.Event()
+
+    def renew() -> None:
+        while not stop.wait(LASTS / 4):
+            with contextlib.suppress(UnwritableOutput):  # the next one may succeed, in time
+                _write(folder, note)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        with contextlib.suppress(OSError):
+            folder.delete(LEASE)
+
+
+def _write(folder: Folder, note: dict[str, Any]) -> None:
+    folder.write(LEASE, json.dumps({**note, "time": time.time()}).encode())
+
+
+def _refuse_if_taken(folder: Folder, note: dict[str, Any]) -> None:
+    try:
+        found = json.loads(folder.read(LEASE).to_pybytes())
+        age = time.time() - float(found["time"])
+        owner, where, pid = found["owner"], str(found["host"]), int(found["pid"])
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # half a note holds nobody back
+    if owner == note["owner"] or age > LASTS or (where == note["host"] and not _alive(pid)):
+        return
+    raise UnwritableOutput(
+        f"{folder.uri}: another run is writing there now, process {pid} on {where}; if it was "
+        f"killed, its lease ends in {LASTS - age:.0f} s"
+    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,40 @@
+"""Progress of a labelling run as Ray metrics, for dashboards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ray
+from ray.util import metrics
+
+if TYPE_CHECKING:
+    from pipeline.labelling.shard import LabelSpec, ShardReport
+
+
+class Metrics:
+    """Counters `ray_deepsched_label_{samples,tasks,files,failures}`, by dataset.
+
+    Without effect where no Ray runs.
+    """
+
+    def __init__(self, spec: LabelSpec) -> None:
+        self._tags = {"dataset": spec.out}
+        self._counters: dict[str, metrics.Counter] = {}
+
+    def add(self, report: ShardReport) -> None:
+        """Count what a shard has added; parts that were there before count as samples too."""
+        if not ray.is_initialized():
+            return
+        amounts = {
+            "samples": report.problems.part.rows,
+            "tasks": report.problems.tasks,
+            "files": 1 + len(report.labels) - len(report.kept),
+            "failures": sum(1 for _ in report.failures),
+        }
+        for name, amount in amounts.items():
+            if name not in self._counters:
+                self._counters[name] = metrics.Counter(
+                    f"deepsched_label_{name}", f"{name} done", tag_keys=("dataset",)
+                )
+            if amount:
+                self._counters[name].inc(amount, tags=self._tags)
