@@ -14,6 +14,7 @@ from pipeline.cli import keep_lines, run_command
 COMMANDS = {
     "schedule": ("pipeline.schedule", "Schedule one workflow file and write the result."),
     "label": ("pipeline.label", "Make a dataset: problems, each scheduled by several teachers."),
+    "verify": ("pipeline.verify", "Check every file and every schedule of a dataset."),
     "train": ("pipeline.train", "Train a network on a labelled dataset."),
     "tune": ("pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("pipeline.evaluate", "Compare all schedulers and write report.html."),

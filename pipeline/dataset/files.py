@@ -190,6 +190,12 @@ def sha256(data: pa.Buffer | bytes) -> str:
     return hashlib.sha256(memoryview(data)).hexdigest()
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a file of that name is one that was not put in place yet."""
+    last = name.rsplit("/", 1)[-1]
+    return last.startswith(".") and last.endswith(TEMPORARY)
+
+
 def _write_local(target: Path, data: pa.Buffer | bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY}")

@@ -14,6 +14,7 @@ from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, Machines, mak
 from baselines.metrics import METRICS
 from baselines.problem import Problem, make_problem
 from baselines.schedule import Schedule, make_schedule
+from pipeline.dataset.checksum import UNSEALED, check_seal, sealed
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray
@@ -255,8 +256,9 @@ class RowWriter:
     def finish(self) -> pa.Buffer:
         """Return the whole file."""
         self._flush()
+        self._writer.add_key_value_metadata(UNSEALED)
         self._writer.close()
-        return self._sink.getvalue()
+        return sealed(self._sink.getvalue())
 
     def _flush(self) -> None:
         if self._rows:
@@ -269,19 +271,20 @@ class RowWriter:
 
 
 def read_rows(
-    file: pa.NativeFile | pa.Buffer, schema: pa.Schema, columns: Sequence[str] | None = None
+    data: pa.Buffer, schema: pa.Schema, columns: Sequence[str] | None = None
 ) -> Iterator[Row]:
     """Yield the rows of a Parquet file, one row group in memory at a time.
 
-    Numeric lists come as read-only numpy arrays. Page checksums are verified.
+    Numeric lists come as read-only numpy arrays. The checksum of the file and those of its pages
+    are verified.
 
     Raises
     ------
     pyarrow.ArrowException, OSError, ValueError
         If the file is damaged or has another schema.
     """
-    source = pa.BufferReader(file) if isinstance(file, pa.Buffer) else file
-    with pq.ParquetFile(source, page_checksum_verification=True) as parquet:
+    check_seal(data)
+    with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
         if not parquet.schema_arrow.equals(schema):
             raise ValueError("its columns are not those of this version")
         for group in range(parquet.num_row_groups):

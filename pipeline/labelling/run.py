@@ -13,7 +13,7 @@ import ray
 
 from baselines.errors import DeepSchedError, InvalidInput
 from pipeline.dataset.card import dataset_card
-from pipeline.dataset.files import LOCK, TEMPORARY, Folder, open_folder, sha256
+from pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
 from pipeline.dataset.lease import LEASE
 from pipeline.dataset.manifest import (
     CARD,
@@ -183,7 +183,7 @@ def _publish(
         if replaced:
             write_document(folder, f"{OLD_MANIFESTS}/{before.generation}.json", before)
     for name in folder.names():  # what killed workers left
-        if _is_temporary(name):
+        if is_temporary(name):
             folder.delete(name)
     folder.write(CARD, dataset_card(manifest, counts).encode())
     write_document(folder, MANIFEST, manifest)
@@ -209,7 +209,7 @@ def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> Manifest | None
     The manifest of the finished dataset that is there, if one is.
     """
     names = folder.names()
-    found = [name for name in names if name not in (LOCK, LEASE) and not _is_temporary(name)]
+    found = [name for name in names if name not in (LOCK, LEASE) and not is_temporary(name)]
     if found and SPEC not in names:
         # Nothing says what those files are, so nothing here may be kept or deleted.
         raise InvalidInput(
@@ -230,7 +230,7 @@ def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> Manifest | None
             "; give another --out, or --force to replace it"
         )
     for name in names:
-        if _is_temporary(name):
+        if is_temporary(name):
             folder.delete(name)
     if SPEC not in names:
         write_document(folder, SPEC, document)
@@ -239,11 +239,6 @@ def _prepare(folder: Folder, spec: LabelSpec, *, force: bool) -> Manifest | None
 
 def _is_part(name: str) -> bool:
     return name.split("/")[0] in (PROBLEM_FOLDER, LABEL_FOLDER, RECORD_FOLDER, OLD_MANIFESTS)
-
-
-def _is_temporary(name: str) -> bool:
-    last = name.rsplit("/", 1)[-1]
-    return last.startswith(".") and last.endswith(TEMPORARY)
 
 
 def _read_spec(folder: Folder) -> Any:
