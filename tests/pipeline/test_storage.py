@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from baselines.errors import InvalidInput, UnwritableOutput
 from baselines.heft import heft
 from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
+from pipeline.dataset.checksum import check_seal
 from pipeline.dataset.files import Folder, open_folder
 from pipeline.dataset.manifest import label_part, problem_part
 from pipeline.dataset.schema import (
@@ -39,6 +41,7 @@ from tests import strategies
 from tests.pipeline.label_helpers import EvenPreset
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SAMPLES, SHARD_SIZE = 23, 5
@@ -284,33 +287,92 @@ def test_a_damaged_part_is_named(copied: Path, name: str, damage: Any, message: 
         assert str(copied / name) in str(raised.value)
 
 
-def test_no_flipped_bit_is_read_silently(copied: Path) -> None:
-    """Neither by a dataset, which knows the hashes, nor by the page checksums alone."""
-    dataset = Dataset.open(str(copied))
-    name = problem_part(1)
-    path = copied / name
-    good = path.read_bytes()
-    problems = [
-        problem_from_row(row) for row in read_rows(open_folder(str(copied)).read(name), PROBLEMS)
-    ]
+def flips(parts: Mapping[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the name of a part and its bytes with one bit flipped, each bit with equal chance."""
     rng = random.Random(0)
+    names, sizes = list(parts), [len(content) for content in parts.values()]
+    for name in rng.choices(names, sizes, k=count):
+        bad = bytearray(parts[name])
+        bit = rng.randrange(len(bad) * 8)
+        bad[bit // 8] ^= 1 << bit % 8
+        yield name, bytes(bad)
+
+
+def frozen_rows(name: str, content: bytes) -> list[dict[str, Any]]:
+    """Return the rows of a part as the reader alone gives them, arrays as bytes."""
+    schema = PROBLEMS if name.startswith("problems/") else LABELS
+    return [
+        {key: v.tobytes() if isinstance(v, np.ndarray) else v for key, v in row.items()}
+        for row in read_rows(pa.py_buffer(content), schema)
+    ]
+
+
+def test_no_flipped_bit_passes_the_reader(made: Path) -> None:
+    """Without the manifest's hashes; what is not read as an error is read as it was."""
+    manifest = Dataset.open(str(made)).manifest
+    parts = {part.file: (made / part.file).read_bytes() for part in manifest.parts()}
+    rows = {name: frozen_rows(name, content) for name, content in parts.items()}
     caught = 0
-    for _ in range(150):
-        place = rng.randrange(len(good) * 8)
-        bad = bytearray(good)
-        bad[place // 8] ^= 1 << place % 8
-        path.write_bytes(bad)
-        with pytest.raises(InvalidInput, match="is damaged"):
-            list(dataset.problems())
+    for name, content in flips(parts, 3000):
         try:
-            rows = list(read_rows(open_folder(str(copied)).read(name), PROBLEMS))
-        except Exception:
+            found = frozen_rows(name, content)
+        except (pa.ArrowException, OSError, ValueError):
             caught += 1
-            continue
-        # A flip in what is not data (statistics, versions) may pass, and then changes nothing.
-        for row, problem in zip(rows, problems, strict=True):
-            assert_same(problem_from_row(row), problem)
-    assert caught > 100
+        else:  # the flip hit the six letters before the checksum
+            assert found == rows[name]
+    assert caught > 2900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Folder):
+    """Files at hand: writing and reading thousands of damaged ones takes seconds."""
+
+    files: dict[str, bytes]
+
+    def read(self, name: str) -> pa.Buffer:
+        return pa.py_buffer(self.files[name])
+
+
+def test_no_flipped_bit_passes_a_dataset(made: Path) -> None:
+    there = Dataset.open(str(made))
+    parts = {part.file: (made / part.file).read_bytes() for part in there.manifest.parts()}
+    folder = there.folder
+    memory = Memory(
+        uri=folder.uri, filesystem=folder.filesystem, root=folder.root, files=dict(parts)
+    )
+    dataset = Dataset(folder=memory, manifest=there.manifest)
+    for name, content in flips(parts, 3000):
+        memory.files[name] = content
+        shard, teacher = int(name[-13:-8]), name.split("/")[1]
+        rows: Iterator[Any] = (
+            dataset.problems(shards=[shard])
+            if name.startswith("problems/")
+            else dataset.schedules(teacher, shards=[shard])
+        )
+        with pytest.raises(InvalidInput, match=f"{name} is damaged"):
+            list(rows)
+        memory.files[name] = parts[name]
+    dataset.check()
+
+
+def test_every_bit_of_a_part_is_under_its_checksum(made: Path) -> None:
+    """Also those of footer and page headers, which Parquet's own checksums leave out."""
+    data = bytearray((made / label_part("heft", 0)).read_bytes())
+    check_seal(pa.py_buffer(data))
+    for bit in range(len(data) * 8):
+        data[bit // 8] ^= 1 << bit % 8
+        if b"crc32=" in data:
+            with pytest.raises(ValueError, match="its checksum is wrong"):
+                check_seal(pa.py_buffer(data))
+        data[bit // 8] ^= 1 << bit % 8
+    check_seal(pa.py_buffer(data))
+
+
+def test_a_part_without_a_checksum_is_read(made: Path) -> None:
+    data = (made / label_part("heft", 0)).read_bytes()
+    unsealed = data.replace(b"crc32=", b"______")
+    name = label_part("heft", 0)
+    assert frozen_rows(name, unsealed) == frozen_rows(name, data)
 
 
 def test_a_file_appears_whole_or_not_at_all(
