@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import EXIT_FAILED, progress_bar, results
+from pipeline.dataset.stores import without_secret
 from pipeline.dataset.verify import verify_shard, verify_top
 from pipeline.options import CONTEXT_SETTINGS
 
@@ -90,7 +91,8 @@ def command(uri: str, quick: bool, workers: int | None, show: int, address: str 
         results.print(f"{'warning: ' * finding.warning}{finding.text}", markup=False)
     if len(findings) > show:
         results.print(f"... and {len(findings) - show} more")
-    results.print(summary(uri, dataset, checks, findings, time.perf_counter() - begin))
+    seconds = time.perf_counter() - begin
+    results.print(summary(without_secret(uri), dataset, checks, findings, seconds), markup=False)
     return EXIT_FAILED if any(not finding.warning for finding in findings) else 0
 
 

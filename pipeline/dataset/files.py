@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import hashlib
 import os
 import time
@@ -19,6 +18,7 @@ from pyarrow import fs as pafs
 
 from baselines.errors import InvalidInput, UnwritableOutput
 from pipeline.dataset.lease import leased
+from pipeline.dataset.stores import lasts, open_store, reading, reason, without_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Folder:
 
     Attributes
     ----------
-    uri : as the user gave it, for messages.
+    uri : as the user gave it, but for a secret, for messages.
     filesystem, root : where pyarrow finds it.
     """
 
@@ -68,7 +68,8 @@ class Folder:
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a file; None where there is none."""
-        info = self.filesystem.get_file_info(f"{self.root}/{name}")
+        with reading(self.where(name)):
+            info = self.filesystem.get_file_info(f"{self.root}/{name}")
         return int(info.size) if info.type == pafs.FileType.File else None
 
     def read(self, name: str) -> pa.Buffer:
@@ -76,10 +77,15 @@ class Folder:
 
         Raises
         ------
-        FileNotFoundError, OSError
-            As the file system says.
+        FileNotFoundError
+            If it is not there.
+        UnreadableStore
+            If the storage fails.
         """
-        with self.filesystem.open_input_file(f"{self.root}/{name}") as file:
+        with (
+            reading(self.where(name)),
+            self.filesystem.open_input_file(f"{self.root}/{name}") as file,
+        ):
             return file.read_buffer()
 
     def open_input(self, name: str) -> pa.NativeFile:
@@ -89,14 +95,17 @@ class Folder:
     def names(self) -> list[str]:
         """Return the names of all files under the folder, sorted; empty where it does not exist."""
         selector = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        with reading(self.uri):
+            infos = self.filesystem.get_file_info(selector)
         prefix = len(self.root.rstrip("/")) + 1
         return sorted(info.path[prefix:] for info in infos if info.type == pafs.FileType.File)
 
     def write(self, name: str, data: pa.Buffer | bytes) -> None:
         """Put a file there, whole or not at all, and durable when this returns.
 
-        On disk: a temporary file beside it, flushed and renamed. On an object store: one upload.
+        On disk: a temporary file beside it, flushed and renamed. On an object store: one upload,
+        of several parts from about 10 MB on. A process that is killed during such an upload leaves
+        parts behind that nobody sees and the store counts, until its rules for them apply.
 
         Raises
         ------
@@ -112,14 +121,14 @@ class Folder:
                         stream.write(data)
                 return
             except OSError as error:
-                if wait is None or error.errno in LASTING:
-                    reason = error.strerror or str(error)
-                    raise UnwritableOutput(f"cannot write {self.where(name)}: {reason}") from error
+                if wait is None or error.errno in LASTING or lasts(error):
+                    text = f"cannot write {self.where(name)}: {reason(error)}"
+                    raise UnwritableOutput(text) from error
                 time.sleep(wait)
 
     def delete(self, name: str) -> None:
         """Remove a file; a file that is not there is as good as removed."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), reading(self.where(name)):
             self.filesystem.delete_file(f"{self.root}/{name}")
 
     @contextlib.contextmanager
@@ -172,17 +181,12 @@ def open_folder(uri: str) -> Folder:
         path = Path(uri).expanduser().absolute()
         return Folder(uri=uri, filesystem=pafs.LocalFileSystem(), root=str(path))
     try:
-        filesystem, root = _filesystem(uri)
+        filesystem, root = open_store(uri)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidInput(f"{uri}: not a place that can be opened: {error}") from None
-    return Folder(uri=uri, filesystem=filesystem, root=root.rstrip("/"))
-
-
-@functools.lru_cache(maxsize=16)
-def _filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    # Connecting to an object store takes longer than writing to it.
-    found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(uri)
-    return found
+        shown = without_secret(uri)
+        text = str(error).replace(uri, shown)
+        raise InvalidInput(f"{shown}: not a place that can be opened: {text}") from None
+    return Folder(uri=without_secret(uri), filesystem=filesystem, root=root.rstrip("/"))
 
 
 def sha256(data: pa.Buffer | bytes) -> str:

@@ -12,6 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from baselines.errors import UnwritableOutput
+from pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ def leased(folder: Folder) -> Iterator[None]:
     ------
     UnwritableOutput
         If somebody else's note is there and younger than two minutes.
+    UnreadableStore
+        If the storage does not answer.
     """
     note = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid()}
     _refuse_if_taken(folder, note)
@@ -66,6 +69,8 @@ def _refuse_if_taken(folder: Folder, note: dict[str, Any]) -> None:
         owner, where, pid = found["owner"], str(found["host"]), int(found["pid"])
     except FileNotFoundError:
         return
+    except UnreadableStore:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         return  # half a note holds nobody back
     if owner == note["owner"] or age > LASTS or (where == note["host"] and not _alive(pid)):

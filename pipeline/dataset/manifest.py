@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baselines.errors import InvalidInput
@@ -14,6 +13,8 @@ from pipeline.dataset.files import Folder, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
 
 FORMAT = "deepsched-dataset"
 VERSION = 2  # of the schema; it changes with any rule that decides problems or labels
@@ -156,8 +157,6 @@ def read_manifest(folder: Folder) -> Manifest:
         else:
             reason = f"there is no dataset here: {MANIFEST} is missing"
         raise InvalidInput(f"{folder.uri}: {reason}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInput(f"{folder.where(MANIFEST)} cannot be read: {error}") from None
     where = folder.where(MANIFEST)
     manifest = parse_document(data, Manifest, where)
     shards = len(manifest.problems)

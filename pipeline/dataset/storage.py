@@ -32,6 +32,7 @@ from pipeline.dataset.schema import (
     read_rows,
     schedule_from_row,
 )
+from pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -317,5 +318,7 @@ def _naming(where: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InvalidInput(f"{where} is missing") from None
+    except UnreadableStore:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InvalidInput(f"{where} cannot be read: {error}") from None

@@ -43,6 +43,7 @@ from pipeline.dataset.schema import (
     schedule_from_row,
 )
 from pipeline.dataset.storage import Dataset, read_part
+from pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -96,7 +97,9 @@ def verify_top(uri: str) -> tuple[Dataset | None, list[Finding]]:
     Raises
     ------
     InvalidInput
-        If there is no finished dataset, or the place cannot be read.
+        If there is no finished dataset.
+    UnreadableStore
+        If the place cannot be read.
     """
     folder = open_folder(uri)
     there = folder.size(MANIFEST) is not None
@@ -242,8 +245,8 @@ class _PartReader:
         except FileNotFoundError:
             self._warn(name, f"{where} is missing")
             return
-        except (OSError, InvalidInput) as error:
-            self._warn(name, str(error) if isinstance(error, InvalidInput) else f"{where}: {error}")
+        except (UnreadableStore, InvalidInput) as error:
+            self._warn(name, str(error))
             return
         made_for = problems.sha256 if self._teacher else None
         missing = self._part.rows - self._part.status.get(OK, 0)
@@ -290,6 +293,11 @@ class _PartReader:
         except InvalidInput as error:
             self._stop(self._why_it_differs(schema) or str(error))
             return None
+        except UnreadableStore as error:
+            if not self._dataset.folder.local:  # then no other file can be read either
+                raise
+            self._stop(str(error))
+            return None
         wrong = wrong_columns(data, schema)
         if wrong is not None:
             self._stop(f"{self._where} {wrong}")
@@ -300,7 +308,7 @@ class _PartReader:
         """Return what says more about a file than that its size or hash is wrong, if anything."""
         try:
             data = self._dataset.folder.read(self._part.file)
-        except (OSError, pa.ArrowException):
+        except (FileNotFoundError, UnreadableStore):
             return None
         digest = sha256(data)
         for part in self._dataset.manifest.parts():
@@ -374,8 +382,10 @@ def _spec_findings(dataset: Dataset) -> Iterator[Finding]:
         spec = json.loads(dataset.folder.read(SPEC).to_pybytes())
     except FileNotFoundError:
         text = f"{where} is missing; the dataset cannot be added to"
-    except (OSError, ValueError) as error:
-        text = f"{where} cannot be read: {_reason(error)}"
+    except UnreadableStore as error:
+        text = str(error)
+    except ValueError as error:
+        text = f"{where} is not JSON: {error}"
     else:
         if spec == dataset.manifest.spec:
             return
@@ -392,7 +402,7 @@ def _known_files(dataset: Dataset, names: Iterable[str]) -> tuple[set[str], list
             known.add(name)
             try:
                 old = _old_manifest(dataset.folder, name)
-            except InvalidInput as error:
+            except (UnreadableStore, InvalidInput) as error:
                 findings.append(Finding(file=name, text=str(error)))
             else:
                 known |= {part.file for part in old.parts()}
@@ -400,12 +410,7 @@ def _known_files(dataset: Dataset, names: Iterable[str]) -> tuple[set[str], list
 
 
 def _old_manifest(folder: Folder, name: str) -> Manifest:
-    where = folder.where(name)
-    try:
-        data = folder.read(name)
-    except OSError as error:
-        raise InvalidInput(f"{where} cannot be read: {_reason(error)}") from None
-    return parse_document(data, Manifest, where)
+    return parse_document(folder.read(name), Manifest, folder.where(name))
 
 
 def _belongs(name: str, known: set[str]) -> bool:

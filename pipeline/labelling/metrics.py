@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import ray
 from ray.util import metrics
 
+from pipeline.dataset.stores import without_secret
+
 if TYPE_CHECKING:
     from pipeline.labelling.shard import LabelSpec, ShardReport
 
@@ -18,7 +20,7 @@ class Metrics:
     """
 
     def __init__(self, spec: LabelSpec) -> None:
-        self._tags = {"dataset": spec.out}
+        self._tags = {"dataset": without_secret(spec.out)}
         self._counters: dict[str, metrics.Counter] = {}
 
     def add(self, report: ShardReport) -> None:

@@ -12,6 +12,7 @@ from baselines.registry import get_scheduler, teacher_rng
 from baselines.schedule import violations
 from pipeline.dataset.files import sha256
 from pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, label_row, problem_row
+from pipeline.dataset.stores import without_secret
 from pipeline.labelling.shard import plan_shards, warm_up
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def plan(spec: LabelSpec) -> str:
         steps[step.partition(": ")[0] if ": " in step else "problems"] += hours
     costs = ", ".join(f"{name} {hours:.3g}" for name, hours in steps.items())
     lines = {
-        "dataset": spec.out,
+        "dataset": without_secret(spec.out),
         "samples": f"{spec.samples} in {len(shards)} shards",
         "teachers": ", ".join(spec.teachers),
         "files": f"{len(shards) * (1 + len(spec.teachers))} of about {found.gigabytes:.3g} GB",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.cli import messages, progress_bar
+from pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,7 @@ def summary(spec: LabelSpec, manifest: Manifest, totals: Totals, seconds: float)
     size = sum(part.bytes for part in parts)
     again = f", generation {manifest.generation}" if manifest.generation > 1 else ""
     lines = {
-        "dataset": spec.out + again,
+        "dataset": without_secret(spec.out) + again,
         "samples": f"{manifest.samples}, {totals.tasks} tasks in all",
         "teachers": ", ".join(manifest.labels),
         "files": f"{len(parts)} of {size / 1e6:.1f} MB in all; {totals.kept} of them were there "
