@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.dataset.manifest import Manifest, Part
     from pipeline.dataset.schema import Row
 
+PLAIN = "labels/{}/part-.parquet"
 COUNTED = ("n_tasks", "n_machines", "n_edges")
 
 MEANING = {
@@ -130,7 +131,10 @@ def _files(manifest: Manifest, teacher: str) -> str | list[str]:
     """Return a pattern, or the very files where others of an earlier generation lie beside them."""
     names = [part.file for part in manifest.labels[teacher]]
     default = [label_part(teacher, shard) for shard in range(len(names))]
-    return f"labels/{teacher}/*.parquet" if names == default else names
+    if names != default or len({len(name) for name in names}) > 1:
+        return names
+    # Five digits and nothing behind them: a retry that was stopped may have left a part-00000-g2.
+    return f"labels/{teacher}/part-{'?' * (len(names[0]) - len(PLAIN.format(teacher)))}.parquet"
 
 
 def _states(parts: Sequence[Part]) -> str:

@@ -191,9 +191,12 @@ def label_shard(shard: Shard, spec: LabelSpec) -> ShardReport:
     if problems is None:
         problems = made.publish(folder, problem_part(shard.index), None)
     for teacher, part in parts.items():
-        name = label_part(teacher, shard.index, shard.retry or 1)
-        if teacher in again and not part.gained(labels[teacher]):
-            continue
+        # A part that was lost is made where it lay, for the manifest that lists it there.
+        name = shard.labels(teacher)
+        if teacher in again:
+            if not part.gained(labels[teacher]):
+                continue
+            name = label_part(teacher, shard.index, shard.retry or 1)
         labels[teacher] = part.publish(folder, name, problems.part.sha256)
     return ShardReport(shard=shard.index, problems=problems, labels=labels, kept=kept)
 

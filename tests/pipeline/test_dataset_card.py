@@ -1,0 +1,216 @@
+"""The card of a dataset says what is there, and other tools read the files by it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import pipeline.labelling.shard
+from baselines.registry import get_scheduler
+from pipeline.dataset.manifest import label_part
+from pipeline.dataset.schema import LABELS, PROBLEMS
+from pipeline.dataset.storage import Dataset
+from pipeline.labelling.paper_preset import PaperSource
+from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec
+from tests.pipeline.cli_helpers import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+KINDS = ("own machines", "shared machines", "second generation")
+
+
+def make(out: Path, kind: str) -> None:
+    """Make a small dataset; of the second generation, one schedule still fails."""
+    spec = LabelSpec(
+        out=str(out),
+        source=PresetSource(name="small", seed=3, preset=PRESETS["small"]),
+        samples=12,
+        shard_bytes=4000,
+        seed=3,
+        teachers=("mct", "heft"),
+    )
+    if kind == "shared machines":
+        paper = PaperSource(seed=5)
+        label(LabelSpec(**{**vars_of(spec), "source": paper, "samples": 3}))
+        return
+    if kind == "own machines":
+        label(spec)
+        return
+    for bad in ({2, 7}, {7}):
+        names = {spec.source.problem(k).name for k in bad}
+
+        def poisoned(problem: Problem, rng: Any, names: set[str] = names) -> Schedule:
+            if problem.name in names:
+                raise ZeroDivisionError
+            return get_scheduler("heft")(problem, rng)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                pipeline.labelling.shard,
+                "get_scheduler",
+                lambda name, poisoned=poisoned: poisoned if name == "heft" else get_scheduler(name),
+            )
+            label(spec, retry_failed=True)
+
+
+def vars_of(spec: LabelSpec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("card") / "data"
+    make(out, request.param)
+    return out
+
+
+def head(made: Path) -> dict[str, Any]:
+    """Return the YAML at the top, as `datasets` reads it."""
+    text = (made / "README.md").read_text()
+    return yaml.safe_load(text.split("---")[1])
+
+
+def files_of(made: Path, config: str) -> list[str]:
+    """Return the files that a configuration of the card names."""
+    patterns = next(c["data_files"] for c in head(made)["configs"] if c["config_name"] == config)
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    return [str(path.relative_to(made)) for name in patterns for path in sorted(made.glob(name))]
+
+
+def test_the_card_names_the_files_of_this_generation(made: Path) -> None:
+    manifest = Dataset.open(str(made)).manifest
+    assert [config["config_name"] for config in head(made)["configs"]] == [
+        "problems",
+        "labels-mct",
+        "labels-heft",
+    ]
+    assert files_of(made, "problems") == [part.file for part in manifest.problems]
+    for teacher, parts in manifest.labels.items():
+        assert files_of(made, f"labels-{teacher}") == [part.file for part in parts]
+
+
+def test_what_a_stopped_retry_left_is_not_read_with_the_rest(tmp_path: Path) -> None:
+    make(tmp_path, "own machines")
+    before = files_of(tmp_path, "labels-heft")
+    (tmp_path / label_part("heft", 0, 2)).write_bytes(b"x")
+    assert files_of(tmp_path, "labels-heft") == before
+
+
+def test_the_card_lists_every_column_and_counts_every_row(made: Path) -> None:
+    text = (made / "README.md").read_text()
+    for schema in (PROBLEMS, LABELS):
+        for field in schema:
+            assert f"| `{field.name}` | {field.type} | " in text
+    dataset = Dataset.open(str(made))
+    n, manifest = dataset.n_samples, dataset.manifest
+    assert f"| problems | {n} | {n} ok |" in text
+    assert f"| mct | {n} | {n} ok |" in text
+    failed = len(dataset.failures("heft"))
+    states = f"{failed} failed, {n - failed} ok" if failed else f"{n} ok"
+    assert f"| heft | {n} | {states} |" in text
+    assert failed == (manifest.generation == 2)
+    assert f"`{manifest.digest()}`" in text
+    sizes = dataset.sizes()
+    for column in ("tasks", "machines", "edges"):
+        line = re.search(rf"^\* {column}: (.*)$", text, re.MULTILINE)
+        assert line
+        counts = {}
+        for cell in line[1].split("; "):
+            span, _, count = cell.replace(",", "").partition(": ")
+            low, _, high = span.partition("–")
+            counts[int(low), int(high or low)] = int(count)
+        for (low, high), count in counts.items():
+            assert count == sum(low <= getattr(size, f"n_{column}") <= high for size in sizes)
+        assert sum(counts.values()) == n
+
+
+def test_the_example_of_the_card_runs(made: Path) -> None:
+    text = (made / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=made,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "makespan" in done.stdout
+    first = next(Dataset.open(str(made)).samples("mct", "train"))
+    assert f"{first.problem.name} {first.schedule.makespan}" in done.stdout
+
+
+# Other tools: the same numbers as through the package
+
+
+def expected(made: Path) -> tuple[int, float, int]:
+    """Return how many schedules of heft there are, their mean makespan, and their tasks."""
+    schedules = [schedule for _, schedule in Dataset.open(str(made)).schedules("heft")]
+    mean = float(np.mean([schedule.makespan for schedule in schedules]))
+    return len(schedules), mean, sum(schedule.proc.size for schedule in schedules)
+
+
+def test_pandas_reads_it(made: Path) -> None:
+    count, mean, tasks = expected(made)
+    problems = pd.concat([pd.read_parquet(made / name) for name in files_of(made, "problems")])
+    labels = pd.concat([pd.read_parquet(made / name) for name in files_of(made, "labels-heft")])
+    both = problems.merge(labels[labels.status == "ok"], on="sample_id")
+    assert len(both) == count
+    assert both.makespan.mean() == pytest.approx(mean)
+    assert both.n_tasks.sum() == both["ast"].map(len).sum() == tasks
+    own = not (made / "machines.json").exists()
+    assert both.machine_cores.notna().all() == own
+    assert all(isinstance(cell, np.ndarray) for cell in both.work.dropna())
+
+
+def test_polars_reads_it(made: Path) -> None:
+    polars = pytest.importorskip("polars")
+    count, mean, tasks = expected(made)
+    problems = polars.scan_parquet([made / name for name in files_of(made, "problems")])
+    labels = polars.scan_parquet([made / name for name in files_of(made, "labels-heft")])
+    both = problems.join(labels.filter(polars.col("status") == "ok"), on="sample_id").collect()
+    assert (len(both), both["n_tasks"].sum()) == (count, tasks)
+    assert both["makespan"].mean() == pytest.approx(mean)
+    assert both["ast"].list.len().sum() == tasks
+
+
+def test_duckdb_reads_it(made: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    problems, labels = (
+        [str(made / name) for name in files_of(made, config)]
+        for config in ("problems", "labels-heft")
+    )
+    found = duckdb.sql(
+        f"select count(*), avg(makespan), sum(len(l.ast)) from read_parquet({problems}) "
+        f"join read_parquet({labels}) l using (sample_id) where l.status = 'ok'"
+    ).fetchone()
+    assert found == pytest.approx(expected(made))
+
+
+def test_datasets_reads_it(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    labels = datasets.load_dataset(str(made), "labels-heft", cache_dir=str(tmp_path))["train"]
+    good = [row for row in labels if row["status"] == "ok"]
+    count, mean, tasks = expected(made)
+    assert (len(good), sum(len(row["ast"]) for row in good)) == (count, tasks)
+    assert float(np.mean([row["makespan"] for row in good])) == pytest.approx(mean)
+    problems = datasets.load_dataset(str(made), "problems", cache_dir=str(tmp_path))["train"]
+    assert problems["sample_id"][:] == list(range(Dataset.open(str(made)).n_samples))
