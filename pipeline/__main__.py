@@ -18,7 +18,7 @@ COMMANDS = {
     "tune": ("pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("pipeline.serve", "Answer scheduling requests over HTTP."),
-    "benchmark": ("pipeline.benchmark", "Measure speed, one table a subcommand."),
+    "benchmark": ("pipeline.benchmark", "Measure speed and cost, one table a subcommand."),
     "demo": ("pipeline.demo", "Run every stage once, small, from problems to report."),
 }
 
