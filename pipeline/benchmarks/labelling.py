@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import click
 from rich.table import Table
 
 from baselines.writers.atomic import write_text
+from pipeline.benchmarks.memory import peak_megabytes
 from pipeline.cli import messages, progress_bar, results
 from pipeline.labelling.paper_preset import NAME, SAMPLES
 from pipeline.labelling.plan import Projection, project
@@ -32,8 +32,6 @@ REPEATS = 5
 SHARD_BYTES = 1_000_000  # of the runs that are timed: some thirty shards
 STRATA = {"heft": 40, "ga": 8}  # samples of all sizes from which the whole is projected
 DRIVER_SAMPLES = (300, 3000)
-MEGABYTE = 1e6
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
 
 Rows = list[dict[str, Any]]
 
@@ -134,7 +132,7 @@ def make_largest(sample_id: int) -> float:
         label_shard(
             Shard(index=0, first=sample_id, stop=sample_id + 1), paper_spec(folder, SAMPLES)
         )
-    return _peak()
+    return peak_megabytes()
 
 
 def drive(samples: int) -> float:
@@ -143,11 +141,7 @@ def drive(samples: int) -> float:
         spec = paper_spec(folder, samples)
         source = preset_source("small", 0)
         label(replace(spec, source=source, shard_bytes=20_000), Workers(count=1))
-    return _peak()
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT / MEGABYTE
+    return peak_megabytes()
 
 
 def _apart(measure: Callable[[int], float], argument: int) -> float:
