@@ -13,6 +13,7 @@ from pipeline.cli import keep_lines, run_command
 # `deepsched --help` does not wait for torch and Ray.
 COMMANDS = {
     "schedule": ("pipeline.schedule", "Schedule one workflow file and write the result."),
+    "fetch": ("pipeline.fetch", "Download public workflow files, verified, to try it on."),
     "label": ("pipeline.label", "Make a dataset: problems, each scheduled by several teachers."),
     "train": ("pipeline.train", "Train a network on a labelled dataset."),
     "tune": ("pipeline.tune", "Search hyperparameters of the training."),
