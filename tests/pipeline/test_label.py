@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -501,3 +503,35 @@ def test_real_traces_are_labelled(data_dir: Path, tmp_path: Path) -> None:
     assert len(spans["heft"]) == 40
     assert np.mean(np.divide(spans["random"], spans["heft"])) > 1.2
     assert {problem.n_machines for _, problem in dataset.problems()} == {4, 16}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_shards_that_need_more_than_there_is_are_not_waited_for(tmp_path: Path) -> None:
+    for needs, said in (
+        ({"cpus": 64}, "needs CPU 64; this machine has CPU 2"),
+        ({"resources": {"fpga": 1}}, "fpga 1; this machine has CPU 2, fpga 0"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            label(spec_for(tmp_path), Workers(**needs))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_progress_is_counted_in_rays_metrics(tmp_path: Path) -> None:
+    import ray
+
+    out = tmp_path / "data"
+    assert run("--preset", "small", "--samples", 12, "--out", out, "--cpus-per-task", 0.5) == 0
+    [node] = ray.nodes()
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    wanted = re.compile(rf'deepsched_label_samples\w*{{[^}}]*dataset="{out}"[^}}]*}} (\S+)')
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            found = wanted.search(response.read().decode())
+        if found:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert float(found[1]) == 12
