@@ -44,6 +44,7 @@ from pipeline.labelling.shard import (
     plan_shards,
     warm_up,
 )
+from pipeline.labelling.stuck import forget_stuck
 from pipeline.ray_session import ray_session
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def label(
         if before is not None:
             spec = replace(spec, teachers=tuple(dict.fromkeys([*before.labels, *spec.teachers])))
         shards = _shards(spec, before, retry_failed=retry_failed)
+        if retry_failed:
+            forget_stuck(folder)
         if order is None:
             order = sorted(range(len(shards)), key=lambda k: -shards[k].largest)
         problems: dict[int, Part] = {}

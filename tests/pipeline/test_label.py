@@ -26,7 +26,7 @@ from pipeline.dataset.files import open_folder
 from pipeline.dataset.manifest import Manifest, label_part, problem_part
 from pipeline.dataset.storage import Dataset
 from pipeline.label import command
-from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.presets import PRESETS, PresetSource, preset_source
 from pipeline.labelling.run import Workers, label
 from pipeline.labelling.shard import LabelSpec
 from pipeline.ray_session import JOB_VARIABLE
@@ -401,6 +401,56 @@ def test_ctrl_c_in_compiled_code_is_no_failed_sample(
         label(spec_for(tmp_path))
     assert not list(tmp_path.rglob("manifest.json"))
     assert b"returned a result" not in b"".join(contents(tmp_path).values())
+
+
+STUCK = """
+import sys, time
+import numpy as np
+import pipeline.labelling.shard as shard
+import pipeline.labelling.stuck as stuck
+from baselines.registry import get_scheduler
+from numba import njit
+from pipeline.label import command
+
+@njit(nogil=True)
+def spin(n):
+    total = 0.0
+    for k in range(n):
+        total += np.sin(k)
+    return total
+
+def get(name):
+    def scheduler(problem, rng):
+        if problem.n_tasks % 2:
+            spin(10**12)
+        return get_scheduler(name)(problem, rng)
+    return scheduler
+
+spin(1)
+shard.get_scheduler, shard.warm_up, stuck.GRACE = get, lambda teacher: None, 0.1
+sys.exit(command.main(sys.argv[1:], standalone_mode=False))
+"""
+
+
+def test_a_scheduler_that_does_not_come_back_costs_one_sample(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    source = preset_source("small", 0)
+    odd = next(k for k in range(50) if source.problem(k).n_tasks % 2)
+    words = ("--preset", "small", "--samples", str(odd + 1), "--workers", "0", "--timeout", "0.2")
+    ends = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", STUCK, *words, "--out", str(out)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        ends.append((done.returncode, "does not come back" in done.stderr))
+    assert ends == [(1, True), (1, False)], done.stderr
+    failures = Dataset.open(str(out)).failures("heft")
+    assert failures == {odd: "timeout: took longer than 0.2 s"}
 
 
 @dataclass(frozen=True, kw_only=True)
