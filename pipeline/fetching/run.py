@@ -68,6 +68,7 @@ def fetch_all(
 
     Raises
     ------
+    UnwritableOutput
         If a folder cannot be made or written to, or another run fetches to `out`.
     """
     make_folder(out, f"--out {out}")
