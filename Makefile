@@ -54,8 +54,8 @@ $(STAMP): pyproject.toml constraints.txt
 		--no-build-isolation -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## run every stage once and write runs/demo (on $DEEPSCHED_DATA when it is set)
-	$(BIN)/deepsched demo --out runs/demo
+demo: $(STAMP) ## run every stage once, below runs/ (on $DEEPSCHED_DATA, or what was fetched)
+	$(BIN)/deepsched demo
 
 test: lint types contract test-fast test-ray ## lint, types, import contract and all tests
 

@@ -44,6 +44,49 @@ FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
 
 @jit
+def execution_times(work, speed, noise, memory, limit):
+    """Return (n, p) work / speed · noise, inf where a task needs more memory than a machine has.
+
+    `noise` is (n, p), or (0, 0) for none.
+    """
+    n, p = work.size, speed.size
+    etc = np.empty((n, p))
+    noisy = noise.size > 0
+    for i in range(n):
+        row = etc[i]
+        for q in range(p):
+            row[q] = work[i] / speed[q]
+        if noisy:
+            factors = noise[i]
+            for q in range(p):
+                row[q] *= factors[q]
+        need = memory[i]
+        for q in range(p):
+            if need > limit[q]:
+                row[q] = np.inf
+    return etc
+
+
+@jit
+def cost_range(etc):
+    """Return the first row without a finite entry, or -1, and the largest finite entry."""
+    n, p = etc.shape
+    stuck, longest = -1, 0.0
+    for i in range(n - 1, -1, -1):
+        row = etc[i]
+        greatest = -1.0
+        for q in range(p):
+            cost = row[q]
+            if cost != np.inf and cost > greatest:
+                greatest = cost
+        if greatest < 0:
+            stuck = i
+        elif greatest > longest:
+            longest = greatest
+    return stuck, longest
+
+
+@jit
 def mean_over_finite(etc):
     """Return (n,) mean of each row over its finite entries.
 

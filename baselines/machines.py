@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from baselines import _kernels
 from baselines._kernels import Links
 from baselines.arrays import FloatArray, freeze, frozen_float
 from baselines.errors import InvalidProblem
@@ -123,23 +124,39 @@ def draw_machines(
 
 
 def execution_times(
-    work: FloatArray, speed: FloatArray, noise: FloatArray | None, fits: np.ndarray | None
+    work: FloatArray,
+    speed: FloatArray,
+    noise: FloatArray | None = None,
+    memory: FloatArray | float = 0.0,
+    limit: FloatArray | float = np.inf,
 ) -> FloatArray:
     """Rebuild the ETC matrix from its factors: work / speed · noise, inf where a task does not fit.
 
     This is version 1 of the rule that defines stored problems; another order of operations would
     change labels in their last bit and needs a new dataset schema version.
 
+    Parameters
+    ----------
+    work, speed : (n_tasks,) and (n_machines,).
+    noise : (n_tasks, n_machines) factors.
+    memory, limit : MB that each task needs and each machine has.
+
     Returns
     -------
     (n_tasks, n_machines) seconds.
     """
-    etc = work[:, None] / speed[None, :]
-    if noise is not None:
-        etc *= noise
-    if fits is not None:
-        etc[~fits] = np.inf
+    etc: FloatArray = _kernels.execution_times(
+        work,
+        speed,
+        _NO_NOISE if noise is None else noise,
+        np.broadcast_to(np.asarray(memory, dtype=np.float64), work.shape),
+        np.broadcast_to(np.asarray(limit, dtype=np.float64), speed.shape),
+    )
     return etc
+
+
+_NO_NOISE = np.empty((0, 0))
+_NO_NOISE.flags.writeable = False
 
 
 def checked_vector(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -151,29 +152,29 @@ def make_problem(
     n, p = (given.shape[0] if given.ndim else 0), len(machines)
     if n == 0:
         raise InvalidProblem("there is no task; give at least one")
-    ids = tuple(f"t{i}" for i in range(n)) if task_ids is None else tuple(task_ids)
+    ids = default_task_ids(n) if task_ids is None else tuple(task_ids)
     if len(ids) != n:
         raise InvalidProblem(f"{len(ids)} task ids for {n} tasks")
-    if len(set(ids)) != n:
+    if task_ids is not None and len(set(ids)) != n:
         raise InvalidProblem(f"task id {first_duplicate(ids)!r} is given twice")
     memories = checked_vector(memory, n, "memory", ids, "task")
-    # The usual problem has no memory limit at all: then no (n, p) mask is made.
-    fits = None
-    if memories.max() > machines.memory.min():
-        fits = memories[:, None] <= machines.memory[None, :]
     works = factors = None
     if work is not None:
         works = checked_vector(given, n, "work", ids, "task")
         factors = None if noise is None else _checked_noise(noise, n, p, ids)
         with np.errstate(over="ignore"):  # beyond the largest float is as good as never
-            times = execution_times(works, checked_speed(machines, alpha), factors, fits)
+            times = execution_times(
+                works, checked_speed(machines, alpha), factors, memories, machines.memory
+            )
+        times.flags.writeable = False
     else:
-        times = _checked_etc(given, p, ids, machines, fits)
-    times = freeze(times)
-    _check_every_task_has_a_machine(times, memories, ids, machines)
+        times = _checked_etc(given, memories, ids, machines)
+    stuck, longest = _kernels.cost_range(times)
+    if stuck >= 0:
+        raise InvalidProblem(_why_stuck(stuck, memories, ids, machines))
     succ_ptr, succ, succ_bytes, pred_ptr, pred, pred_bytes = _checked_edges(edges, n, ids)
     arrivals = checked_vector(arrival, n, "arrival", ids, "task")
-    _check_horizon(times, arrivals, succ_bytes, machines)
+    _check_horizon(n * longest, arrivals, succ_bytes, machines)
     topo = _topological_order(succ_ptr, succ, pred_ptr, ids)
     topo_index = np.empty(n, dtype=np.int64)
     topo_index[topo] = np.arange(n)
@@ -200,8 +201,9 @@ def make_problem(
 
 
 def _checked_etc(
-    etc: FloatArray, p: int, ids: Sequence[str], machines: Machines, fits: np.ndarray | None
+    etc: FloatArray, memory: FloatArray, ids: Sequence[str], machines: Machines
 ) -> FloatArray:
+    p = len(machines)
     if etc.ndim != 2 or etc.shape[1] != p:
         raise InvalidProblem(f"etc has shape {etc.shape}; {len(ids)} tasks x {p} machines expected")
     if not etc.min() >= 0:  # also true where there is a NaN
@@ -209,7 +211,10 @@ def _checked_etc(
         raise InvalidProblem(
             f"task {ids[i]!r}: etc on machine {machines.ids[q]!r} is {etc[i, q]:g}; {RANGE_RULE}"
         )
-    return etc if fits is None else np.where(fits, etc, np.inf)
+    # The usual problem has no memory limit at all: then no (n, p) mask is made.
+    if memory.max() > machines.memory.min():
+        etc = np.where(memory[:, None] <= machines.memory[None, :], etc, np.inf)
+    return freeze(etc)
 
 
 def _checked_noise(noise: ArrayLike, n: int, p: int, ids: Sequence[str]) -> FloatArray:
@@ -236,14 +241,13 @@ def checked_speed(machines: Machines, alpha: float) -> FloatArray:
 
 
 def _check_horizon(
-    etc: FloatArray, arrival: FloatArray, edge_bytes: FloatArray, machines: Machines
+    work: float, arrival: FloatArray, edge_bytes: FloatArray, machines: Machines
 ) -> None:
     """Refuse costs whose sums could leave the range of floats, where no comparison holds."""
-    longest = float(np.max(etc, where=np.isfinite(etc), initial=0.0))
     with np.errstate(over="ignore"):
         # At least a byte, so that the inverse bandwidths themselves stay finite too.
         transfer = machines.latency.max() + edge_bytes.max(initial=1.0) / machines.bandwidth.min()
-        horizon = arrival.max() + len(etc) * longest + (1 + edge_bytes.size) * transfer
+        horizon = arrival.max() + work + (1 + edge_bytes.size) * transfer
     if not horizon <= MAX_HORIZON:
         raise InvalidProblem(
             f"all tasks and transfers one after the other could take {horizon:g} s; "
@@ -251,18 +255,24 @@ def _check_horizon(
         )
 
 
-def _check_every_task_has_a_machine(
-    etc: FloatArray, memory: FloatArray, ids: Sequence[str], machines: Machines
-) -> None:
-    stuck = np.flatnonzero(np.isinf(etc.min(axis=1)))
-    if stuck.size:
-        i = int(stuck[0])
-        largest = machines.memory.max()
-        if memory[i] > largest:
-            why = f"it needs {memory[i]:g} MB, the largest machine has {largest:g} MB"
-        else:
-            why = "it has no finite etc on a machine that can hold it"
-        raise InvalidProblem(f"no machine can run task {ids[i]!r}: {why}")
+def _why_stuck(i: int, memory: FloatArray, ids: Sequence[str], machines: Machines) -> str:
+    largest = machines.memory.max()
+    if memory[i] > largest:
+        why = f"it needs {memory[i]:g} MB, the largest machine has {largest:g} MB"
+    else:
+        why = "it has no finite etc on a machine that can hold it"
+    return f"no machine can run task {ids[i]!r}: {why}"
+
+
+def default_task_ids(n: int) -> tuple[str, ...]:
+    """Return t0, t1, …, the names of `n` tasks that were given none."""
+    return _default_names(1 << (n - 1).bit_length())[:n]
+
+
+@functools.lru_cache(maxsize=16)
+def _default_names(n: int) -> tuple[str, ...]:
+    # Kept: making so many strings takes longer than scheduling a few tasks.
+    return tuple(f"t{i}" for i in range(n))
 
 
 def _checked_edges(

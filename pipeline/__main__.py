@@ -13,13 +13,14 @@ from pipeline.cli import keep_lines, run_command
 # `deepsched --help` does not wait for torch and Ray.
 COMMANDS = {
     "schedule": ("pipeline.schedule", "Schedule one workflow file and write the result."),
+    "fetch": ("pipeline.fetch", "Download public workflow files, verified, to try it on."),
     "label": ("pipeline.label", "Make a dataset: problems, each scheduled by several teachers."),
     "verify": ("pipeline.verify", "Check every file and every schedule of a dataset."),
     "train": ("pipeline.train", "Train a network on a labelled dataset."),
     "tune": ("pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("pipeline.serve", "Answer scheduling requests over HTTP."),
-    "benchmark": ("pipeline.benchmark", "Measure speed, one table a subcommand."),
+    "benchmark": ("pipeline.benchmark", "Measure speed and cost, one table a subcommand."),
     "demo": ("pipeline.demo", "Run every stage once, small, from problems to report."),
 }
 

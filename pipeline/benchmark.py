@@ -15,6 +15,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import click
 
+from pipeline.benchmarks.labelling import command as label
 from pipeline.benchmarks.speed import command as speed
 
 
@@ -24,3 +25,4 @@ def command() -> None:
 
 
 command.add_command(speed, "speed")
+command.add_command(label, "label")

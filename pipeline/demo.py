@@ -34,13 +34,12 @@ from baselines.writers.atomic import write_text
 from pipeline.cli import messages, results
 from pipeline.label import check_destination
 from pipeline.labelling.presets import PresetSource, get_preset
-from pipeline.options import CONTEXT_SETTINGS
+from pipeline.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
 
-DATA_VARIABLE = "DEEPSCHED_DATA"
-TRACES = "wfinstances"  # the folder of workflow executions in the data folder
 PRESET = "demo"  # problems where there are no traces
+GENERATED_OUT, TRACES_OUT = "runs/demo", "runs/demo-traces"
 TEACHER = "heft"
 SERVE_CPUS = 2  # one process for the network, one for the other schedulers
 
@@ -64,19 +63,18 @@ QUICK = Size(samples=40, epochs=2, limit=4)
     metavar="DIR",
     type=click.Path(path_type=Path),
     help=f"Folder that holds {TRACES}/ with workflow files.  [default: ${DATA_VARIABLE}; without "
-    "it, problems are generated]",
+    f"it {DATA_FOLDER}, if there are any; else problems are generated]",
 )
 @click.option(
     "--out",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    default=Path("runs/demo"),
-    show_default=True,
-    help="Folder for everything that is made.",
+    help="Folder for everything that is made.  "
+    f"[default: {GENERATED_OUT}; on workflow files {TRACES_OUT}]",
 )
 @click.option("--quick", is_flag=True, help="A smoke test: few samples, two epochs.")
 @click.option("--tune", is_flag=True, help="Search hyperparameters too, two short trials.")
-def command(data: Path | None, out: Path, quick: bool, tune: bool) -> None:
+def command(data: Path | None, out: Path | None, quick: bool, tune: bool) -> None:
     """Run every stage once, small: label, train, evaluate, schedule and serve.
 
     Each stage is shown as the command that does the same by itself. Run again, the demo keeps the
@@ -84,6 +82,8 @@ def command(data: Path | None, out: Path, quick: bool, tune: bool) -> None:
     """
     begin = time.perf_counter()
     traces = find_data(data)
+    # Apart, since stages that are finished are kept: those of other problems would be in the way.
+    out = out or Path(GENERATED_OUT if traces is None else TRACES_OUT)
     check_destination(str(out))
     make_folder(out, f"--out {out}")
     out = out.absolute()
@@ -91,6 +91,9 @@ def command(data: Path | None, out: Path, quick: bool, tune: bool) -> None:
         messages.print(
             f"${DATA_VARIABLE} is not set: the demo runs on generated problems (preset {PRESET!r})"
         )
+        messages.print(f"`deepsched fetch {TRACES}` brings real ones")
+    else:
+        messages.print(f"the demo runs on the workflow files in {traces}", markup=False)
     workflow = example_workflow(traces, out)
     cpus = max(os.cpu_count() or 1, SERVE_CPUS)
     # Tune needs the dashboard's process; it costs seconds, so only then.
@@ -176,7 +179,9 @@ def run_step(step: Step) -> None:
 
 
 def find_data(data: Path | None) -> Path | None:
-    """Return the folder of workflow files: of the option, else of the environment, else None.
+    """Return the folder of workflow files: of the option, else of the environment.
+
+    Where neither names one, what `deepsched fetch` leaves below the current folder; else None.
 
     Raises
     ------
@@ -185,7 +190,8 @@ def find_data(data: Path | None) -> Path | None:
     """
     named = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     if named is None:
-        return None
+        fetched = Path(DATA_FOLDER, TRACES)
+        return fetched.absolute() if workflow_files(fetched) else None
     source = "--data" if data else f"${DATA_VARIABLE}"
     traces = named / TRACES
     if not traces.is_dir():
@@ -193,10 +199,19 @@ def find_data(data: Path | None) -> Path | None:
     return traces.absolute()
 
 
+def workflow_files(traces: Path) -> list[Path]:
+    """Return the workflow files below a folder, the smallest first; none where it does not exist.
+
+    Hidden files are none: `deepsched fetch` keeps unfinished ones under such names.
+    """
+    found = (path for path in traces.rglob("*.json*") if not path.name.startswith("."))
+    return sorted(found, key=lambda path: (path.stat().st_size, path))
+
+
 def example_workflow(traces: Path | None, out: Path) -> Path:
     """Return the file that is scheduled and sent to the service; generated where none is there."""
     if traces is not None:
-        files = sorted(traces.rglob("*.json*"), key=lambda path: (path.stat().st_size, path))
+        files = workflow_files(traces)
         if not files:
             raise InvalidInput(f"{traces}: there is no workflow file (.json, .json.gz) in it")
         return files[len(files) // 2]  # of middling size

@@ -121,11 +121,16 @@ CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reac
     help="Parallel Ray tasks; 0 runs without Ray.  [default: all CPUs]",
 )
 @click.option(
+    "--address",
+    help="Ray cluster to join, whose nodes see the same files.  [default: $RAY_ADDRESS, or a local "
+    "Ray]",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Keep what --out holds if it is this very comparison, of the same data and network.",
 )
-def command(out: Path, schedulers: str, resume: bool, **options: Any) -> None:
+def command(out: Path, schedulers: str, resume: bool, address: str | None, **options: Any) -> None:
     """Compare the network with all schedulers and write report.html.
 
     Every scheduler gets the same problems: samples that the network was trained on (seen), samples
@@ -143,15 +148,19 @@ def command(out: Path, schedulers: str, resume: bool, **options: Any) -> None:
     make_folder(out, f"--out {out}")
     document = finished_evaluation(out, spec) if resume else None
     if document is None:
-        document = evaluate(spec)
+        document = evaluate(spec, address)
         write_report(out, document)
     else:
         messages.print(f"{out} holds this comparison already", markup=False)
     print_summary(out, document)
 
 
-def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
+def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]:
     """Compare all schedulers and return the evaluation document, ready for JSON.
+
+    Parameters
+    ----------
+    address : a Ray cluster to join.
 
     Raises
     ------
@@ -177,7 +186,11 @@ def evaluate(spec: EvaluationSpec) -> dict[str, Any]:
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
     with progress_bar() as bar:
-        run = _run_here if spec.workers == 0 else functools.partial(_run_on_ray, spec.workers)
+        run = (
+            _run_here
+            if spec.workers == 0
+            else functools.partial(_run_on_ray, spec.workers, address)
+        )
         outcomes = list(_advancing(run(chunks, job), bar, total))
     return evaluation_document(spec, dataset, learned, groups, outcomes, history)
 
@@ -255,13 +268,13 @@ def _run_here(chunks: Iterable[tuple[list[Case], int]], job: Job) -> Iterator[li
 
 
 def _run_on_ray(
-    workers: int | None, chunks: Iterable[tuple[list[Case], int]], job: Job
+    workers: int | None, address: str | None, chunks: Iterable[tuple[list[Case], int]], job: Job
 ) -> Iterator[list[Outcome]]:
     # Compiled here once: several processes that fill numba's cache at a time disturb each other.
     _ready(job.schedulers, job.checkpoint)
-    with ray_session(num_cpus=workers):
+    with ray_session(address=address, num_cpus=workers):
         task = ray.remote(evaluate_chunk)
-        window = workers or int(ray.cluster_resources().get("CPU", 1))
+        window = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         running: list[Any] = []
         for cases, seed in chunks:
             if len(running) == window:

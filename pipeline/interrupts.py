@@ -29,6 +29,11 @@ def true_error(error: BaseException) -> BaseException:
     return error if cause is None else cause
 
 
+def over(seconds: float | None) -> str:
+    """Return how it is said that a limit was exceeded."""
+    return f"took longer than {seconds:g} s"
+
+
 @contextlib.contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """Raise `TimedOut` in the block when the time is over; without effect outside the main thread.
@@ -40,10 +45,10 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         yield
         return
 
-    def over(signal_number: int, frame: FrameType | None) -> NoReturn:
-        raise TimedOut(f"took longer than {seconds:g} s")
+    def stop(signal_number: int, frame: FrameType | None) -> NoReturn:
+        raise TimedOut(over(seconds))
 
-    before = signal.signal(signal.SIGALRM, over)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
+# Real inputs: who wants them elsewhere names the folder in the environment.
+DATA_VARIABLE = "DEEPSCHED_DATA"
+DATA_FOLDER = "data"  # below the current folder
+TRACES = "wfinstances"  # the folder of workflow executions in it
+
 _MACHINE_OPTIONS = (
     click.option(
         "--machines",

@@ -27,10 +27,16 @@ PACKAGES = ("baselines", "model", "pipeline")
 SOURCE = re.compile(r"doi:|https?://|\((1[89]|20)\d\d\)")
 
 
-def repository_files() -> Iterator[Path]:
-    """Every file that git would keep: .gitignore holds patterns of folder names only."""
-    patterns = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split())]
-    for folder, folders, files in os.walk(ROOT):
+def repository_files(root: Path = ROOT) -> Iterator[Path]:
+    """Every file that git would keep.
+
+    .gitignore holds patterns of folder names only; one with a slash in front is for the root.
+    """
+    lines = (ROOT / ".gitignore").read_text().split()
+    anywhere = [".git", *(line.rstrip("/") for line in lines if not line.startswith("/"))]
+    in_root = [line.strip("/") for line in lines if line.startswith("/")]
+    for folder, folders, files in os.walk(root):
+        patterns = anywhere + in_root if Path(folder) == root else anywhere
         folders[:] = [
             name for name in folders if not any(fnmatch(name, pattern) for pattern in patterns)
         ]
@@ -133,6 +139,15 @@ def test_constraints_pin_every_dependency() -> None:
     assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pins.values())
     assert pins["torch"] == "2.13.0"
     assert pins["ray"] == "2.60.0"
+
+
+def test_what_was_fetched_is_no_file_of_the_repository(tmp_path: Path) -> None:
+    for name in ("data/stg/a.stg", "runs/b", "tests/data/c.stg", "model/runs/d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(repository_files(tmp_path)) == {tmp_path / "tests/data/c.stg"}
+    assert ROOT / "tests/data/tiny.stg" in set(repository_files())
+    assert "/data/" in (ROOT / ".rayignore").read_text().splitlines()
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:

@@ -57,8 +57,7 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
         noise.flags.writeable = False  # then the problem keeps it without a copy
     speed = _speeds(p, spec.heterogeneity, _stream(seed, "speed"))
     need, limit = _memory(n, p, spec.memory, _stream(seed, "memory"))
-    fits = None if spec.memory == 0 else need[:, None] <= limit[None, :]
-    cost = _kernels.mean_over_finite(execution_times(work, speed, noise, fits))
+    cost = _kernels.mean_over_finite(execution_times(work, speed, noise, need, limit))
 
     transfer = spec.ccr * float(cost.mean())  # s, the mean over edges that is to come out
     bandwidth, lag = _links(p, spec.link_spread, _stream(seed, "links"))

@@ -76,7 +76,7 @@ class TaskColumns:
         if len(places) == len(self.ids):
             return given
         with np.errstate(over="ignore"):
-            etc = execution_times(self.work, checked_speed(machines, alpha), None, None)
+            etc = execution_times(self.work, checked_speed(machines, alpha))
         etc[places] = given
         return etc
 

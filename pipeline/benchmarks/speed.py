@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
 from baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
 from baselines.writers.atomic import write_text
+from pipeline.benchmarks.memory import peak_megabytes
 from pipeline.cli import progress_bar, results
 from pipeline.paper import PAPER_SECONDS
 
@@ -36,7 +36,6 @@ WIDE = 2_000
 PARENTS = 3
 REPEATS = 5
 SEED = 20
-MEGABYTE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,15 +112,13 @@ def measure(case: Case, repeats: int = REPEATS) -> dict[str, object] | None:
         except TooLarge:
             return None
         runs.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "scheduler": case.label,
         "graph": case.graph,
         "tasks": case.tasks,
         "machines": case.machines,
         "seconds": statistics.median(runs),
-        "peak_mb": peak * unit / MEGABYTE,
+        "peak_mb": peak_megabytes(),
         "runs": runs,
     }
 

@@ -92,9 +92,10 @@ class Folder:
         """Open a file for reading at random places."""
         return self.filesystem.open_input_file(f"{self.root}/{name}")
 
-    def names(self) -> list[str]:
-        """Return the names of all files under the folder, sorted; empty where it does not exist."""
-        selector = pafs.FileSelector(self.root, recursive=True, allow_not_found=True)
+    def names(self, below: str = "") -> list[str]:
+        """Return the names of all files, or of those below a folder in it, sorted; maybe none."""
+        top = f"{self.root}/{below}" if below else self.root
+        selector = pafs.FileSelector(top, recursive=True, allow_not_found=True)
         with reading(self.uri):
             infos = self.filesystem.get_file_info(selector)
         prefix = len(self.root.rstrip("/")) + 1

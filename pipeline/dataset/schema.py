@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, Machines, make_machines
 from baselines.metrics import METRICS
-from baselines.problem import Problem, make_problem
+from baselines.problem import Problem, default_task_ids, make_problem
 from baselines.schedule import Schedule, make_schedule
 from pipeline.dataset.checksum import UNSEALED, check_seal, sealed
 
@@ -88,8 +88,7 @@ def problem_row(
         If a name holds half of a surrogate pair, which JSON can write and UTF-8 cannot.
     """
     machines = problem.machines
-    for name in (source, problem.name, *problem.task_ids, *machines.ids):
-        name.encode()
+    "".join((source, problem.name, *problem.task_ids, *machines.ids)).encode()
     parents, children, data = problem.edge_list()
     factored = problem.work is not None
     return {
@@ -100,7 +99,9 @@ def problem_row(
         "n_tasks": problem.n_tasks,
         "n_machines": problem.n_machines,
         "n_edges": problem.n_edges,
-        "task_id": _names(problem.task_ids, "t"),
+        "task_id": None
+        if problem.task_ids == default_task_ids(problem.n_tasks)
+        else problem.task_ids,
         "work": problem.work,
         "alpha": problem.alpha,
         "noise": None if problem.noise is None else problem.noise.reshape(-1),
@@ -117,7 +118,7 @@ def problem_row(
 
 def _machine_columns(machines: Machines) -> dict[str, Any]:
     return {
-        "machine_id": _names(machines.ids, "m"),
+        "machine_id": _machine_names(machines),
         "machine_cores": machines.cores,
         "machine_frequency": machines.frequency,
         "machine_memory": machines.memory,
@@ -306,8 +307,8 @@ def _cells(column: pa.ChunkedArray) -> Sequence[Any]:
     return [values[offsets[k] : offsets[k + 1]] if present[k] else None for k in range(len(array))]
 
 
-def _names(names: tuple[str, ...], letter: str) -> Sequence[str] | None:
-    return None if all(name == f"{letter}{k}" for k, name in enumerate(names)) else names
+def _machine_names(machines: Machines) -> Sequence[str] | None:
+    return None if all(name == f"m{k}" for k, name in enumerate(machines.ids)) else machines.ids
 
 
 def _links(matrix: FloatArray, default: float) -> FloatArray:

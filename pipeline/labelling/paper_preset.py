@@ -155,7 +155,9 @@ def _arrivals(n: int, rng: np.random.Generator) -> FloatArray:
     """Return (n,) whole seconds, increasing: batches within the horizon, the first one at 0."""
     low, high = HORIZON
     horizon = low * (high / low) ** rng.random()
-    batch = np.cumsum(rng.random(n) < 1 / BATCH)  # a new one begins with each success
+    begins = rng.random(n) < 1 / BATCH  # a batch, with this task
+    begins[0] = False
+    batch = np.cumsum(begins)
     times = np.floor(horizon * np.sort(rng.random(int(batch[-1]) + 1)))
     times[0] = 0
     arrivals: FloatArray = times[batch]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from baselines.errors import DeepSchedError, InvalidInput
+from pipeline.cli import messages
 from pipeline.dataset.card import dataset_card
 from pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
 from pipeline.dataset.lease import LEASE
@@ -42,6 +44,7 @@ from pipeline.labelling.shard import (
     plan_shards,
     warm_up,
 )
+from pipeline.labelling.stuck import forget_stuck
 from pipeline.ray_session import ray_session
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ class Workers:
     address: str | None = None
     cpus: float = 1.0
     resources: Mapping[str, float] = field(default_factory=dict)
+
+    def wanted(self) -> dict[str, float]:
+        """Return all that a shard needs, by Ray's names."""
+        return {"CPU": self.cpus, **self.resources}
 
 
 IN_THIS_PROCESS = Workers(count=0)
@@ -108,6 +115,8 @@ def label(
         if before is not None:
             spec = replace(spec, teachers=tuple(dict.fromkeys([*before.labels, *spec.teachers])))
         shards = _shards(spec, before, retry_failed=retry_failed)
+        if retry_failed:
+            forget_stuck(folder)
         if order is None:
             order = sorted(range(len(shards)), key=lambda k: -shards[k].largest)
         problems: dict[int, Part] = {}
@@ -280,6 +289,7 @@ def _label_on_ray(
         task = ray.remote(max_retries=-1, num_cpus=workers.cpus, resources=dict(workers.resources))(
             label_shard
         )
+        _check_feasible(workers)
         shared = ray.put(spec)
         todo = iter(shards)
         running: set[ray.ObjectRef[ShardReport]] = set()
@@ -298,13 +308,31 @@ def _label_on_ray(
                 ray.cancel(ref)
 
 
+def _check_feasible(workers: Workers) -> None:
+    """Say when no node has room for a shard; Ray would wait for one in silence.
+
+    Raises
+    ------
+    InvalidInput
+        If a cluster was named by nobody, so that none will grow.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = workers.wanted()
+    if any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes):
+        return
+    needs = ", ".join(f"{name} {n:g}" for name, n in wanted.items())
+    if not (workers.address or os.environ.get("RAY_ADDRESS")):
+        there = ", ".join(f"{name} {nodes[0].get(name, 0):g}" for name in wanted)
+        raise InvalidInput(f"a shard needs {needs}; this machine has {there}")
+    messages.print(f"no node of the cluster has {needs} yet; waiting for one", markup=False)
+
+
 def _window(workers: Workers) -> int:
     """Return how many tasks may be with Ray at once; follows a cluster that grows."""
     if workers.count is not None:
         return workers.count
     there = ray.cluster_resources()
-    wanted = {"CPU": workers.cpus, **workers.resources}
-    fits = min(int(there.get(name, 0) / n) for name, n in wanted.items() if n > 0)
+    fits = min(int(there.get(name, 0) / n) for name, n in workers.wanted().items())
     return max(LEAST_QUEUED, QUEUED * fits)
 
 

@@ -45,8 +45,9 @@ from pipeline.dataset.schema import (
     problem_row,
 )
 from pipeline.dataset.storage import read_part
-from pipeline.interrupts import TimedOut, time_limit, true_error
+from pipeline.interrupts import TimedOut, over, time_limit, true_error
 from pipeline.labelling.sources import Source, SourceLost
+from pipeline.labelling.stuck import stuck_samples, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -174,6 +175,10 @@ def label_shard(shard: Shard, spec: LabelSpec) -> ShardReport:
 
     parts = {teacher: _PartMaker(LABELS) for teacher in missing}
     made = _PartMaker(PROBLEMS)
+    stuck = {
+        teacher: stuck_samples(folder, teacher) if spec.timeout else frozenset()
+        for teacher in missing
+    }
     before = {teacher: _old_rows(folder, shard, teacher, labels[teacher]) for teacher in again}
     entries = _made(spec, shard) if problems is None else _stored(folder, shard, spec)
     for entry in entries:
@@ -182,10 +187,13 @@ def label_shard(shard: Shard, spec: LabelSpec) -> ShardReport:
             made.add(entry.row, n_tasks, None)
         for teacher, part in parts.items():
             old = next(before[teacher]) if teacher in before else None
-            if old is None or old[0]["sample_id"] in again[teacher]:
-                row, seconds = _label(entry, teacher, spec)
-            else:
+            if old is not None and entry.sample_id not in again[teacher]:
                 row, seconds = old
+            elif entry.sample_id in stuck[teacher]:
+                row, seconds = failed_row(entry.sample_id, TIMEOUT, over(spec.timeout)), None
+            else:
+                with watched(folder, teacher, entry.sample_id, spec.timeout):
+                    row, seconds = _label(entry, teacher, spec)
             part.add(row, n_tasks, seconds)
     # Problems first: labels without their problems are never looked at.
     if problems is None:

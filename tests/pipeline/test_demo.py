@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -79,10 +80,35 @@ def test_the_data_folder_is_the_options_or_the_environments(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
+    monkeypatch.chdir(data / "wfinstances")
     assert find_data(None) is None
     assert find_data(data) == data / "wfinstances"
     monkeypatch.setenv("DEEPSCHED_DATA", str(data))
     assert find_data(None) == data / "wfinstances"
+
+
+def test_fetched_workflows_are_used_and_their_results_lie_apart(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that `make demo`, `deepsched fetch wfinstances`, `make demo` is no change of a dataset."""
+    made: list[str] = []
+    monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
+    monkeypatch.chdir(data.parent)
+    monkeypatch.setattr("pipeline.demo.ray_session", lambda **_: contextlib.nullcontext())
+    monkeypatch.setattr("pipeline.demo.run_step", lambda step: made.append(step.arguments[1]))
+    monkeypatch.setattr("pipeline.demo.ask_service", lambda checkpoint, workflow: None)
+    demo_command.main([], standalone_mode=False)
+    said = capsys.readouterr()
+    assert made[0] == str(data / "wfinstances")
+    assert f"the demo runs on the workflow files in {data / 'wfinstances'}\n" in said.err
+    assert str(data.parent / "runs/demo-traces/evaluation/report.html") in said.out
+    shutil.rmtree(data)
+    made.clear()
+    demo_command.main([], standalone_mode=False)
+    said = capsys.readouterr()
+    assert made[0] == "demo"
+    assert "generated problems" in said.err
+    assert str(data.parent / "runs/demo/evaluation/report.html") in said.out
 
 
 def test_a_data_folder_without_workflows_is_named(

@@ -183,6 +183,7 @@ def test_labelling_as_a_job(cluster, tmp_path):
     output = {name: job.communicate(timeout=300)[0] for name, job in jobs.items()}
     for name, code in (("script", 0), ("direct", 0), ("lost", 1)):
         assert jobs[name].returncode == code, output[name]
+    assert re.search(r"labelling: 20/20 samples, [\d.]+/s", output["script"]), output["script"]
     assert "absolute" in output["lost"]
     assert "Traceback" not in output["lost"]
     # The environment, the repository's history and results stay here.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from pipeline.dataset.files import open_folder
 from pipeline.dataset.manifest import Manifest, label_part, problem_part
 from pipeline.dataset.storage import Dataset
 from pipeline.label import command
-from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.presets import PRESETS, PresetSource, preset_source
 from pipeline.labelling.run import Workers, label
 from pipeline.labelling.shard import LabelSpec
 from pipeline.ray_session import JOB_VARIABLE
@@ -401,6 +403,56 @@ def test_ctrl_c_in_compiled_code_is_no_failed_sample(
     assert b"returned a result" not in b"".join(contents(tmp_path).values())
 
 
+STUCK = """
+import sys, time
+import numpy as np
+import pipeline.labelling.shard as shard
+import pipeline.labelling.stuck as stuck
+from baselines.registry import get_scheduler
+from numba import njit
+from pipeline.label import command
+
+@njit(nogil=True)
+def spin(n):
+    total = 0.0
+    for k in range(n):
+        total += np.sin(k)
+    return total
+
+def get(name):
+    def scheduler(problem, rng):
+        if problem.n_tasks % 2:
+            spin(10**12)
+        return get_scheduler(name)(problem, rng)
+    return scheduler
+
+spin(1)
+shard.get_scheduler, shard.warm_up, stuck.GRACE = get, lambda teacher: None, 0.1
+sys.exit(command.main(sys.argv[1:], standalone_mode=False))
+"""
+
+
+def test_a_scheduler_that_does_not_come_back_costs_one_sample(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    source = preset_source("small", 0)
+    odd = next(k for k in range(50) if source.problem(k).n_tasks % 2)
+    words = ("--preset", "small", "--samples", str(odd + 1), "--workers", "0", "--timeout", "0.2")
+    ends = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", STUCK, *words, "--out", str(out)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        ends.append((done.returncode, "does not come back" in done.stderr))
+    assert ends == [(1, True), (1, False)], done.stderr
+    failures = Dataset.open(str(out)).failures("heft")
+    assert failures == {odd: "timeout: took longer than 0.2 s"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deadly(Even):
     """Kills the worker that makes one of its problems, the first few times."""
@@ -501,3 +553,35 @@ def test_real_traces_are_labelled(data_dir: Path, tmp_path: Path) -> None:
     assert len(spans["heft"]) == 40
     assert np.mean(np.divide(spans["random"], spans["heft"])) > 1.2
     assert {problem.n_machines for _, problem in dataset.problems()} == {4, 16}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_shards_that_need_more_than_there_is_are_not_waited_for(tmp_path: Path) -> None:
+    for needs, said in (
+        ({"cpus": 64}, "needs CPU 64; this machine has CPU 2"),
+        ({"resources": {"fpga": 1}}, "fpga 1; this machine has CPU 2, fpga 0"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            label(spec_for(tmp_path), Workers(**needs))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_progress_is_counted_in_rays_metrics(tmp_path: Path) -> None:
+    import ray
+
+    out = tmp_path / "data"
+    assert run("--preset", "small", "--samples", 12, "--out", out, "--cpus-per-task", 0.5) == 0
+    [node] = ray.nodes()
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    wanted = re.compile(rf'deepsched_label_samples\w*{{[^}}]*dataset="{out}"[^}}]*}} (\S+)')
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            found = wanted.search(response.read().decode())
+        if found:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert float(found[1]) == 12

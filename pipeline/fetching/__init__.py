@@ -1,0 +1,1 @@
+"""Public data files: the list of them, downloading one, putting it in place, and all at once."""

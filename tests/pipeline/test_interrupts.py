@@ -1,0 +1,56 @@
+"""Time limits, and signals that meet compiled code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from pipeline.interrupts import TimedOut, time_limit, true_error
+from tests.pipeline.cli_helpers import disguised_interrupt
+
+
+def test_the_error_behind_a_system_error_is_found() -> None:
+    assert isinstance(true_error(disguised_interrupt()), KeyboardInterrupt)
+    plain, other = SystemError("by itself"), ValueError("x")
+    assert true_error(plain) is plain
+    assert true_error(other) is other
+
+
+def test_what_takes_too_long_is_stopped() -> None:
+    begin = time.perf_counter()
+
+    def work() -> None:
+        with time_limit(0.05):
+            while time.perf_counter() < begin + 5:
+                pass
+
+    with pytest.raises(TimedOut, match=r"took longer than 0\.05 s"):
+        work()
+    assert time.perf_counter() < begin + 2
+
+
+def test_what_is_quick_goes_on_and_the_alarm_is_off() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with time_limit(5):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) is before
+    with time_limit(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_in_another_thread_there_is_no_limit() -> None:
+    reached = []
+
+    def work() -> None:
+        with time_limit(0.01):
+            time.sleep(0.05)
+            reached.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert reached == [True]
