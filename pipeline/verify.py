@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from baselines.errors import DeepSchedError
 from pipeline.cli import EXIT_FAILED, progress_bar, results
 from pipeline.dataset.stores import without_secret
 from pipeline.dataset.verify import verify_shard, verify_top
@@ -27,6 +28,8 @@ from pipeline.options import CONTEXT_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    import ray
 
     from pipeline.dataset.storage import Dataset
     from pipeline.dataset.verify import Finding, ShardCheck
@@ -123,11 +126,22 @@ def shard_checks(
                     return
                 done, running = ray.wait(running, num_returns=1)
                 for ref in done:
-                    check: ShardCheck = ray.get(ref)
-                    yield check
+                    yield _result(ref)
         finally:
             for ref in running:
                 ray.cancel(ref)
+
+
+def _result(ref: ray.ObjectRef[ShardCheck]) -> ShardCheck:
+    import ray
+
+    try:
+        check: ShardCheck = ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, DeepSchedError):
+            raise error.cause from None
+        raise
+    return check
 
 
 def summary(

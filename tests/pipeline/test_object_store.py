@@ -24,6 +24,7 @@ from pipeline.dataset.stores import UnreadableStore, reason, without_secret
 from pipeline.labelling.presets import PRESETS
 from pipeline.labelling.run import Workers, label
 from pipeline.labelling.shard import LabelSpec
+from pipeline.verify import shard_checks
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.label_helpers import Even, EvenPreset
 from tests.pipeline.s3_server import s3_server
@@ -149,6 +150,15 @@ def test_workers_reach_the_store_by_the_key_in_the_uri(
     monkeypatch.setattr(lease, "SETTLES", 0.05)
     uri = server.uri("ray", login=server.login)
     assert label(spec_for(uri), Workers(count=2)) == local
+    dataset = Dataset.open(uri)
+    found = list(shard_checks(dataset, quick=False, workers=2))
+    assert sum(check.schedules for check in found) == 22
+    assert [check.findings for check in found] == [()] * 4
+    # What a worker cannot read is an error of one line here too.
+    other = open_folder(server.uri("ray", login="NOBODY:hidden"))
+    with pytest.raises(UnreadableStore, match="is denied") as raised:
+        list(shard_checks(replace(dataset, folder=other), quick=True, workers=1))
+    assert "\n" not in str(raised.value)
 
 
 # Leases
