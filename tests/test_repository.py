@@ -40,7 +40,8 @@ def repository_files(root: Path = ROOT) -> Iterator[Path]:
         folders[:] = [
             name for name in folders if not any(fnmatch(name, pattern) for pattern in patterns)
         ]
-        yield from (Path(folder, name) for name in files)
+        # In a work tree of git's, .git is a file.
+        yield from (Path(folder, name) for name in files if name != ".git")
 
 
 def file_tree(text: str) -> str:

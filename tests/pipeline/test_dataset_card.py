@@ -139,7 +139,9 @@ def test_the_card_lists_every_column_and_counts_every_row(made: Path) -> None:
         assert sum(counts.values()) == n
 
 
-def test_the_example_of_the_card_runs(made: Path) -> None:
+def test_the_example_of_the_card_runs(tmp_path: Path) -> None:
+    made = tmp_path / "data"
+    make(made, "second generation")
     text = (made / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
     done = subprocess.run(

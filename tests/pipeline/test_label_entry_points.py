@@ -69,7 +69,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(way: str, tmp_path: Path) -> None
     done = start(WAYS[way], *ARGUMENTS, "--preset", "huge", "--out", str(tmp_path / "data"))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "deepsched: unknown preset 'huge'; one of: demo, small\n"
+    assert done.stderr == "deepsched: unknown preset 'huge'; one of: demo, paper, small\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_a_checkout_that_is_not_installed_runs_its_own_code(tmp_path: Path) -> N
     for package in ("baselines", "model", "pipeline"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, checkout / package, ignore=ignored)
-    presets = checkout / "pipeline" / "presets.py"
+    presets = checkout / "pipeline" / "labelling" / "presets.py"
     text = presets.read_text()
     mark = 'return f"{self.name}/'
     assert text.count(mark) == 1
