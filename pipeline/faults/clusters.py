@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline.faults.nodes import Nodes, cluster
-from pipeline.faults.trial import Broken, Trial, finished_parts, last_lines
+from pipeline.faults.trial import Broken, State, Trial, finished_parts, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def lost_messages(trial: Trial) -> None:
 def killed_head(trial: Trial) -> None:
     """SIGKILL of everything on the head node, the same command on a new head."""
     trial = trial.at("head")
-    before = {}
+    before: dict[str, State] = {}
     for k in range(2):
         with cluster() as nodes:
             nodes.start_head(cpus=2)

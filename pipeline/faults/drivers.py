@@ -55,14 +55,15 @@ def killed_drivers(trial: Trial) -> None:
 
 
 def two_drivers(trial: Trial) -> None:
-    """A second driver on the same place, then one after the first was killed."""
+    """Start a second driver on the same place, and one more after the first was killed."""
     trial = trial.at("two")
     first = trial.start(*HERE)
     trial.wait_for_parts(first, 1)
+    hit = trial.working(first)
+    first.send_signal(signal.SIGSTOP)  # it must not be done before the second one has looked
     said = trial.end(trial.start(*HERE), 2)
     if str(trial.out) not in said or "another run is writing there" not in said:
         raise Broken(f"the second driver said only: {last_lines(said)}")
-    hit = trial.working(first)
     trial.disturbed(f"second driver: {last_lines(said, 1)}", hit=hit)
     first.kill()
     first.wait()
@@ -79,13 +80,15 @@ def failing_disk(trial: Trial) -> None:
     for place in PLACES:
         for error in ERRORS:
             one = trial.at(f"{place}-{error.lower()}", samples=few)
-            after = one.rng.randrange(1, 2 * len(plan_shards(one.spec.source, few, 100_000)))
+            after = one.rng.randrange(
+                1, 2 * len(plan_shards(one.spec.source, few, one.spec.shard_bytes))
+            )
             program = ("-m", "pipeline.faults.disk", place, error, str(after))
             process = one.start(*HERE, program=(*program, "0"))
             _refused(one, process, f"{error} at {place} {after + 1}")
     once = trial.at("eio-once", samples=few)
-    program = ("-m", "pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
-    once.end(once.start(*HERE, program=program))
+    faulty = ("-m", "pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
+    once.end(once.start(*HERE, program=faulty))
     once.disturbed(f"EIO at fsync, {len(RETRY_AFTER)} times: written all the same", hit=True)
     once.check()
     limited = trial.at("file-size", samples=few)
@@ -99,14 +102,14 @@ def failing_disk(trial: Trial) -> None:
 
 
 def full_disk(trial: Trial) -> None:
-    """A real disk, in memory, that is full, and then is not."""
+    """Fill a real disk, in memory, at three moments, and make room again."""
     few = max(2, trial.samples // FEW)
     trial = trial.at("full", samples=few)
     with small_disk(trial.folder / "disk", megabytes=32) as disk:
         if disk is None:
             raise Broken("this system lets no user mount a disk; not tried")
         out = disk / "data"
-        for free in (0, 60_000, 300_000):
+        for free in (0, 60_000, 200_000):
             ballast = fill(disk, free)
             process = trial.start(*HERE, out=out)
             said = _one_line(trial, process)
@@ -122,7 +125,6 @@ def full_disk(trial: Trial) -> None:
 
 def shuffled_order(trial: Trial) -> None:
     """Shards in three random orders."""
-    shards = len(plan_shards(trial.spec.source, trial.samples, trial.spec.shard_bytes))
     few = max(2, trial.samples // FEW)
     for k in range(3):
         one = trial.at(f"order-{k}", samples=few)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.errors import DeepSchedError
@@ -21,7 +19,9 @@ from pipeline.labelling.shard import LabelSpec
 from pipeline.ray_session import ROOT
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 PRESET = "demo"
 TEACHER = "ga"  # slow enough to be killed at work
@@ -62,8 +62,10 @@ class Trial:
     rounds : how often something is to be killed, where that is a matter of choice.
     rng : decides whom it hits and when.
     say : prints a line.
+    reference : returns the digest of a dataset that nothing disturbs.
     events : what was broken so far.
-    environment : of the drivers; without the variables of any other Ray.
+    began : when, on the clock of `time.perf_counter`.
+    drivers : all that were started.
     """
 
     folder: Path
@@ -74,12 +76,10 @@ class Trial:
     say: Callable[[str], None]
     reference: Callable[[LabelSpec], str]
     events: list[Event] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
+    drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._begin = time.perf_counter()
-        self._drivers: list[subprocess.Popen[bytes]] = []
-        self.environment = clean_environment() | self.environment
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -108,15 +108,11 @@ class Trial:
 
     def at(self, name: str, *, samples: int | None = None) -> Trial:
         """Return a trial of another dataset, whose events count here."""
-        changes = {} if samples is None else {"samples": samples}
-        other = replace(self, folder=self.folder / name, **changes)
-        other._begin = self._begin
-        other._drivers = self._drivers
-        return other
+        return replace(self, folder=self.folder / name, samples=samples or self.samples)
 
     def disturbed(self, what: str, *, hit: bool) -> None:
         """Note and print that something was broken."""
-        seconds = time.perf_counter() - self._begin
+        seconds = time.perf_counter() - self.began
         self.events.append(Event(seconds=round(seconds, 2), what=what, hit=hit))
         self.say(what if hit else f"{what} (idle)")
 
@@ -129,23 +125,23 @@ class Trial:
     ) -> subprocess.Popen[bytes]:
         """Start `deepsched label` in a process of its own; `said` returns what it prints."""
         words = [*self.arguments, "--out", out or self.out, *options]
-        log = self._log(len(self._drivers))
+        log = self._log(len(self.drivers))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *program, *map(str, words)],
-                env={**self.environment, **(environment or {})},
+                env={**clean_environment(), **(environment or {})},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self._drivers.append(process)
+        self.drivers.append(process)
         return process
 
     def said(self, process: subprocess.Popen[bytes]) -> str:
         """Return what a driver has printed."""
-        return self._log(self._drivers.index(process)).read_text(errors="replace")
+        return self._log(self.drivers.index(process)).read_text(errors="replace")
 
     def end(self, process: subprocess.Popen[bytes], code: int = 0) -> str:
         """Wait for a driver and return what it said.
@@ -210,7 +206,7 @@ class Trial:
 
     def close(self) -> None:
         """End the drivers that still run."""
-        for process in self._drivers:
+        for process in self.drivers:
             if process.poll() is None:
                 process.kill()
                 process.wait()
