@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WORKER_EVERY = 2.0  # s
 NODE_EVERY = 10.0  # s
+SOON = 3.0  # s, in which a node that works is looked for; shards are short
 RPC_PERCENT = 10  # of requests that are lost, and of answers
 NOTICES = 180.0  # s, in which a driver must notice that its cluster is gone
 INJECTED = ("Inject RPC request failure for ", "Inject RPC response failure for ")
@@ -22,14 +23,15 @@ INJECTED = ("Inject RPC request failure for ", "Inject RPC response failure for 
 
 def killed_workers(trial: Trial) -> None:
     """SIGKILL of a random worker every 2 s."""
-    trial = trial.at("workers")
+    trial = trial.at("workers", samples=trial.samples // 2)
     with cluster() as nodes:
-        nodes.start_head(cpus=2)
+        # More workers than are killed while a new one starts, or nothing would ever be done.
+        nodes.start_head(cpus=4)
 
         def kill() -> None:
             workers = nodes.workers()
             if workers:
-                victim = trial.rng.choice(workers)
+                victim = trial.rng.choice([w for w in workers if w.busy] or workers)
                 victim.kill()
                 what = f"worker {victim.pid} ({victim.title}): SIGKILL{_parts(trial)}"
                 trial.disturbed(what, hit=victim.busy)
@@ -51,15 +53,14 @@ def killed_nodes(trial: Trial) -> None:
             for name in others:
                 if not nodes.up(name):  # Ray gives a node 30 s to start, which may not be enough
                     nodes.start_node(name, cpus=1)
-            name = trial.rng.choice(others)
-            raylet = next((found for found in nodes.processes(name) if found.raylet), None)
-            if raylet is None:
-                return
+            name = nodes.busy_node(trial.rng, others, SOON)
+            raylets = [found for found in nodes.processes(name) if found.raylet]
             busy = sum(worker.busy for worker in nodes.workers(name))
-            raylet.kill()
-            what = f"{name}: SIGKILL of raylet {raylet.pid}, {busy} busy workers{_parts(trial)}"
-            trial.disturbed(what, hit=busy > 0)
-            nodes.start_node(name, cpus=1)
+            for raylet in raylets:
+                raylet.kill()
+                what = f"{name}: SIGKILL of raylet {raylet.pid}, {busy} busy workers{_parts(trial)}"
+                trial.disturbed(what, hit=busy > 0)
+                nodes.start_node(name, cpus=1)
 
         _while_running(trial, nodes, NODE_EVERY, kill)
     trial.check()

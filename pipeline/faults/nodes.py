@@ -20,6 +20,7 @@ from baselines.errors import InvalidInput
 from pipeline.faults.trial import Broken, clean_environment
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
 START_LIMIT = 120.0  # s
@@ -122,6 +123,16 @@ class Nodes:
         """Return the workers of a node, or of all."""
         names = self.running if name is None else [name]
         return [found for node in names for found in self.processes(node) if found.worker]
+
+    def busy_node(self, rng: random.Random, names: list[str], within: float) -> str:
+        """Return one that makes a shard now, or any if none does within so many seconds."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            busy = [name for name in names if any(found.busy for found in self.workers(name))]
+            if busy:
+                return rng.choice(busy)
+            time.sleep(0.05)
+        return rng.choice(names)
 
     def up(self, name: str) -> bool:
         """Return whether a node has not ended."""
