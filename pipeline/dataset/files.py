@@ -31,6 +31,7 @@ LASTING = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
+        errno.EFBIG,
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,

@@ -19,7 +19,7 @@ from baselines.errors import UnknownName
 from baselines.writers.atomic import write_text
 from pipeline.cli import EXIT_FAILED, results
 from pipeline.faults import clusters, drivers
-from pipeline.faults.trial import Broken, Trial, undisturbed
+from pipeline.faults.trial import Broken, Different, Trial, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -147,6 +147,8 @@ def run_scenario(
         SCENARIOS[name](trial)
     except Broken as error:
         outcome = f"FAILED: {error}"
+    except Different as error:
+        outcome = f"DIFFERENT: {error}"
     finally:
         trial.close()
     if outcome == SAME and not any(event.hit for event in trial.events):

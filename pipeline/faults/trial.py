@@ -51,6 +51,10 @@ class Broken(Exception):
     """A promise was not kept; the text says which."""
 
 
+class Different(Exception):
+    """A dataset is another one than without disturbance; the text is its digest."""
+
+
 @dataclass(kw_only=True)
 class Trial:
     """What a scenario works with, and what it has done.
@@ -190,7 +194,7 @@ class Trial:
 
         Raises
         ------
-        Broken
+        Broken, Different
         """
         place = out or self.out
         try:
@@ -202,7 +206,7 @@ class Trial:
         if left:
             raise Broken(f"{len(left)} temporary files are left, {left[0]} first")
         if dataset.manifest.digest() != self.reference(self.spec):
-            raise Broken("the SHA-256 over all shards is another one")
+            raise Different(dataset.manifest.digest())
 
     def close(self) -> None:
         """End the drivers that still run."""

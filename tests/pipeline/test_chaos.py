@@ -1,0 +1,291 @@
+"""Labelling when something breaks: killed drivers, failing disks, two runs in one place."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import pipeline.dataset.files
+from pipeline.dataset.storage import Dataset
+from pipeline.faults import label as chaos
+from pipeline.faults.disk import PLACES, failing, fill, small_disk
+from pipeline.faults.trial import Broken, Trial, finished_parts, temporaries
+from pipeline.labelling.presets import PRESETS, PresetSource
+from pipeline.labelling.run import label
+from pipeline.labelling.shard import LabelSpec, plan_shards
+from tests.pipeline.cli_helpers import deepsched_here
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+OPTIONS = ("--preset", "small", "--samples", 40, "--schedulers", "heft,ga", "--shard-mb", 0.005)
+COMMAND = ("label", *OPTIONS, "--workers", 0)
+FORKS = multiprocessing.get_context("forkserver")
+
+
+def spec_for(out: Path) -> LabelSpec:
+    """Return what COMMAND makes."""
+    return LabelSpec(
+        out=str(out),
+        source=PresetSource(name="small", seed=0, preset=PRESETS["small"]),
+        samples=40,
+        shard_bytes=5_000,
+        seed=0,
+        teachers=("heft", "ga"),
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return label(spec_for(tmp_path_factory.mktemp("undisturbed"))).digest()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.dataset.files, "RETRY_AFTER", (0.0, 0.0))
+
+
+def drive(out: Path, die_at_fsync: int | None = None) -> None:
+    """Label as a driver; it may die in the middle of a write."""
+    if die_at_fsync is not None:
+        left, fsync = die_at_fsync, os.fsync
+
+        def dying(handle: int) -> None:
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            fsync(handle)
+
+        os.fsync = dying
+    label(spec_for(out))
+
+
+@pytest.fixture
+def drivers() -> Iterator[list[BaseProcess]]:
+    """Drivers in processes of their own, which end with the test at the latest."""
+    started: list[BaseProcess] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def start(drivers: list[BaseProcess], *arguments: Any) -> BaseProcess:
+    # A server forks them, so that only one more interpreter has to import Ray.
+    FORKS.set_forkserver_preload([__name__])
+    process = FORKS.Process(target=drive, args=arguments)
+    process.start()
+    drivers.append(process)
+    return process
+
+
+def wait_for_parts(process: BaseProcess, out: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while process.is_alive() and len(finished_parts(out)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+# Killed drivers
+
+
+def test_a_driver_killed_at_random_moments_goes_on_where_it_was(
+    tmp_path: Path, undisturbed: str, drivers: list[BaseProcess]
+) -> None:
+    out, rng = tmp_path / "data", random.Random(5)
+    kills = 0
+    before = finished_parts(out)
+    for _ in range(4):
+        process = start(drivers, out)
+        wait_for_parts(process, out, len(before) + 1)
+        time.sleep(rng.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        kills += not (out / "manifest.json").exists()
+        now = finished_parts(out)
+        assert len(now) > len(before)
+        assert {name: now[name] for name in before} == before
+        before = now
+    assert kills >= 2
+    manifest = label(spec_for(out))
+    assert {name: finished_parts(out)[name] for name in before} == before
+    assert manifest.digest() == undisturbed
+    assert temporaries(out) == []
+
+
+@pytest.mark.parametrize("step", [6, 12])  # even ones: before a rename
+def test_what_a_killed_driver_was_writing_is_collected(
+    tmp_path: Path, undisturbed: str, drivers: list[BaseProcess], step: int
+) -> None:
+    process = start(drivers, tmp_path, step)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(temporaries(tmp_path)) == 1
+    assert label(spec_for(tmp_path)).digest() == undisturbed
+    assert temporaries(tmp_path) == []
+
+
+def test_a_second_driver_stops_and_a_crash_lets_go(
+    tmp_path: Path,
+    undisturbed: str,
+    drivers: list[BaseProcess],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = start(drivers, tmp_path)
+    wait_for_parts(first, tmp_path, 1)
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGSTOP)  # it must not be done before the second one has looked
+    assert not (tmp_path / "manifest.json").exists()
+    before = finished_parts(tmp_path)
+    second = deepsched_here(capsys, *COMMAND, "--out", tmp_path)
+    assert second.returncode == 2
+    assert second.stderr == f"deepsched: {tmp_path}: another run is writing there now\n"
+    assert finished_parts(tmp_path) == before
+    first.kill()
+    first.join()
+    third = deepsched_here(capsys, *COMMAND, "--out", tmp_path)
+    assert third.returncode == 0
+    assert undisturbed in third.stdout
+    assert {name: finished_parts(tmp_path)[name] for name in before} == before
+
+
+def test_the_order_of_the_shards_does_not_matter(tmp_path: Path, undisturbed: str) -> None:
+    spec = spec_for(tmp_path)
+    order = list(range(len(plan_shards(spec.source, spec.samples, spec.shard_bytes))))
+    random.Random(7).shuffle(order)
+    assert len(order) > 5
+    assert label(spec, order=order).digest() == undisturbed
+
+
+# Failing disks
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("after", [0, 9])
+def test_a_failing_disk_stops_the_run_with_the_file(
+    tmp_path: Path,
+    undisturbed: str,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    error: int,
+    after: int,
+) -> None:
+    with failing(place, error, after) as failed:
+        stopped = deepsched_here(capsys, *COMMAND, "--out", tmp_path)
+    assert len(failed) == (1 if error == errno.ENOSPC else 3)
+    assert stopped.returncode == 2
+    [line] = [text for text in stopped.stderr.splitlines() if not text.startswith("labelling: ")]
+    assert line.startswith(f"deepsched: cannot write {tmp_path}/")
+    assert line.endswith(f": {os.strerror(error)}")
+    assert temporaries(tmp_path) == []
+    assert not (tmp_path / "manifest.json").exists()
+    before = finished_parts(tmp_path)
+    assert bool(before) == (after > 0)
+    assert deepsched_here(capsys, *COMMAND, "--out", tmp_path).returncode == 0
+    assert {name: finished_parts(tmp_path)[name] for name in before} == before
+    dataset = Dataset.open(str(tmp_path))
+    dataset.check()
+    assert dataset.manifest.digest() == undisturbed
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_error_that_passes_is_overcome(tmp_path: Path, undisturbed: str, place: str) -> None:
+    with failing(place, errno.EIO, after=6, times=2) as failed:
+        assert label(spec_for(tmp_path)).digest() == undisturbed
+    assert len(failed) == 2
+    assert temporaries(tmp_path) == []
+
+
+def test_a_full_disk(tmp_path: Path, undisturbed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        if disk is None:
+            pytest.skip("no disk can be mounted here without rights")
+        ballast = fill(disk, 60_000)
+        stopped = deepsched_here(capsys, *COMMAND, "--out", disk / "data")
+        assert stopped.returncode == 2
+        assert stopped.stderr.endswith(": No space left on device\n")
+        assert temporaries(disk / "data") == []
+        before = finished_parts(disk / "data")
+        assert before
+        ballast.unlink()
+        assert label(spec_for(disk / "data")).digest() == undisturbed
+        after = finished_parts(disk / "data")
+    assert {name: after[name] for name in before} == before
+
+
+# The command
+
+
+def chaos_label(
+    capsys: pytest.CaptureFixture[str], *arguments: object
+) -> subprocess.CompletedProcess[str]:
+    return deepsched_here(capsys, "chaos", "label", "--samples", 12, *arguments)
+
+
+def test_chaos_label_prints_what_it_broke(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--scenario", "order", "--json", tmp_path / "found.json", "--out", tmp_path / "x"]
+    done = chaos_label(capsys, *arguments)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("order: order of shards: ") == 3
+    [row] = json.loads((tmp_path / "found.json").read_text())["scenarios"]
+    assert (row["scenario"], row["outcome"], len(row["events"])) == ("order", "same", 3)
+
+
+def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    done = chaos_label(capsys, "--scenario", "flood")
+    assert done.returncode == 2
+    assert "unknown scenario 'flood'; one of workers, nodes" in done.stderr
+
+
+def other_seed(trial: Trial) -> None:
+    """Make another dataset."""
+    trial.disturbed("the seed", hit=True)
+    trial.seed += 1
+    label(trial.spec)
+    trial.seed -= 1
+    trial.check()
+
+
+def idle(trial: Trial) -> None:
+    """Hit nothing."""
+    trial.disturbed("a worker without work", hit=False)
+
+
+def broken(trial: Trial) -> None:
+    """Break a promise."""
+    raise Broken("a part is lost")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "outcome"),
+    [
+        (other_seed, "DIFFERENT"),
+        (idle, "FAILED: nothing was disturbed"),
+        (broken, "FAILED: a part is lost"),
+    ],
+)
+def test_what_is_not_the_same_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scenario: Any,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(chaos, "SCENARIOS", {"it": scenario})
+    done = chaos_label(capsys, "--scenario", "it")
+    assert done.returncode == 1
+    assert f"it: {outcome}" in done.stdout
