@@ -50,17 +50,20 @@ def killed_nodes(trial: Trial) -> None:
             nodes.start_node(name, cpus=1)
 
         def kill() -> None:
-            for name in others:
-                if not nodes.up(name):  # Ray gives a node 30 s to start, which may not be enough
-                    nodes.start_node(name, cpus=1)
+            for other in others:
+                if not nodes.up(other):  # Ray gives a node 30 s to start, which may not be enough
+                    nodes.start_node(other, cpus=1)
             name = nodes.busy_node(trial.rng, others, SOON)
-            raylets = [found for found in nodes.processes(name) if found.raylet]
+            if name is None:
+                trial.say("no node works now, none is killed")
+                return
             busy = sum(worker.busy for worker in nodes.workers(name))
-            for raylet in raylets:
-                raylet.kill()
-                what = f"{name}: SIGKILL of raylet {raylet.pid}, {busy} busy workers{_parts(trial)}"
-                trial.disturbed(what, hit=busy > 0)
-                nodes.start_node(name, cpus=1)
+            for raylet in nodes.processes(name):
+                if raylet.raylet:
+                    raylet.kill()
+                    what = f"{name}: SIGKILL of raylet {raylet.pid}, {busy} busy workers"
+                    trial.disturbed(what + _parts(trial), hit=busy > 0)
+            nodes.start_node(name, cpus=1)
 
         _while_running(trial, nodes, NODE_EVERY, kill)
     trial.check()

@@ -124,15 +124,15 @@ class Nodes:
         names = self.running if name is None else [name]
         return [found for node in names for found in self.processes(node) if found.worker]
 
-    def busy_node(self, rng: random.Random, names: list[str], within: float) -> str:
-        """Return one that makes a shard now, or any if none does within so many seconds."""
+    def busy_node(self, rng: random.Random, names: list[str], within: float) -> str | None:
+        """Return one that makes a shard now; None if none does within so many seconds."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             busy = [name for name in names if any(found.busy for found in self.workers(name))]
             if busy:
                 return rng.choice(busy)
             time.sleep(0.05)
-        return rng.choice(names)
+        return None
 
     def up(self, name: str) -> bool:
         """Return whether a node has not ended."""
@@ -156,6 +156,7 @@ class Nodes:
         words = [str(Path(sys.executable).parent / "ray"), "start", "--block", *options]
         words += [f"--node-ip-address={HOST}", f"--num-cpus={cpus}", f"--temp-dir={temp}"]
         words += [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+        words += ["--include-log-monitor=false"]  # nobody reads what workers print
         with (self.folder / f"node{len(self._started)}.log").open("wb") as output:
             process = subprocess.Popen(
                 words,
