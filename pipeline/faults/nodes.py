@@ -147,6 +147,8 @@ class Nodes:
     def logs(self, pattern: str) -> Iterator[str]:
         """Yield the lines of Ray's logs."""
         for path in sorted(self.folder.glob(f"*/session_2*/logs/{pattern}")):
+            if not path.is_file():
+                continue
             with path.open(errors="replace") as file:
                 yield from file
 
