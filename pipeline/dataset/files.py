@@ -119,9 +119,19 @@ class Folder:
                 time.sleep(wait)
 
     def delete(self, name: str) -> None:
-        """Remove a file; a file that is not there is as good as removed."""
-        with contextlib.suppress(FileNotFoundError):
+        """Remove a file; a file that is not there is as good as removed.
+
+        Raises
+        ------
+        UnwritableOutput
+        """
+        try:
             self.filesystem.delete_file(f"{self.root}/{name}")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UnwritableOutput(f"cannot delete {self.where(name)}: {reason}") from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WORKER_EVERY = 2.0  # s
 NODE_EVERY = 10.0  # s
+LONGER = 3  # times the samples, so that several nodes are killed
 SOON = 3.0  # s, in which a node that works is looked for; shards are short
 RPC_PERCENT = 10  # of requests that are lost, and of answers
 NOTICES = 180.0  # s, in which a driver must notice that its cluster is gone
@@ -42,7 +43,7 @@ def killed_workers(trial: Trial) -> None:
 
 def killed_nodes(trial: Trial) -> None:
     """SIGKILL of a raylet of three nodes every 10 s; another node takes its place."""
-    trial = trial.at("nodes")
+    trial = trial.at("nodes", samples=LONGER * trial.samples)
     with cluster() as nodes:
         nodes.start_head(cpus=0)
         others = ["node 1", "node 2"]

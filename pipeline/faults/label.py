@@ -73,7 +73,7 @@ Scenarios:
     type=click.IntRange(min=12),
     default=300,
     show_default=True,
-    help="Of a dataset; scenarios of many runs take a sixth.",
+    help="Of a dataset; nodes takes three times, disk, full-disk, order and counts a sixth.",
 )
 @click.option(
     "--rounds",

@@ -14,7 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from baselines.errors import InvalidInput
 from pipeline.faults.trial import Broken, clean_environment
@@ -22,6 +22,7 @@ from pipeline.faults.trial import Broken, clean_environment
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
+    from types import FrameType
 
 START_LIMIT = 120.0  # s
 STORE = 100_000_000  # bytes of each node's object store
@@ -201,11 +202,18 @@ def cluster(**variables: str) -> Iterator[Nodes]:
     environment = clean_environment() | variables
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     nodes = Nodes(folder=folder, environment=environment)
+    # No node may outlive this process, also where `timeout` or a supervisor ends it.
+    handler = signal.signal(signal.SIGTERM, _leave)
     try:
         yield nodes
     finally:
         nodes.close()
+        signal.signal(signal.SIGTERM, handler)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pipeline.dataset.files
+from pipeline.dataset.files import Folder
 from pipeline.dataset.storage import Dataset
 from pipeline.faults import label as chaos
 from pipeline.faults.disk import PLACES, failing, fill, small_disk
@@ -207,6 +208,24 @@ def test_an_error_that_passes_is_overcome(tmp_path: Path, undisturbed: str, plac
         assert label(spec_for(tmp_path)).digest() == undisturbed
     assert len(failed) == 2
     assert temporaries(tmp_path) == []
+
+
+def test_a_part_that_cannot_be_read_is_made_again(
+    tmp_path: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(spec_for(tmp_path))
+    before, read = finished_parts(tmp_path), Folder.read
+    [sick, *_] = [name for name in sorted(before) if name.startswith("labels/heft")]
+
+    def reading(folder: Folder, name: str) -> Any:
+        if name == sick:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(folder, name)
+
+    monkeypatch.setattr(Folder, "read", reading)
+    assert label(spec_for(tmp_path)).digest() == undisturbed
+    after = finished_parts(tmp_path)
+    assert {name for name in before if after[name] != before[name]} == {sick}
 
 
 def test_a_full_disk(tmp_path: Path, undisturbed: str, capsys: pytest.CaptureFixture[str]) -> None:
