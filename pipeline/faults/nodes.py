@@ -101,7 +101,12 @@ class Nodes:
         for _ in range(2):  # Ray gives itself 30 s, which a busy machine may exceed once
             port = free_port()
             process = self._start(
-                "head", cpus, "--head", f"--port={port}", "--include-dashboard=false"
+                "head",
+                cpus,
+                "--head",
+                f"--port={port}",
+                f"--ray-client-server-port={free_port()}",
+                "--include-dashboard=false",
             )
             deadline = time.monotonic() + START_LIMIT
             while process.poll() is None and time.monotonic() < deadline:
@@ -159,6 +164,7 @@ class Nodes:
         words = [str(Path(sys.executable).parent / "ray"), "start", "--block", *options]
         words += [f"--node-ip-address={HOST}", f"--num-cpus={cpus}", f"--temp-dir={temp}"]
         words += [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+        words += [f"--dashboard-agent-listen-port={free_port()}"]
         words += ["--include-log-monitor=false"]  # nobody reads what workers print
         with (self.folder / f"node{len(self._started)}.log").open("wb") as output:
             process = subprocess.Popen(
