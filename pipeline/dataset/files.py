@@ -109,14 +109,24 @@ class Folder:
                 if self.local:
                     _write_local(Path(self.root) / name, data)
                 else:
-                    with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
-                        stream.write(data)
+                    self._upload(f"{self.root}/{name}", data)
                 return
             except OSError as error:
                 if wait is None or error.errno in LASTING:
                     reason = error.strerror or str(error)
                     raise UnwritableOutput(f"cannot write {self.where(name)}: {reason}") from error
                 time.sleep(wait)
+
+    def _upload(self, path: str, data: pa.Buffer | bytes) -> None:
+        stream = self.filesystem.open_output_stream(path)
+        try:
+            with stream:
+                stream.write(data)
+        except BaseException:
+            # Closing a stream publishes what has arrived, and half a file is worse than none.
+            with contextlib.suppress(OSError):
+                self.filesystem.delete_file(path)
+            raise
 
     def delete(self, name: str) -> None:
         """Remove a file; a file that is not there is as good as removed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import json
 import multiprocessing
@@ -12,9 +13,12 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import fs as pafs
 
 import pipeline.dataset.files
+import pipeline.dataset.lease
 from pipeline.dataset.files import Folder
 from pipeline.dataset.storage import Dataset
 from pipeline.faults import label as chaos
@@ -27,7 +31,7 @@ from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
@@ -60,18 +64,18 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drive(out: Path, die_at_fsync: int | None = None) -> None:
-    """Label as a driver; it may die in the middle of a write."""
-    if die_at_fsync is not None:
-        left, fsync = die_at_fsync, os.fsync
+    """Label as a driver on a slow disk, which may die in the middle of a write."""
+    count, fsync = 0, os.fsync
 
-        def dying(handle: int) -> None:
-            nonlocal left
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
-            fsync(handle)
+    def slow(handle: int) -> None:
+        nonlocal count
+        if count == die_at_fsync:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+        time.sleep(0.005)  # so that no driver is done before it is looked at
+        fsync(handle)
 
-        os.fsync = dying
+    os.fsync = slow
     label(spec_for(out))
 
 
@@ -113,7 +117,7 @@ def test_a_driver_killed_at_random_moments_goes_on_where_it_was(
     for _ in range(3):
         process = start(drivers, out)
         wait_for_parts(process, out, len(before) + 1)
-        time.sleep(rng.uniform(0, 0.03))
+        time.sleep(rng.uniform(0, 0.1))
         process.kill()
         process.join()
         kills += not (out / "manifest.json").exists()
@@ -128,11 +132,10 @@ def test_a_driver_killed_at_random_moments_goes_on_where_it_was(
     assert temporaries(out) == []
 
 
-@pytest.mark.parametrize("step", [6, 12])  # even ones: before a rename
 def test_what_a_killed_driver_was_writing_is_collected(
-    tmp_path: Path, undisturbed: str, drivers: list[BaseProcess], step: int
+    tmp_path: Path, undisturbed: str, drivers: list[BaseProcess]
 ) -> None:
-    process = start(drivers, tmp_path, step)
+    process = start(drivers, tmp_path, 12)  # every other one comes before a rename
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert len(temporaries(tmp_path)) == 1
@@ -214,6 +217,82 @@ def test_an_error_that_passes_is_overcome(tmp_path: Path, undisturbed: str, plac
         assert label(spec_for(tmp_path)).digest() == undisturbed
     assert len(failed) == 2
     assert temporaries(tmp_path) == []
+
+
+class Stream(io.RawIOBase):
+    """A stream of an object store; what has arrived is there when it is closed."""
+
+    def __init__(self, path: Path, fault: Callable[[str], None]) -> None:
+        self.path, self.fault, self.arrived = path, fault, b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.arrived += bytes(data)[: len(data) // 2]
+        self.fault("write")
+        self.arrived += bytes(data)[len(data) // 2 :]
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_bytes(self.arrived)
+            self.fault("close")
+
+
+def object_store(top: Path, fault: Callable[[str], None]) -> pafs.PyFileSystem:
+    """Return a store of files under a folder, in which `fault` may raise at each step."""
+    there = pafs.SubTreeFileSystem(str(top), pafs.LocalFileSystem())
+
+    def forward(name: str) -> Any:
+        method = getattr(there, name.removesuffix("_selector"), None)
+        return lambda self, *arguments: method(*arguments)
+
+    def open_output_stream(self: Any, path: str, metadata: Any) -> pa.NativeFile:
+        fault("open")
+        return pa.PythonFile(Stream(top / path, fault), mode="w")
+
+    methods = {name: forward(name) for name in pafs.FileSystemHandler.__abstractmethods__}
+    methods["get_type_name"] = lambda self: "store"
+    methods["open_output_stream"] = open_output_stream
+    return pafs.PyFileSystem(type("Handler", (pafs.FileSystemHandler,), methods)())
+
+
+@pytest.mark.parametrize("place", ["open", "write", "close"])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_failing_object_store_keeps_no_half_file(
+    tmp_path: Path,
+    undisturbed: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: int,
+) -> None:
+    left = {place: 8}
+
+    def fault(step: str) -> None:
+        left[step] = left.get(step, 1000) - 1
+        if left[step] < 0:
+            raise OSError(error, os.strerror(error))
+
+    store = object_store(tmp_path, fault)
+    monkeypatch.setattr(pipeline.dataset.files, "_filesystem", lambda uri: (store, "data"))
+    monkeypatch.setattr(pipeline.dataset.lease, "SETTLES", 0.0)
+    stopped = deepsched_here(capsys, *COMMAND, "--out", "store://data")
+    assert stopped.returncode == 2
+    assert stopped.stderr.startswith("deepsched: cannot write store://data/"), stopped.stderr
+    assert os.strerror(error) in stopped.stderr
+    for part in (tmp_path / "data").rglob("*.parquet"):
+        assert part.read_bytes().endswith(b"PAR1")
+    before = finished_parts(tmp_path / "data")
+    assert before
+    left.clear()
+    assert deepsched_here(capsys, *COMMAND, "--out", "store://data").returncode == 0
+    after = finished_parts(tmp_path / "data")
+    assert {name: after[name] for name in before} == before
+    assert Dataset.open("store://data").manifest.digest() == undisturbed
 
 
 def test_a_part_that_cannot_be_read_is_made_again(
