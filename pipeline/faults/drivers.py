@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.dataset.files import RETRY_AFTER
 from pipeline.faults.disk import PLACES, fill, small_disk
-from pipeline.faults.trial import Broken, Trial, finished_parts, last_lines, temporaries
+from pipeline.faults.trial import (
+    Broken,
+    NotPossible,
+    Trial,
+    finished_parts,
+    last_lines,
+    temporaries,
+)
 from pipeline.labelling.run import label
 from pipeline.labelling.shard import plan_shards
 
@@ -107,7 +114,7 @@ def full_disk(trial: Trial) -> None:
     trial = trial.at("full", samples=few)
     with small_disk(trial.folder / "disk", megabytes=32) as disk:
         if disk is None:
-            raise Broken("this system lets no user mount a disk; not tried")
+            raise NotPossible("this system lets no user mount a disk")
         out = disk / "data"
         for free in (0, 60_000, 200_000):
             ballast = fill(disk, free)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from baselines.errors import InvalidInput
-from pipeline.faults.trial import Broken, clean_environment
+from pipeline.faults.trial import Broken, NotPossible, clean_environment
 
 if TYPE_CHECKING:
     import random
@@ -195,11 +194,11 @@ def cluster(**variables: str) -> Iterator[Nodes]:
 
     Raises
     ------
-    InvalidInput
+    NotPossible
         Where processes cannot be looked at.
     """
     if not Path("/proc/self/stat").exists():
-        raise InvalidInput("the scenarios that kill parts of Ray need Linux's /proc")
+        raise NotPossible("killing parts of Ray needs Linux's /proc")
     # Socket paths are limited to 107 bytes, so the folder must be short.
     folder = Path(tempfile.mkdtemp(prefix="rc", dir="/tmp"))
     token = folder / "token"

@@ -51,6 +51,10 @@ class Broken(Exception):
     """A promise was not kept; the text says which."""
 
 
+class NotPossible(Exception):
+    """A scenario cannot run on this system; the text says why."""
+
+
 class Different(Exception):
     """A dataset is another one than without disturbance; the text is its digest."""
 

@@ -23,7 +23,7 @@ from pipeline.dataset.files import Folder
 from pipeline.dataset.storage import Dataset
 from pipeline.faults import label as chaos
 from pipeline.faults.disk import PLACES, failing, fill, small_disk
-from pipeline.faults.trial import Broken, Trial, finished_parts, temporaries
+from pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
 from pipeline.labelling.presets import PRESETS, PresetSource
 from pipeline.labelling.run import label
 from pipeline.labelling.shard import LabelSpec, plan_shards
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-SAMPLES = 30
+SAMPLES = 20
 COMMAND = ("label", "--preset", "small", "--samples", SAMPLES, "--schedulers", "heft",
            "--shard-mb", 0.005, "--workers", 0)  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
@@ -373,6 +373,27 @@ def idle(trial: Trial) -> None:
 def broken(trial: Trial) -> None:
     """Break a promise."""
     raise Broken("a part is lost")
+
+
+def impossible(trial: Trial) -> None:
+    """Ask for more than there is."""
+    raise NotPossible("no moon")
+
+
+def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").touch()
+    done = chaos_label(capsys, "--scenario", "order", "--out", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not empty; give --out a new or empty folder" in done.stderr
+
+
+def test_what_the_system_does_not_allow_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(chaos, "SCENARIOS", {"it": impossible})
+    done = chaos_label(capsys)
+    assert done.returncode == 0
+    assert "it: not run: no moon" in done.stdout
 
 
 @pytest.mark.parametrize(
