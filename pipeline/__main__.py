@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": ("pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("pipeline.serve", "Answer scheduling requests over HTTP."),
     "benchmark": ("pipeline.benchmark", "Measure speed and cost, one table a subcommand."),
+    "chaos": ("pipeline.chaos", "Break things on purpose and check that nothing is lost."),
     "demo": ("pipeline.demo", "Run every stage once, small, from problems to report."),
 }
 

@@ -31,6 +31,7 @@ LASTING = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
+        errno.EFBIG,
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,
@@ -128,9 +129,18 @@ class Folder:
                 time.sleep(wait)
 
     def delete(self, name: str) -> None:
-        """Remove a file; a file that is not there is as good as removed."""
-        with contextlib.suppress(FileNotFoundError), reading(self.where(name)):
+        """Remove a file; a file that is not there is as good as removed.
+
+        Raises
+        ------
+        UnwritableOutput
+        """
+        try:
             self.filesystem.delete_file(f"{self.root}/{name}")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UnwritableOutput(f"cannot delete {self.where(name)}: {reason(error)}") from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

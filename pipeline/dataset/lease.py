@@ -54,7 +54,7 @@ def leased(folder: Folder) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(UnwritableOutput):
             folder.delete(LEASE)
 
 

@@ -207,6 +207,6 @@ def finished(folder: Folder, part: str) -> Record | None:
             or sha256(folder.read(part)) != record.part.sha256
         ):
             return None
-    except (FileNotFoundError, InvalidInput):
+    except (OSError, InvalidInput):  # what cannot be read is made again, and replaced by a new file
         return None
     return record

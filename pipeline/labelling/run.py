@@ -255,6 +255,8 @@ def _read_spec(folder: Folder) -> Any:
         return json.loads(folder.read(SPEC).to_pybytes())
     except ValueError as error:
         raise InvalidInput(f"{folder.where(SPEC)} is not JSON: {error}") from None
+    except OSError as error:
+        raise InvalidInput(f"{folder.where(SPEC)} cannot be read: {error}") from None
 
 
 def _differences(there: Any, here: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

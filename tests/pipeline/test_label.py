@@ -243,13 +243,6 @@ def test_the_dataset_is_the_same_for_any_number_of_workers(
     Dataset.open(str(tmp_path)).check()
 
 
-def test_the_order_of_the_shards_does_not_matter(tmp_path: Path, undisturbed: Manifest) -> None:
-    for shard in (2, 0, 3, 1):
-        make_shard(shard, spec_for(tmp_path / "shuffled"))
-    label(spec_for(tmp_path / "ordered"))
-    assert contents(tmp_path / "shuffled") == contents(tmp_path / "ordered")
-
-
 def test_parts_that_nothing_vouches_for_are_not_adopted(tmp_path: Path) -> None:
     make_shard(0, spec_for(tmp_path))
     for force in (False, True):
@@ -305,14 +298,6 @@ def test_a_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_what_a_killed_run_left_is_cleared(tmp_path: Path, undisturbed: Manifest) -> None:
-    label(spec_for(tmp_path))
-    left = tmp_path / "problems" / ".part-00000.parquet.0123.tmp"
-    left.write_bytes(b"half")
-    assert label(spec_for(tmp_path)).digest() == undisturbed.digest()
-    assert not left.exists()
-
-
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnwritableOutput, match=r"file/data"):
@@ -357,7 +342,6 @@ def wait_for_parts(process: subprocess.Popen[str], out: Path, count: int) -> Non
     ("workers", "signal_"),
     [
         (0, signal.SIGINT),
-        (0, signal.SIGKILL),
         pytest.param(2, signal.SIGINT, marks=pytest.mark.ray),
         pytest.param(2, signal.SIGKILL, marks=pytest.mark.ray),
     ],

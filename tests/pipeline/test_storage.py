@@ -414,6 +414,14 @@ def test_a_folder_is_the_same_on_a_disk_and_on_an_object_store(tmp_path: Path, k
         folder.read("a/b")
 
 
+def test_what_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()  # not a file, and so not to be deleted as one
+    folder = open_folder(str(tmp_path))
+    with pytest.raises(UnwritableOutput, match=r"cannot delete .*/part: "):
+        folder.delete("part")
+    folder.delete("never there")
+
+
 def test_a_passing_fault_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [OSError(5, "Input/output error")]
 

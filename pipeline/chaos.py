@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""`deepsched chaos`: break things on purpose, one subcommand a stage."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    run_command(importlib.import_module("pipeline.chaos").command)
+
+import click
+
+from pipeline.faults.label import command as label
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Break things on purpose and check that nothing is lost."""
+
+
+command.add_command(label, "label")
