@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
@@ -32,6 +32,38 @@ def true_error(error: BaseException) -> BaseException:
 def over(seconds: float | None) -> str:
     """Return how it is said that a limit was exceeded."""
     return f"took longer than {seconds:g} s"
+
+
+@contextlib.contextmanager
+def lasting_interrupts() -> Iterator[Callable[[], None]]:
+    """Let no Ctrl-C in the block get lost; without effect outside the main thread.
+
+    Python drops an error that is raised in some callbacks, a `KeyboardInterrupt` like any other.
+    The function that is yielded raises it again, if there was one.
+    """
+    received = False
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or before is not signal.default_int_handler
+    ):
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from pipeline.dataset.manifest import (
     write_document,
 )
 from pipeline.dataset.schema import machines_document
+from pipeline.interrupts import lasting_interrupts
 from pipeline.labelling.shard import (
     LabelSpec,
     Shard,
@@ -133,8 +134,10 @@ def label(
 
         todo = [shards[k] for k in order]
         if workers.count == 0:
-            for shard in todo:
-                keep(label_shard(shard, spec))
+            with lasting_interrupts() as check:
+                for shard in todo:
+                    keep(label_shard(shard, spec))
+                    check()
         else:
             _label_on_ray(spec, todo, workers, keep)
         manifest = Manifest(

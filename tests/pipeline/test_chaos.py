@@ -278,7 +278,7 @@ def test_after_a_failing_object_store_the_run_goes_on(
             raise OSError(error, os.strerror(error))
 
     store = object_store(tmp_path, fault)
-    monkeypatch.setattr(pipeline.dataset.files, "_filesystem", lambda uri: (store, "data"))
+    monkeypatch.setattr(pipeline.dataset.files, "open_store", lambda uri: (store, "data"))
     monkeypatch.setattr(pipeline.dataset.lease, "SETTLES", 0.0)
     stopped = deepsched_here(capsys, *COMMAND, "--out", "store://data")
     assert stopped.returncode == 2

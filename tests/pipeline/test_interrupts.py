@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 
 import pytest
 
-from pipeline.interrupts import TimedOut, time_limit, true_error
+from pipeline.interrupts import TimedOut, lasting_interrupts, time_limit, true_error
 from tests.pipeline.cli_helpers import disguised_interrupt
 
 
@@ -54,3 +55,23 @@ def test_in_another_thread_there_is_no_limit() -> None:
     thread.start()
     thread.join()
     assert reached == [True]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_lost_interrupt_is_raised_again() -> None:
+    class Dropping:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)  # what is raised here is dropped
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        with lasting_interrupts() as check:
+            check()
+            dropping = Dropping()
+            del dropping
+            check()
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert signal.getsignal(signal.SIGINT) is before

@@ -335,7 +335,7 @@ def wait_for_parts(process: subprocess.Popen[str], out: Path, count: int) -> Non
     while len(list(out.glob("records/labels/ga/*.json"))) < count:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
