@@ -62,9 +62,10 @@ test: lint types contract test-fast test-ray ## lint, types, import contract and
 test-fast: $(STAMP) ## only the tests that need no Ray, on all cores
 	$(BIN)/python -m pytest -m 'not ray' -n auto --dist loadfile $(PYTEST_ARGS)
 
-# One process: these tests share one local Ray.
+# Two processes, since these tests mostly wait for Ray's own to start; the tests of each share one
+# local Ray.
 test-ray: $(STAMP) ## only the tests that use Ray
-	$(BIN)/python -m pytest -m ray $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m ray -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-data: $(STAMP) ## only the tests on real inputs; fails where $DEEPSCHED_DATA is missing
 	$(BIN)/python -m pytest -m data --require-data $(PYTEST_ARGS)

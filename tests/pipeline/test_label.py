@@ -343,7 +343,6 @@ def wait_for_parts(process: subprocess.Popen[str], out: Path, count: int) -> Non
     [
         (0, signal.SIGINT),
         pytest.param(2, signal.SIGINT, marks=pytest.mark.ray),
-        pytest.param(2, signal.SIGKILL, marks=pytest.mark.ray),
     ],
 )
 def test_an_interrupted_run_goes_on_where_it_stopped(
