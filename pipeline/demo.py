@@ -117,11 +117,9 @@ class Step:
 def steps(traces: Path | None, out: Path, workflow: Path, size: Size, *, tune: bool) -> list[Step]:
     """Return the stages in order."""
     data, model = out / "data", out / "model"
-    problems = (
-        ("--preset", PRESET)
-        if traces is None
-        else ("--traces", str(traces), "--machines", "16", "--noise", "0.2")
-    )
+    source = ("--preset", PRESET) if traces is None else ("--traces", str(traces))
+    # With few machines a guess is right so often that there is little to learn.
+    problems = (*source, "--machines", "16", "--noise", "0.2")
     training = ("--data", str(data), "--teacher", TEACHER)
     label = Step(
         stage="label",
