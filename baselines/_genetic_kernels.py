@@ -67,9 +67,19 @@ def evaluate(
 
 
 @jit
-def cross(population, mother, father, cut, children, first_child):
-    """Fill columns from `first_child` on: the mother's genes before the cut, the father's after."""
+def breed(population, value, rivals, cut, children, first_child):
+    """Fill the columns from `first_child` on with children of tournament winners.
+
+    `rivals` (4, k): two candidates for each mother and two for each father; the first wins a tie.
+    A child has the mother's genes before its cut, the father's after.
+    """
     n, k = population.shape
+    mother, father = np.empty(k, np.int64), np.empty(k, np.int64)
+    for child in range(k):
+        a, b = rivals[0, child], rivals[2, child]
+        mother[child] = a if value[a] <= value[b] else b
+        a, b = rivals[1, child], rivals[3, child]
+        father[child] = a if value[a] <= value[b] else b
     for row in range(n):
         for child in range(first_child, k):
             parent = mother[child] if row < cut[child] else father[child]
@@ -91,3 +101,14 @@ def draw_machines(uniform, order, etc, population):
         for column in range(k):
             kth = min(int(uniform[row, column] * count), count - 1)
             population[row, column] = eligible[kth]
+
+
+@jit
+def mutate(children, columns, rows, uniform, order, etc):
+    """Redraw the genes at these places; the last draw of a place that is named twice stays."""
+    gene, task = np.empty((1, 1), children.dtype), np.empty(1, np.int64)
+    number = np.empty((1, 1))
+    for m in range(rows.size):
+        task[0], number[0, 0] = order[rows[m]], uniform[m]
+        draw_machines(number, task, etc, gene)
+        children[rows[m], columns[m]] = gene[0, 0]

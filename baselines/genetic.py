@@ -78,11 +78,11 @@ def genetic(
                 best, best_value = people[:, leader].copy(), float(value[leader])
             if generation == generations:
                 break
-            rivals = rng.integers(0, population, (2, 2, population))
-            mother, father = np.where(value[rivals[0]] <= value[rivals[1]], rivals[0], rivals[1])
+            rivals = rng.integers(0, population, 4 * population).reshape(4, population)
             cut = rng.integers(1, max(n, 2), population)
-            children[:, :elite] = people[:, np.argsort(value, kind="stable")[:elite]]
-            _genetic_kernels.cross(people, mother, father, cut, children, elite)
+            if elite:
+                children[:, :elite] = people[:, np.argsort(value, kind="stable")[:elite]]
+            _genetic_kernels.breed(people, value, rivals, cut, children, elite)
             if mutations > 0:
                 _mutate(problem, order, children, mutations, elite, rng)
             people, children = children, people
@@ -166,6 +166,5 @@ def _mutate(
     counts = rng.binomial(n, min(mutations / n, 1.0), population - elite)
     columns = np.repeat(np.arange(elite, population), counts)
     rows = rng.integers(0, n, columns.size)
-    drawn = np.empty((rows.size, 1), dtype=children.dtype)
-    _genetic_kernels.draw_machines(rng.random((rows.size, 1)), order[rows], problem.etc, drawn)
-    children[rows, columns] = drawn[:, 0]
+    uniform = rng.random(rows.size)
+    _genetic_kernels.mutate(children, columns, rows, uniform, order, problem.etc)

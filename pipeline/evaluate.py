@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import ray
 
-from baselines.errors import DeepSchedError, InvalidInput, TooLarge, UnknownName
+from baselines.errors import InvalidInput, TooLarge, UnknownName
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
 from model.infer import LearnedScheduler
@@ -48,13 +47,16 @@ from pipeline.evaluation.report import comparison_table, render
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
-from pipeline.ray_session import ray_session
+from pipeline.ray_session import cluster_cpus, ray_session
+from pipeline.ray_tasks import ray_map
 from pipeline.schedulers import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.progress import Progress
+
+    Chunk = tuple[Sequence[Case], int]  # cases, and the seed of their group
 
 DOCUMENT, PAGE = "evaluation.json", "report.html"
 CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reached first
@@ -186,12 +188,7 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
     with progress_bar() as bar:
-        run = (
-            _run_here
-            if spec.workers == 0
-            else functools.partial(_run_on_ray, spec.workers, address)
-        )
-        outcomes = list(_advancing(run(chunks, job), bar, total))
+        outcomes = list(_advancing(_run(chunks, job, spec.workers, address), bar, total))
     return evaluation_document(spec, dataset, learned, groups, outcomes, history)
 
 
@@ -235,8 +232,9 @@ class Job:
     teacher: str
 
 
-def evaluate_chunk(cases: Sequence[Case], seed: int, job: Job) -> list[Outcome]:
+def evaluate_chunk(chunk: Chunk, job: Job) -> list[Outcome]:
     """Evaluate a few cases; the body of a Ray task, and of a run without Ray."""
+    cases, seed = chunk
     learned, others = _ready(job.schedulers, job.checkpoint)
     schedulers = {learned.name: learned, **others}
     outcomes: list[Outcome] = []
@@ -262,41 +260,21 @@ def _ready(
     return learned, schedulers
 
 
-def _run_here(chunks: Iterable[tuple[list[Case], int]], job: Job) -> Iterator[list[Outcome]]:
-    for cases, seed in chunks:
-        yield evaluate_chunk(cases, seed, job)
-
-
-def _run_on_ray(
-    workers: int | None, address: str | None, chunks: Iterable[tuple[list[Case], int]], job: Job
+def _run(
+    chunks: Iterable[Chunk], job: Job, workers: int | None, address: str | None
 ) -> Iterator[list[Outcome]]:
+    if workers == 0:
+        for chunk in chunks:
+            yield evaluate_chunk(chunk, job)
+        return
     # Compiled here once: several processes that fill numba's cache at a time disturb each other.
     _ready(job.schedulers, job.checkpoint)
     with ray_session(address=address, num_cpus=workers):
-        task = ray.remote(evaluate_chunk)
-        window = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        running: list[Any] = []
-        for cases, seed in chunks:
-            if len(running) == window:
-                done, running = ray.wait(running, num_returns=1)
-                yield _result(done[0])
-            running.append(task.remote(cases, seed, job))
-        while running:
-            done, running = ray.wait(running, num_returns=1)
-            yield _result(done[0])
+        room = workers or max(1, cluster_cpus())
+        yield from ray_map(evaluate_chunk, chunks, job, room=lambda: room)
 
 
-def _result(reference: Any) -> list[Outcome]:
-    try:
-        outcomes: list[Outcome] = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, DeepSchedError):
-            raise error.cause from None
-        raise
-    return outcomes
-
-
-def _chunks(cases: Iterable[Case], seed: int) -> Iterator[tuple[list[Case], int]]:
+def _chunks(cases: Iterable[Case], seed: int) -> Iterator[Chunk]:
     chunk: list[Case] = []
     for case in cases:
         chunk.append(case)

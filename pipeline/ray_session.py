@@ -9,8 +9,6 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,6 +39,8 @@ def ray_session(
     InvalidInput
         If there is no cluster at the address.
     """
+    import ray  # it takes half a second, which a command that needs none should not pay
+
     if ray.is_initialized():
         yield
         return
@@ -64,6 +64,8 @@ def ray_session(
 
 
 def _start(**options: Any) -> None:
+    import ray
+
     # Ray gives its own node 30 s, which a busy machine may exceed the first time.
     for last in (False, True):
         try:
@@ -73,6 +75,13 @@ def _start(**options: Any) -> None:
             ray.shutdown()
             if last:
                 raise
+
+
+def cluster_cpus() -> int:
+    """Return how many CPUs the cluster has now."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def _check_reachable(address: str) -> None:

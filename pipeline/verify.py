@@ -16,20 +16,19 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from baselines.errors import DeepSchedError
 from pipeline.cli import EXIT_FAILED, progress_bar, results
 from pipeline.dataset.stores import without_secret
 from pipeline.dataset.verify import verify_shard, verify_top
 from pipeline.options import CONTEXT_SETTINGS
+from pipeline.ray_session import cluster_cpus, ray_session
+from pipeline.ray_tasks import ray_map
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    import ray
 
     from pipeline.dataset.storage import Dataset
     from pipeline.dataset.verify import Finding, ShardCheck
@@ -107,41 +106,20 @@ def shard_checks(
         for shard in range(dataset.n_shards):
             yield verify_shard(dataset, shard, quick=quick)
         return
-    import ray  # it takes a second
-
-    from pipeline.ray_session import ray_session
-
     with ray_session(address=address, num_cpus=workers):
         # Reading only: a check that dies with its node is made again.
-        task: Any = ray.remote(max_retries=-1)(verify_shard)
-        shared = ray.put(dataset)
-        room = workers or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        todo = iter(range(dataset.n_shards))
-        running: list[ray.ObjectRef[ShardCheck]] = []
-        try:
-            while True:
-                for _, shard in zip(range(room - len(running)), todo, strict=False):
-                    running.append(task.remote(shared, shard, quick))
-                if not running:
-                    return
-                done, running = ray.wait(running, num_returns=1)
-                for ref in done:
-                    yield _result(ref)
-        finally:
-            for ref in running:
-                ray.cancel(ref)
+        yield from ray_map(
+            _check,
+            range(dataset.n_shards),
+            (dataset, quick),
+            room=lambda: workers or 2 * max(1, cluster_cpus()),
+            max_retries=-1,
+        )
 
 
-def _result(ref: ray.ObjectRef[ShardCheck]) -> ShardCheck:
-    import ray
-
-    try:
-        check: ShardCheck = ray.get(ref)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, DeepSchedError):
-            raise error.cause from None
-        raise
-    return check
+def _check(shard: int, shared: tuple[Dataset, bool]) -> ShardCheck:
+    dataset, quick = shared
+    return verify_shard(dataset, shard, quick=quick)
 
 
 def summary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -21,6 +22,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 # A shell's background job ignores Ctrl-C and would hand that on to what the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Importing torch, Ray and the tests makes millions of objects that stay: looking through them again
+# and again would double the time until the first test.
+gc.disable()
 
 DATA = os.environ.get("DEEPSCHED_DATA")
 NO_DATA = "DEEPSCHED_DATA is not set"
@@ -48,6 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("data")
         if "local_ray" in fixtures:
             item.add_marker("ray")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but not among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

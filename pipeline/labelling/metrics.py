@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
-
-import ray
-from ray.util import metrics
 
 from pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
+    from ray.util import metrics
+
     from pipeline.labelling.shard import LabelSpec, ShardReport
 
 
@@ -25,8 +25,11 @@ class Metrics:
 
     def add(self, report: ShardReport) -> None:
         """Count what a shard has added; parts that were there before count as samples too."""
-        if not ray.is_initialized():
+        ray = sys.modules.get("ray")  # half a second, where nothing has needed it before
+        if ray is None or not ray.is_initialized():
             return
+        from ray.util import metrics
+
         amounts = {
             "samples": report.problems.part.rows,
             "tasks": report.problems.tasks,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import json
 import os
 from collections import Counter
@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import ray
-
-from baselines.errors import DeepSchedError, InvalidInput
+from baselines.errors import InvalidInput
 from pipeline.cli import messages
 from pipeline.dataset.card import dataset_card
 from pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
@@ -47,6 +45,7 @@ from pipeline.labelling.shard import (
 )
 from pipeline.labelling.stuck import forget_stuck
 from pipeline.ray_session import ray_session
+from pipeline.ray_tasks import ray_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -290,27 +289,20 @@ def _label_on_ray(
     for teacher in spec.teachers:
         warm_up(teacher)
     with ray_session(address=workers.address, num_cpus=workers.count):
-        # A crash of a worker or a node is retried for ever: a shard made twice is the same shard.
-        task = ray.remote(max_retries=-1, num_cpus=workers.cpus, resources=dict(workers.resources))(
-            label_shard
-        )
         _check_feasible(workers)
-        shared = ray.put(spec)
-        todo = iter(shards)
-        running: set[ray.ObjectRef[ShardReport]] = set()
-        try:
-            while True:
-                room = max(0, _window(workers) - len(running))
-                running |= {task.remote(shard, shared) for shard in itertools.islice(todo, room)}
-                if not running:
-                    return
-                done, _ = ray.wait(list(running), num_returns=1)
-                for ref in done:
-                    running.remove(ref)
-                    on_report(_result(ref))
-        finally:
-            for ref in running:
-                ray.cancel(ref)
+        # A crash of a worker or a node is retried for ever: a shard made twice is the same shard.
+        reports = ray_map(
+            label_shard,
+            shards,
+            spec,
+            room=lambda: _window(workers),
+            max_retries=-1,
+            num_cpus=workers.cpus,
+            resources=dict(workers.resources),
+        )
+        with contextlib.closing(reports):
+            for report in reports:
+                on_report(report)
 
 
 def _check_feasible(workers: Workers) -> None:
@@ -321,6 +313,8 @@ def _check_feasible(workers: Workers) -> None:
     InvalidInput
         If a cluster was named by nobody, so that none will grow.
     """
+    import ray
+
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = workers.wanted()
     if any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes):
@@ -336,16 +330,8 @@ def _window(workers: Workers) -> int:
     """Return how many tasks may be with Ray at once; follows a cluster that grows."""
     if workers.count is not None:
         return workers.count
+    import ray
+
     there = ray.cluster_resources()
     fits = min(int(there.get(name, 0) / n) for name, n in workers.wanted().items())
     return max(LEAST_QUEUED, QUEUED * fits)
-
-
-def _result(ref: ray.ObjectRef[ShardReport]) -> ShardReport:
-    try:
-        report: ShardReport = ray.get(ref)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, DeepSchedError):
-            raise error.cause from None
-        raise
-    return report

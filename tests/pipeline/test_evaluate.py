@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import ray
 import torch
 
 from baselines.errors import InvalidInput, UnknownName
@@ -23,7 +22,7 @@ from model.features import time_scale
 from model.infer import LearnedScheduler
 from model.networks import build_network, network_config
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluate import _result, evaluate
+from pipeline.evaluate import evaluate
 from pipeline.evaluation.cases import RETIMED, dataset_groups
 from pipeline.evaluation.document import EvaluationSpec
 from pipeline.evaluation.measure import (
@@ -350,16 +349,6 @@ def test_workers_change_nothing_but_times(
     assert len(found["rows"]) == len(document["rows"])
     for one, other in zip(found["rows"], document["rows"], strict=True):
         assert {**one, "seconds": None} == {**other, "seconds": None}
-
-
-@pytest.mark.ray
-def test_a_mistake_found_by_a_worker_is_that_mistake(local_ray: None) -> None:
-    def failing() -> list[Any]:
-        raise InvalidInput("x.json: bad")
-
-    with pytest.raises(InvalidInput) as caught:
-        _result(ray.remote(failing).remote())
-    assert str(caught.value) == "x.json: bad"
 
 
 def test_a_network_for_smaller_problems_refuses_the_others(
