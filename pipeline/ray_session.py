@@ -66,6 +66,8 @@ def ray_session(
 def _start(**options: Any) -> None:
     import ray
 
+    # Ray says each time that its own processes need a token now, where nobody else shall join.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # Ray gives its own node 30 s, which a busy machine may exceed the first time.
     for last in (False, True):
         try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from pipeline.faults.guest import Guest, guest
 from pipeline.faults.nodes import Nodes, cluster
 from pipeline.faults.trial import Broken, State, Trial, finished_parts, last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 WORKER_EVERY = 2.0  # s
 NODE_EVERY = 10.0  # s
@@ -26,9 +28,8 @@ INJECTED = ("Inject RPC request failure for ", "Inject RPC response failure for 
 def killed_workers(trial: Trial) -> None:
     """SIGKILL of a random worker every 2 s."""
     trial = trial.at("workers", samples=trial.samples // 2)
-    with cluster() as nodes:
-        # More workers than are killed while a new one starts, or nothing would ever be done.
-        nodes.start_head(cpus=4)
+    # More workers than are killed while a new one starts, or nothing would ever be done.
+    with _place(trial, cpus=4) as nodes:
 
         def kill() -> None:
             workers = nodes.workers()
@@ -124,8 +125,7 @@ def killed_head(trial: Trial) -> None:
 def killed_drivers_on_ray(trial: Trial) -> None:
     """SIGKILL of a driver whose workers run on a cluster, the same command again."""
     trial = trial.at("ray-drivers")
-    with cluster() as nodes:
-        nodes.start_head(cpus=2)
+    with _place(trial, cpus=2) as nodes:
         for k in range(max(1, trial.rounds // 5)):
             process = trial.start("--address", nodes.address, environment=nodes.environment)
             trial.wait_for_parts(process, 2)
@@ -163,8 +163,22 @@ def worker_counts(trial: Trial) -> None:
         one.check()
 
 
-def _while_running(trial: Trial, nodes: Nodes, every: float, kill: Callable[[], None]) -> None:
-    """Run a driver on the nodes and kill something every so many seconds until it ends."""
+@contextlib.contextmanager
+def _place(trial: Trial, *, cpus: int) -> Iterator[Nodes | Guest]:
+    """Open the user's cluster, or one of our own with a single node."""
+    if trial.address is not None:
+        with guest(trial.address) as found:
+            yield found
+    else:
+        with cluster() as nodes:
+            nodes.start_head(cpus=cpus)
+            yield nodes
+
+
+def _while_running(
+    trial: Trial, nodes: Nodes | Guest, every: float, kill: Callable[[], None]
+) -> None:
+    """Run a driver on the cluster and kill something every so many seconds until it ends."""
     process = trial.start("--address", nodes.address, environment=nodes.environment)
     trial.wait_for_parts(process, 1)
     while process.poll() is None:

@@ -42,6 +42,8 @@ SCENARIOS: Mapping[str, Callable[[Trial], None]] = MappingProxyType(
         "counts": clusters.worker_counts,
     }
 )
+# They hurt nothing but workers and drivers of this command, so any cluster may be their place.
+ANYWHERE = ("workers", "ray-drivers")
 SAME, NOT_RUN = "same", "not run"
 
 
@@ -51,9 +53,10 @@ def _lines() -> str:
 
 HELP = f"""Make a dataset while things break, and compare its SHA-256 with an undisturbed one's.
 
-Every Ray that is hurt was started by this command, on this machine. Exit code 1: a dataset
-differs, a promise was not kept, or nothing was disturbed. What this system does not allow is
-said to be "not run".
+Every Ray that is hurt was started by this command, on this machine. With --address it runs on
+that cluster, where it hurts only workers and drivers of its own. Exit code 1: a dataset differs,
+a promise was not kept, or nothing was disturbed. What this system does not allow is said to be
+"not run".
 
 \b
 Scenarios:
@@ -92,6 +95,11 @@ Scenarios:
     help="Keep datasets and logs in this new or empty folder.  [default: a temporary one]",
 )
 @click.option(
+    "--address",
+    help="Ray cluster to run on; --out must then be a folder that all its nodes share. Only "
+    f"{' and '.join(ANYWHERE)} can run there.  [default: clusters of its own]",
+)
+@click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Results, too."
 )
 def command(
@@ -100,17 +108,22 @@ def command(
     rounds: int,
     seed: int,
     out: Path | None,
+    address: str | None,
     json_path: Path | None,
 ) -> int:
     """Run the scenarios and print what they found."""
     for name in names:
         if name not in SCENARIOS:
             raise UnknownName("scenario", name, SCENARIOS)
+        if address is not None and name not in ANYWHERE:
+            raise InvalidInput(f"{name} breaks more than its own; it runs without --address only")
+    if address is not None and out is None:
+        raise InvalidInput("--address needs --out, a folder that all nodes of the cluster share")
     with _scratch(out) as folder:
         reference = undisturbed(folder)
         found = [
-            run_scenario(name, folder / name, samples, rounds, seed, reference)
-            for name in dict.fromkeys(names or SCENARIOS)
+            run_scenario(name, folder / name, samples, rounds, seed, reference, address)
+            for name in dict.fromkeys(names or (ANYWHERE if address else SCENARIOS))
         ]
     results.print(_table(found))
     if json_path is not None:
@@ -126,6 +139,7 @@ def run_scenario(
     rounds: int,
     seed: int,
     reference: Callable[[LabelSpec], str],
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Run one scenario and return its name, outcome, seconds and events."""
     begin = time.perf_counter()
@@ -142,6 +156,7 @@ def run_scenario(
         rng=random.Random(f"{seed} {name}"),
         say=say,
         reference=reference,
+        address=address,
     )
     say(SCENARIOS[name].__doc__ or "")
     outcome = SAME

@@ -71,6 +71,7 @@ class Trial:
     rng : decides whom it hits and when.
     say : prints a line.
     reference : returns the digest of a dataset that nothing disturbs.
+    address : of the cluster to run on, where it is the user's; else scenarios start their own.
     events : what was broken so far.
     began : when, on the clock of `time.perf_counter`.
     drivers : all that were started.
@@ -83,6 +84,7 @@ class Trial:
     rng: random.Random
     say: Callable[[str], None]
     reference: Callable[[LabelSpec], str]
+    address: str | None = None
     events: list[Event] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,10 +24,12 @@ from pipeline.dataset.files import Folder
 from pipeline.dataset.storage import Dataset
 from pipeline.faults import label as chaos
 from pipeline.faults.disk import PLACES, failing, fill, small_disk
+from pipeline.faults.guest import guest
 from pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
 from pipeline.labelling.presets import PRESETS, PresetSource
 from pipeline.labelling.run import label
 from pipeline.labelling.shard import LabelSpec, plan_shards
+from pipeline.ray_session import JOB_VARIABLE
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
@@ -412,3 +415,43 @@ def test_what_is_not_the_same_fails(
     done = chaos_label(capsys, "--scenario", "it")
     assert done.returncode == 1
     assert f"it: {outcome}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (("--scenario", "head", "--out", "x"), "head breaks more than its own"),
+        ((), "--address needs --out"),
+    ],
+)
+def test_somebody_elses_cluster_is_not_broken(
+    capsys: pytest.CaptureFixture[str], line: tuple[str, ...], message: str
+) -> None:
+    done = chaos_label(capsys, "--address", "127.0.0.1:1", *line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_a_guest_kills_its_own_workers_only(local_ray: None) -> None:
+    import ray
+
+    def label_shard() -> None:
+        for _ in range(3_000):  # a cancelled task ends between two sleeps
+            time.sleep(0.02)
+
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(label_shard)
+    with guest(ray.get_runtime_context().gcs_address) as cluster:
+        assert cluster.workers() == []
+        foreign = task.remote()
+        job = json.loads(cluster.environment[JOB_VARIABLE])["runtime_env"]
+        own = task.options(runtime_env={"env_vars": job["env_vars"]}).remote()
+        deadline = time.monotonic() + 60
+        while not (found := [worker for worker in cluster.workers() if worker.busy]):
+            assert time.monotonic() < deadline
+        replace(found[0], mark="another").kill()
+        assert [worker.pid for worker in cluster.workers() if worker.busy] == [found[0].pid]
+        found[0].kill()
+        with pytest.raises(ray.exceptions.WorkerCrashedError):
+            ray.get(own)
+        assert ray.wait([foreign], timeout=0)[1] == [foreign]
+        ray.cancel(foreign)
