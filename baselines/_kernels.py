@@ -39,6 +39,23 @@ class Links(NamedTuple):
     zero_latency: bool
 
 
+class Guide(NamedTuple):
+    """What bends the choice of a machine away from the least EFT, a few numbers a task.
+
+    Machine q of task i is taken by the least of
+    EFT + w0 (optimistic[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity,
+    where affinity is the mean transfer time, s, to those children whose largest input so far lies
+    on q. All weights 0: HEFT's rule.
+    """
+
+    weights: FloatArray  # (n, 3)
+    optimistic: FloatArray  # (n, p) s, PEFT's table
+    least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
+    least_cost: FloatArray  # (n,) s, the same of the execution times
+    succs: EdgeRows
+    mean_comm: FloatArray  # (m,) s, mean transfer time of the edges by parent
+
+
 ROUNDING = 4e-16  # relative error of one float64 operation, rounded up
 FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
@@ -278,11 +295,12 @@ def _uniform_data_ready(first, last, preds, links, proc, aft, ready):
 
 
 @jit
-def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None):
+def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None, guide=None):
     """Place tasks in `order`, each on the machine of least EFT, in the earliest idle gap that fits.
 
-    `bias` (n, p) is added to each EFT before machines are compared. `pinned` (n,) names a task's
-    machine, -1 leaves it free. Ties go to the lower machine index.
+    `bias` (n, p), or what a `Guide` makes of the state, is added to each EFT before machines are
+    compared. `pinned` (n,) names a task's machine, -1 leaves it free. Ties go to the lower machine
+    index.
 
     Idle gaps are kept sorted per machine. The first gap that can hold a task is found by binary
     search on the gaps' ends, and the walk from there stops as soon as the machine cannot win.
@@ -295,7 +313,10 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
     n_gaps = np.zeros(p, np.int64)
     longest_gap = np.zeros(p)
     tail, ready = np.zeros(p), np.empty(p)
-    earliest, appended = np.empty(p), np.empty(p)
+    earliest, appended, extra = np.empty(p), np.empty(p), np.zeros(p)
+    host, largest = np.empty(0, np.int64), np.empty(0)
+    if guide is not None:
+        host, largest = np.full(n, -1), np.zeros(n)
     for i in order:
         data_ready(i, arrival, preds, links, proc, aft, ready)
         duration = etc[i]
@@ -306,9 +327,12 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
             earliest[q] = ready[q] + duration[q]
             appended[q] = start + duration[q]
         if bias is not None:
-            for q in range(p):
-                earliest[q] += bias[i, q]
-                appended[q] += bias[i, q]
+            extra[:] = bias[i]
+        if guide is not None:
+            _lean(i, duration, guide, host, extra)
+        for q in range(p):
+            earliest[q] += extra[q]
+            appended[q] += extra[q]
         if pinned is not None and pinned[i] >= 0:
             only = pinned[i]
             for q in range(p):
@@ -338,9 +362,7 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
             for g in range(low, n_gaps[q]):
                 start = starts[g] if starts[g] > ready[q] else ready[q]
                 done = start + duration[q]
-                value = done
-                if bias is not None:
-                    value += bias[i, q]
+                value = done + extra[q]
                 if value > best or (value == best and q > machine):
                     break
                 if done <= ends[g]:
@@ -348,6 +370,8 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
                     break
         finish = begin + duration[machine]
         proc[i], ast[i], aft[i] = machine, begin, finish
+        if guide is not None:
+            _note_inputs(i, machine, guide, host, largest)
         if gap >= 0:
             _cut_gap(gap_start[machine], gap_end[machine], n_gaps, machine, gap, begin, finish)
         else:
@@ -364,6 +388,32 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
             gap_start, gap_end = _doubled(gap_start), _doubled(gap_end)
             capacity *= 2
     return proc, ast, aft
+
+
+@jit
+def _lean(i, duration, guide, host, extra):
+    """Fill `extra` (p,) with what the guide adds to the EFTs of task i."""
+    ahead, least_ahead = guide.optimistic[i], guide.least_optimistic[i]
+    least = guide.least_cost[i]
+    w_ahead, w_cost, w_affinity = guide.weights[i]
+    for q in range(extra.size):
+        # A machine that cannot hold the task stays at an infinite EFT, whatever the weights.
+        fits = duration[q] != np.inf
+        lean = w_ahead * (ahead[q] - least_ahead) + w_cost * (duration[q] - least)
+        extra[q] = lean if fits else 0.0
+    for e in range(guide.succs.ptr[i], guide.succs.ptr[i + 1]):
+        q = host[guide.succs.task[e]]
+        if q >= 0:
+            extra[q] -= w_affinity * guide.mean_comm[e]
+
+
+@jit
+def _note_inputs(i, machine, guide, host, largest):
+    """Remember for each child of task i where its largest input so far lies."""
+    for e in range(guide.succs.ptr[i], guide.succs.ptr[i + 1]):
+        child = guide.succs.task[e]
+        if host[child] < 0 or guide.mean_comm[e] > largest[child]:
+            host[child], largest[child] = machine, guide.mean_comm[e]
 
 
 @jit

@@ -45,6 +45,13 @@ class PaperConfig(NetworkConfig):
         return self
 
 
+class DeepSchedConfig(NetworkConfig):
+    """Settings of the network `deepsched`."""
+
+    width: int = Field(default=32, ge=1, le=1024, description="channels of each task")
+    rounds: int = Field(default=3, ge=0, le=16, description="exchanges along the edges")
+
+
 Config = TypeVar("Config", bound=BaseModel)
 
 

@@ -165,6 +165,9 @@ def _one_line(trial: Trial, process: subprocess.Popen[bytes]) -> str:
 def interrupted_drivers(trial: Trial) -> None:
     """Ctrl-C at random moments, the same command again."""
     trial = trial.at("interrupted")
+    # A shell's background job ignores Ctrl-C and would hand that on to the drivers.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for k in range(max(1, trial.rounds // 4)):
         process = trial.start(*HERE)
         trial.wait_for_parts(process, 1)

@@ -1,0 +1,241 @@
+"""What the network `deepsched` sees of a problem, and the tables its decoder needs; no torch.
+
+Axes: n tasks in the problem's own order, m edges by parent, p machines, f features.
+
+Every feature is a ratio or the logarithm of one, so that seconds and bytes of any size come out as
+small finite numbers. All of them are known before scheduling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines import _kernels
+from baselines._kernels import EdgeRows, Guide, jit
+from baselines.ranks import mean_communication
+
+if TYPE_CHECKING:
+    from baselines.arrays import FloatArray, IntArray
+    from baselines.problem import Problem
+
+Float32Array = NDArray[np.float32]
+
+TASK_FEATURES = (
+    "upward",  # upward rank / critical path
+    "downward",  # downward rank / critical path
+    "slack",  # what is left of the critical path
+    "cost",  # log of the mean cost against the mean task's
+    "least cost",  # log of the least cost against the mean over machines
+    "cost spread",  # standard deviation over machines / mean
+    "parents",  # log of one more than there are
+    "children",
+    "data in",  # log of one more than the mean transfer times of all parents / mean cost
+    "data out",
+    "largest in",  # the same of the largest alone
+    "largest out",
+    "crowding",  # log of the tasks that would run at the same time with machines for all, a machine
+    "arrival",  # / critical path
+    "eligible",  # share of the machines that can hold the task
+    "regret",  # log of one more than the mean regret of the optimistic costs / mean cost
+    "parallelism",  # from here on of the problem: log of the work / (critical path · machines)
+    "machines",  # log
+    "communication",  # log of one more than all mean transfer times / all mean costs
+    "tasks",  # log
+    "unlikeness",  # standard deviation of the machines' slowness
+    "objective",  # 0 the makespan is to be short, 1 the mean turnaround
+)
+OBJECTIVES = ("makespan", "turnaround")
+LIMIT = 8.0  # features are clipped to ±LIMIT
+TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GraphView:
+    """A problem as the network and its decoder see it.
+
+    Attributes
+    ----------
+    features : (n, len(TASK_FEATURES)); the last column is the objective.
+    children : (m,) the child of each edge, edges by parent.
+    child_ptr : (n + 1,) the edges of task i lie in `child_ptr[i]:child_ptr[i + 1]`.
+    weight : (m,) log of one more than the mean transfer time / mean cost.
+    rank : (n,) s, upward rank.
+    step : s, what an upward rank loses from a task to its critical child, in the mean.
+    guide : the decoder's tables; the weights in it are 0.
+    """
+
+    features: Float32Array
+    children: IntArray
+    child_ptr: IntArray
+    weight: Float32Array
+    rank: FloatArray
+    step: float
+    guide: Guide
+
+    @property
+    def n_tasks(self) -> int:
+        """The number of tasks."""
+        return int(self.rank.size)
+
+
+def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
+    """Return features and tables of a problem.
+
+    No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
+    """
+    n, p = problem.etc.shape
+    mean, least, spread, eligible, slowness = _cost_statistics(problem.etc)
+    comm = mean_communication(problem, problem.succ_bytes)
+    succs = problem.successors
+    up = _kernels.upward_rank(problem.topo, mean, succs, comm)
+    down = _downward(problem.topo, mean, succs, comm)
+    table, least_ahead, regret = _optimistic(problem.topo, problem.etc, succs, comm)
+    graph = _edge_statistics(succs, comm)
+    path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
+    unit = total / n
+    found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
+    found[:, 0] = up / path
+    found[:, 1] = down / path
+    found[:, 2] = 1.0 - (up + down) / path
+    found[:, 3] = np.log((mean + TINY) / (unit + TINY))
+    found[:, 4] = np.log((least + TINY) / (mean + TINY))
+    found[:, 5] = spread / (mean + TINY)
+    found[:, 6:8] = np.log1p(graph[:, :2])
+    found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
+    found[:, 12] = np.log(_crowding(down, mean) / p)
+    found[:, 13] = problem.arrival / path
+    found[:, 14] = eligible / p
+    found[:, 15] = np.log1p(regret / unit)
+    found[:, 16] = np.log(total / (path * p))
+    found[:, 17] = np.log(p)
+    found[:, 18] = np.log1p(float(comm.sum()) / total)
+    found[:, 19] = np.log(n)
+    found[:, 20] = slowness
+    found[:, 21] = OBJECTIVES.index(objective)
+    np.clip(found, -LIMIT, LIMIT, out=found)
+    return GraphView(
+        features=found,
+        children=problem.succ,
+        child_ptr=problem.succ_ptr,
+        weight=np.log1p(comm / unit).astype(np.float32),
+        rank=up,
+        step=unit + float(graph[:, 5].mean()),
+        guide=Guide(
+            weights=np.zeros((n, 3)),
+            optimistic=table,
+            least_optimistic=least_ahead,
+            least_cost=least,
+            succs=succs,
+            mean_comm=comm,
+        ),
+    )
+
+
+def _crowding(start: FloatArray, length: FloatArray) -> FloatArray:
+    """Return how many tasks run halfway through each task if each starts at `start`."""
+    halfway = start + length / 2
+    began = np.searchsorted(np.sort(start), halfway, side="right")
+    ended = np.searchsorted(np.sort(start + length), halfway, side="right")
+    return np.maximum(began - ended, 1).astype(np.float64)
+
+
+@jit
+def _cost_statistics(etc):
+    """Return mean, least, standard deviation and number of each row's finite costs.
+
+    The last value is the standard deviation over machines of their mean slowness.
+    """
+    n, p = etc.shape
+    mean, least, spread, count = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    slow, seen = np.zeros(p), np.zeros(p)
+    for i in range(n):
+        row = etc[i]
+        total, squares, low, k = 0.0, 0.0, np.inf, 0
+        for q in range(p):
+            cost = row[q]
+            if cost != np.inf:
+                total += cost
+                squares += cost * cost
+                low = min(low, cost)
+                k += 1
+        centre = total / k
+        mean[i], least[i], count[i] = centre, low, k
+        spread[i] = np.sqrt(max(squares / k - centre * centre, 0.0))
+        if centre > 0.0:
+            inverse = 1.0 / centre
+            for q in range(p):
+                if row[q] != np.inf:
+                    slow[q] += row[q] * inverse
+                    seen[q] += 1.0
+    slow /= np.maximum(seen, 1.0)
+    return mean, least, spread, count, slow.std()
+
+
+@jit
+def _downward(topo, mean, succs, comm):
+    """Return the downward rank from edges by parent."""
+    rank = np.zeros(mean.size)
+    for i in topo:
+        done = rank[i] + mean[i]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            child = succs.task[e]
+            rank[child] = max(rank[child], done + comm[e])
+    return rank
+
+
+@jit
+def _optimistic(topo, etc, succs, comm):
+    """Return PEFT's (n, p) table, its least entry a task, and the mean of what others are above it.
+
+    Least and mean are over the machines that can hold the task.
+    """
+    n, p = etc.shape
+    table = np.zeros((n, p))
+    least, regret = np.empty(n), np.empty(n)
+    through = np.empty(p)  # of a child: its own cost and what follows
+    for k in range(n - 1, -1, -1):
+        i = topo[k]
+        row, own = table[i], etc[i]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
+            best = np.inf
+            for q in range(p):
+                through[q] = table[j, q] + etc[j, q]
+                best = min(best, through[q])
+            best += comm[e]
+            for q in range(p):
+                row[q] = max(row[q], min(best, through[q]))
+        low, total, count = np.inf, 0.0, 0
+        for q in range(p):
+            if own[q] != np.inf:
+                low = min(low, row[q])
+                total += row[q]
+                count += 1
+        least[i], regret[i] = low, total / count - low
+    return table, least, regret
+
+
+@jit
+def _edge_statistics(succs, comm):
+    """Return (n, 6): parents, children, mean transfer times in and out, the largest of each, s."""
+    n = succs.ptr.size - 1
+    found = np.zeros((n, 6))
+    for i in range(n):
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
+            found[j, 0] += 1.0
+            found[i, 1] += 1.0
+            found[j, 2] += comm[e]
+            found[i, 3] += comm[e]
+            found[j, 4] = max(found[j, 4], comm[e])
+            found[i, 5] = max(found[i, 5], comm[e])
+    return found
+
+
+def edge_parents(rows: EdgeRows) -> IntArray:
+    """Return (m,) the parent of each edge."""
+    return np.repeat(np.arange(rows.ptr.size - 1), np.diff(rows.ptr))

@@ -1,0 +1,1 @@
+"""Self-improvement: problems, samples of the network's outputs, and what is learned from them."""
