@@ -13,17 +13,15 @@ import safetensors
 import safetensors.torch
 
 from baselines.errors import InvalidInput, UnknownName, UnwritableOutput
+from model.checkpoint_files import CONFIG, FORMAT, WEIGHTS, read_files
 from model.config import NetworkConfig
-from model.networks import NETWORKS, network_config
+from model.networks import EVERY_NETWORK, network_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
-
-FORMAT = "deepsched-checkpoint/1"
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,7 +31,7 @@ class Checkpoint:
     Attributes
     ----------
     network : the module, on the CPU, in evaluation mode.
-    name : its row in `NETWORKS`.
+    name : its row in `EVERY_NETWORK`.
     config : its settings.
     meta : what the one who saved it wrote along, such as teacher, epoch and versions.
     """
@@ -68,7 +66,7 @@ def save_checkpoint(
         If name and settings do not belong together, so that nobody could load what was saved.
     """
     values = config.model_dump() if isinstance(config, NetworkConfig) else dict(config)
-    checked = network_config(name, values, f"network {name!r}")
+    checked = network_config(name, values, f"network {name!r}", EVERY_NETWORK)
     tensors = {
         key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()
     }
@@ -99,48 +97,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         other shapes.
     """
     config_path, weights_path = folder / CONFIG, folder / WEIGHTS
-    document = _read_document(config_path)
+    document, weights = read_files(folder)
     name = document["network"]
     try:
-        config = network_config(name, document["config"], f"{config_path}: config")
+        config = network_config(name, document["config"], f"{config_path}: config", EVERY_NETWORK)
     except UnknownName as error:
         raise InvalidInput(f"{config_path}: {error}") from None
-    weights = _read(weights_path)
-    if hashlib.sha256(weights).hexdigest() != document["weights_sha256"]:
-        raise InvalidInput(
-            f"{weights_path}: the weights are damaged or not those {CONFIG} was saved with "
-            "(SHA-256 differs)"
-        )
     try:
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise InvalidInput(f"{weights_path}: not a safetensors file: {error}") from None
-    network = NETWORKS[name].build(config)
+    network = EVERY_NETWORK[name].build(config)
     _check_shapes(tensors, network.state_dict(), weights_path)
     network.load_state_dict(tensors)
     network.eval()
     return Checkpoint(network=network, name=name, config=config, meta=document["meta"])
-
-
-def _read_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(_read(path))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{path}: not JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise InvalidInput(f"{path}: format is {found!r}; {FORMAT!r} expected")
-    for key, kind in (("network", str), ("config", dict), ("meta", dict), ("weights_sha256", str)):
-        if not isinstance(document.get(key), kind):
-            raise InvalidInput(f"{path}: {key!r} is missing or not a {kind.__name__}")
-    return document
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot read the checkpoint: {error.strerror}") from None
 
 
 def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:

@@ -13,6 +13,7 @@ from model.batch import batches_by_size, collate
 from model.checkpoint import load_checkpoint
 from model.decode import ProblemPrediction, decode, split_prediction
 from model.features import encode
+from model.networks import NETWORKS
 from model.threads import one_thread
 
 if TYPE_CHECKING:
@@ -55,9 +56,14 @@ class LearnedScheduler:
         Raises
         ------
         InvalidInput
-            As :func:`model.checkpoint.load_checkpoint`, or if the device is not there.
+            As :func:`model.checkpoint.load_checkpoint`, if the network does not imitate a teacher,
+            or if the device is not there.
         """
         checkpoint = load_checkpoint(Path(folder))
+        if checkpoint.name not in NETWORKS:
+            raise InvalidInput(
+                f"{folder}: network {checkpoint.name!r} imitates no teacher; it cannot be used here"
+            )
         try:
             return cls(checkpoint.network, checkpoint.name, meta=checkpoint.meta, device=device)
         except (RuntimeError, AssertionError) as error:

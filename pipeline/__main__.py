@@ -17,6 +17,7 @@ COMMANDS = {
     "label": ("pipeline.label", "Make a dataset: problems, each scheduled by several teachers."),
     "verify": ("pipeline.verify", "Check every file and every schedule of a dataset."),
     "train": ("pipeline.train", "Train a network on a labelled dataset."),
+    "improve": ("pipeline.improve", "Let the network that bends HEFT improve itself."),
     "tune": ("pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("pipeline.serve", "Answer scheduling requests over HTTP."),

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
-from baselines._kernels import jit
 from baselines.schedule import make_schedule
+from model.guided import _kernels
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from model.guided.graph import Float32Array, GraphView
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
-# What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
-UNITS = (1.0, 0.5, 0.5, 0.5)
 
 
 def guided_schedule(
@@ -30,7 +27,7 @@ def guided_schedule(
     ----------
     outputs : (n_tasks, len(OUTPUTS)).
     """
-    proc, ast, aft = _decode(
+    proc, ast, aft = _kernels.decode(
         np.nan_to_num(outputs).astype(np.float32, copy=False),
         view.rank,
         view.step,
@@ -55,7 +52,7 @@ def guided_values(
     centre : (n_tasks, len(OUTPUTS)).
     changes : (k, n_tasks, len(OUTPUTS)), added to it.
     """
-    values: FloatArray = _values(
+    values: FloatArray = _kernels.values(
         centre,
         changes,
         view.rank,
@@ -69,41 +66,3 @@ def guided_values(
         problem.machines.links,
     )
     return values
-
-
-@jit
-def _decode(
-    outputs, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links
-):
-    n = rank.size
-    priority = np.empty(n)
-    weights = guide.weights
-    for i in range(n):
-        priority[i] = rank[i] + step * outputs[i, 0]
-        for k in range(3):
-            weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
-    order = _kernels.ready_order(priority, topo_index, guide.succs, pred_ptr)
-    return _kernels.insertion_schedule(order, etc, arrival, preds, links, None, None, guide)
-
-
-@jit
-def _values(
-    centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links
-):
-    found = np.empty((changes.shape[0], 2))
-    for k in range(changes.shape[0]):
-        outputs = centre + changes[k]
-        own = _kernels.Guide(
-            np.empty((rank.size, 3)),
-            guide.optimistic,
-            guide.least_optimistic,
-            guide.least_cost,
-            guide.succs,
-            guide.mean_comm,
-        )
-        _, _, aft = _decode(
-            outputs, rank, step, topo_index, pred_ptr, own, etc, arrival, preds, links
-        )
-        found[k, 0] = aft.max()
-        found[k, 1] = (aft - arrival).mean()
-    return found

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines import _kernels
-from baselines._kernels import EdgeRows, Guide, jit
+from baselines._kernels import EdgeRows, Guide, upward_rank
 from baselines.ranks import mean_communication
+from model.guided import _kernels
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray, IntArray
@@ -88,13 +88,13 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
     n, p = problem.etc.shape
-    mean, least, spread, eligible, slowness = _cost_statistics(problem.etc)
+    mean, least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc)
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
-    up = _kernels.upward_rank(problem.topo, mean, succs, comm)
-    down = _downward(problem.topo, mean, succs, comm)
-    table, least_ahead, regret = _optimistic(problem.topo, problem.etc, succs, comm)
-    graph = _edge_statistics(succs, comm)
+    up = upward_rank(problem.topo, mean, succs, comm)
+    down = _kernels.downward(problem.topo, mean, succs, comm)
+    table, least_ahead, regret = _kernels.optimistic(problem.topo, problem.etc, succs, comm)
+    graph = _kernels.edge_statistics(succs, comm)
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
@@ -141,99 +141,6 @@ def _crowding(start: FloatArray, length: FloatArray) -> FloatArray:
     began = np.searchsorted(np.sort(start), halfway, side="right")
     ended = np.searchsorted(np.sort(start + length), halfway, side="right")
     return np.maximum(began - ended, 1).astype(np.float64)
-
-
-@jit
-def _cost_statistics(etc):
-    """Return mean, least, standard deviation and number of each row's finite costs.
-
-    The last value is the standard deviation over machines of their mean slowness.
-    """
-    n, p = etc.shape
-    mean, least, spread, count = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    slow, seen = np.zeros(p), np.zeros(p)
-    for i in range(n):
-        row = etc[i]
-        total, squares, low, k = 0.0, 0.0, np.inf, 0
-        for q in range(p):
-            cost = row[q]
-            if cost != np.inf:
-                total += cost
-                squares += cost * cost
-                low = min(low, cost)
-                k += 1
-        centre = total / k
-        mean[i], least[i], count[i] = centre, low, k
-        spread[i] = np.sqrt(max(squares / k - centre * centre, 0.0))
-        if centre > 0.0:
-            inverse = 1.0 / centre
-            for q in range(p):
-                if row[q] != np.inf:
-                    slow[q] += row[q] * inverse
-                    seen[q] += 1.0
-    slow /= np.maximum(seen, 1.0)
-    return mean, least, spread, count, slow.std()
-
-
-@jit
-def _downward(topo, mean, succs, comm):
-    """Return the downward rank from edges by parent."""
-    rank = np.zeros(mean.size)
-    for i in topo:
-        done = rank[i] + mean[i]
-        for e in range(succs.ptr[i], succs.ptr[i + 1]):
-            child = succs.task[e]
-            rank[child] = max(rank[child], done + comm[e])
-    return rank
-
-
-@jit
-def _optimistic(topo, etc, succs, comm):
-    """Return PEFT's (n, p) table, its least entry a task, and the mean of what others are above it.
-
-    Least and mean are over the machines that can hold the task.
-    """
-    n, p = etc.shape
-    table = np.zeros((n, p))
-    least, regret = np.empty(n), np.empty(n)
-    through = np.empty(p)  # of a child: its own cost and what follows
-    for k in range(n - 1, -1, -1):
-        i = topo[k]
-        row, own = table[i], etc[i]
-        for e in range(succs.ptr[i], succs.ptr[i + 1]):
-            j = succs.task[e]
-            best = np.inf
-            for q in range(p):
-                through[q] = table[j, q] + etc[j, q]
-                best = min(best, through[q])
-            best += comm[e]
-            for q in range(p):
-                row[q] = max(row[q], min(best, through[q]))
-        low, total, count = np.inf, 0.0, 0
-        for q in range(p):
-            if own[q] != np.inf:
-                low = min(low, row[q])
-                total += row[q]
-                count += 1
-        least[i], regret[i] = low, total / count - low
-    return table, least, regret
-
-
-@jit
-def _edge_statistics(succs, comm):
-    """Return (n, 6): parents, children, mean transfer times in and out, the largest of each, s."""
-    n = succs.ptr.size - 1
-    found = np.zeros((n, 6))
-    for i in range(n):
-        for e in range(succs.ptr[i], succs.ptr[i + 1]):
-            j = succs.task[e]
-            found[j, 0] += 1.0
-            found[i, 1] += 1.0
-            found[j, 2] += comm[e]
-            found[i, 3] += comm[e]
-            found[j, 4] = max(found[j, 4], comm[e])
-            found[i, 5] = max(found[i, 5], comm[e])
-    return found
 
 
 def edge_parents(rows: EdgeRows) -> IntArray:

@@ -1,4 +1,4 @@
-"""The table of networks: one architecture per file."""
+"""The tables of networks: one architecture per file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from baselines.errors import UnknownName
-from model.config import NetworkConfig, PaperConfig, parse_config
+from model.config import DeepSchedConfig, NetworkConfig, PaperConfig, parse_config
+from model.guided.network import DeepSchedNetwork
 from model.networks.paper import PaperNetwork
 from model.networks.paper_padded import PaddedPaperNetwork
 
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkEntry:
-    """A network's settings and what builds it from them.
-
-    The module's `forward` takes a `Batch` and returns a `Prediction`.
-    """
+    """A network's settings and what builds it from them."""
 
     config: type[NetworkConfig]
     build: Callable[[Any], nn.Module]
@@ -32,27 +30,40 @@ def _paper(config: PaperConfig) -> nn.Module:
     return PaperNetwork(config) if config.max_tasks is None else PaddedPaperNetwork(config)
 
 
+# They imitate a teacher: `forward` takes a `Batch` and returns a `Prediction`.
 NETWORKS: Mapping[str, NetworkEntry] = MappingProxyType(
     {
         "paper": NetworkEntry(config=PaperConfig, build=_paper),
     }
 )
+# They bend a heuristic and improve themselves: `forward` takes a `GraphBatch`.
+GUIDES: Mapping[str, NetworkEntry] = MappingProxyType(
+    {
+        "deepsched": NetworkEntry(config=DeepSchedConfig, build=DeepSchedNetwork),
+    }
+)
+EVERY_NETWORK: Mapping[str, NetworkEntry] = MappingProxyType({**NETWORKS, **GUIDES})
 
 
-def network_config(name: str, values: Mapping[str, Any], where: str = "network") -> NetworkConfig:
+def network_config(
+    name: str,
+    values: Mapping[str, Any],
+    where: str = "network",
+    known: Mapping[str, NetworkEntry] = NETWORKS,
+) -> NetworkConfig:
     """Return the checked settings of network `name`; fields left out have their defaults.
 
     Raises
     ------
     UnknownName
-        If there is no such network.
+        If there is no such network among the `known`.
     InvalidInput
         Naming `where` and the fields that are unknown or out of range.
     """
     try:
-        entry = NETWORKS[name]
+        entry = known[name]
     except KeyError:
-        raise UnknownName("network", name, NETWORKS) from None
+        raise UnknownName("network", name, known) from None
     return parse_config(entry.config, values, where)
 
 
@@ -65,5 +76,5 @@ def build_network(name: str, config: Mapping[str, Any] | NetworkConfig | None = 
         As :func:`network_config`.
     """
     values = config.model_dump() if isinstance(config, NetworkConfig) else (config or {})
-    checked = network_config(name, values, f"network {name!r}")
-    return NETWORKS[name].build(checked)
+    checked = network_config(name, values, f"network {name!r}", EVERY_NETWORK)
+    return EVERY_NETWORK[name].build(checked)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoint import WEIGHTS
+from model.checkpoint_files import WEIGHTS
 from pipeline.evaluation.measure import (
     REFERENCE,
     REPEATS,

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from baselines.heft import heft
-from model.config import DeepSchedConfig
 from model.guided.decode import OUTPUTS, guided_values
 from model.guided.graph import OBJECTIVES, graph_view
 from model.guided.network import DeepSchedNetwork, graph_batch
 from model.threads import one_thread
-from pipeline.improving.problems import training_problem
+from pipeline.improving.problems import draw_problem
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray
     from baselines.problem import Problem
+    from model.config import DeepSchedConfig
     from model.guided.graph import GraphView
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
@@ -56,11 +56,13 @@ class Piece:
 
     Attributes
     ----------
+    number : of the piece in its turn.
     gradient : (parameters,) of the loss that is to be made small.
     ratios : (problems,) objective of the network's own schedule / HEFT's.
     best : the same of the best change.
     """
 
+    number: int
     gradient: np.ndarray
     ratios: FloatArray
     best: FloatArray
@@ -85,7 +87,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     """
     spec, weights = shared
     rng = np.random.default_rng([spec.seed, *place])
-    problems = [training_problem(rng, spec.tasks) for _ in range(spec.problems)]
+    problems = [draw_problem(rng, spec.tasks) for _ in range(spec.problems)]
     chosen = [OBJECTIVES[int(rng.random() < spec.turnaround)] for _ in problems]
     views = [
         graph_view(problem, objective) for problem, objective in zip(problems, chosen, strict=True)
@@ -111,7 +113,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
             ratios.append(values[0])
             best.append(values.min())
         loss = (torch.from_numpy(np.concatenate(pulls)) * outputs).sum() / len(problems)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
     gradient = np.concatenate(
         [
             np.zeros(parameter.numel(), np.float32)
@@ -120,7 +122,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
             for parameter in network.parameters()
         ]
     )
-    return Piece(gradient=gradient, ratios=np.array(ratios), best=np.array(best))
+    return Piece(number=place[1], gradient=gradient, ratios=np.array(ratios), best=np.array(best))
 
 
 def _pull(
@@ -142,10 +144,7 @@ def _pull(
     values = guided_values(problem, view, own, tried)
     reference = heft(problem)
     objective = int(view.features[0, -1])
-    if objective:
-        before = float((reference.aft - problem.arrival).mean())
-    else:
-        before = reference.makespan
+    before = float((reference.aft - problem.arrival).mean()) if objective else reference.makespan
     ratios = values[:, objective] / max(before, 1e-300)
     score = np.log(np.maximum(ratios[1:], 1e-9))
     score = (score - score.mean()) / (score.std() + EASY)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from baselines.generate import GeneratorSpec, generate
-from baselines.problem import Problem
+
+if TYPE_CHECKING:
+    from baselines.problem import Problem
 
 # The other families of the generator are the exam's (pipeline/benchmarks/quality.json).
 FAMILIES = ("layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")
 SHARES = (0.6, 0.08, 0.08, 0.08, 0.13, 0.03)
 MACHINES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 188)
-FIRST_SEED = 2**40  # of the generator: the exam's and the development's seeds are smaller
+# Seeds of the generator: those of the exam are below 2**40.
+TRAINING_SEEDS = (2**40, 2**41)
+DEVELOPMENT_SEEDS = (2**41, 2**42)
 
 
-def training_problem(rng: np.random.Generator, tasks: tuple[int, int]) -> Problem:
+def draw_problem(
+    rng: np.random.Generator,
+    tasks: tuple[int, int],
+    seeds: tuple[int, int] = TRAINING_SEEDS,
+) -> Problem:
     """Draw a problem with log-uniform size, width and communication.
 
     Parameters
     ----------
     tasks : least and most.
+    seeds : least of the generator's, and the first beyond.
     """
     family = str(rng.choice(FAMILIES, p=SHARES))
     n = round(_log_uniform(rng, *tasks))
@@ -39,7 +50,13 @@ def training_problem(rng: np.random.Generator, tasks: tuple[int, int]) -> Proble
         arrival_spread=float(rng.choice([0.0, 0.0, 0.0, 0.0, 0.5])),
         **options,
     )
-    return generate(spec, FIRST_SEED + int(rng.integers(2**40)))
+    return generate(spec, int(rng.integers(*seeds)))
+
+
+def development_problems(count: int, tasks: tuple[int, int]) -> list[Problem]:
+    """Return problems that no training sees: always the same ones."""
+    rng = np.random.default_rng([2, count])
+    return [draw_problem(rng, tasks, DEVELOPMENT_SEEDS) for _ in range(count)]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

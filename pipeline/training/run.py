@@ -24,7 +24,7 @@ from ray.train.v2.api.config import (
 )
 
 from baselines.errors import DeepSchedError, InvalidInput
-from model.checkpoint import CONFIG, WEIGHTS
+from model.checkpoint_files import CONFIG, WEIGHTS
 from model.networks import network_config
 from pipeline.dataset.files import open_folder
 from pipeline.dataset.storage import Dataset

@@ -1,0 +1,199 @@
+"""Compiled loops of the network `deepsched`; see `baselines._kernels` for the conventions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines import _kernels
+from baselines._kernels import jit
+
+EPSILON = np.float32(1e-5)  # of torch's LayerNorm
+# What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
+UNITS = (1.0, 0.5, 0.5, 0.5)
+
+
+@jit
+def cost_statistics(etc):
+    """Return mean, least, standard deviation and number of each row's finite costs.
+
+    The last value is the standard deviation over machines of their mean slowness.
+    """
+    n, p = etc.shape
+    mean, least, spread, count = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    slow, seen = np.zeros(p), np.zeros(p)
+    for i in range(n):
+        row = etc[i]
+        total, squares, low, k = 0.0, 0.0, np.inf, 0
+        for q in range(p):
+            cost = row[q]
+            if cost != np.inf:
+                total += cost
+                squares += cost * cost
+                low = min(low, cost)
+                k += 1
+        centre = total / k
+        mean[i], least[i], count[i] = centre, low, k
+        spread[i] = np.sqrt(max(squares / k - centre * centre, 0.0))
+        if centre > 0.0:
+            inverse = 1.0 / centre
+            for q in range(p):
+                if row[q] != np.inf:
+                    slow[q] += row[q] * inverse
+                    seen[q] += 1.0
+    slow /= np.maximum(seen, 1.0)
+    return mean, least, spread, count, slow.std()
+
+
+@jit
+def downward(topo, mean, succs, comm):
+    """Return the downward rank from edges by parent."""
+    rank = np.zeros(mean.size)
+    for i in topo:
+        done = rank[i] + mean[i]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            child = succs.task[e]
+            rank[child] = max(rank[child], done + comm[e])
+    return rank
+
+
+@jit
+def optimistic(topo, etc, succs, comm):
+    """Return PEFT's (n, p) table, its least entry a task, and the mean of what others are above it.
+
+    Least and mean are over the machines that can hold the task.
+    """
+    n, p = etc.shape
+    table = np.zeros((n, p))
+    least, regret = np.empty(n), np.empty(n)
+    through = np.empty(p)  # of a child: its own cost and what follows
+    for k in range(n - 1, -1, -1):
+        i = topo[k]
+        row, own = table[i], etc[i]
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
+            best = np.inf
+            for q in range(p):
+                through[q] = table[j, q] + etc[j, q]
+                best = min(best, through[q])
+            best += comm[e]
+            for q in range(p):
+                row[q] = max(row[q], min(best, through[q]))
+        low, total, count = np.inf, 0.0, 0
+        for q in range(p):
+            if own[q] != np.inf:
+                low = min(low, row[q])
+                total += row[q]
+                count += 1
+        least[i], regret[i] = low, total / count - low
+    return table, least, regret
+
+
+@jit
+def edge_statistics(succs, comm):
+    """Return (n, 6): parents, children, mean transfer times in and out, the largest of each, s."""
+    n = succs.ptr.size - 1
+    found = np.zeros((n, 6))
+    for i in range(n):
+        for e in range(succs.ptr[i], succs.ptr[i + 1]):
+            j = succs.task[e]
+            found[j, 0] += 1.0
+            found[i, 1] += 1.0
+            found[j, 2] += comm[e]
+            found[i, 3] += comm[e]
+            found[j, 4] = max(found[j, 4], comm[e])
+            found[i, 5] = max(found[i, 5], comm[e])
+    return found
+
+
+@jit
+def add_and_cut(values, bias):
+    """Add the bias and cut what is below 0, in place."""
+    for i in range(values.shape[0]):
+        for c in range(bias.size):
+            values[i, c] = max(values[i, c] + bias[c], np.float32(0))
+
+
+@jit
+def add_cut_and_add(state, change, bias):
+    """Add to the state what the change and its bias have above 0, in place."""
+    for i in range(state.shape[0]):
+        for c in range(bias.size):
+            state[i, c] += max(change[i, c] + bias[c], np.float32(0))
+
+
+@jit
+def normed(state, weight, bias):
+    """Return the layer norm of each row, and its mean over the rows."""
+    n, width = state.shape
+    found = np.empty_like(state)
+    mean = np.zeros(width)
+    for i in range(n):
+        centre = np.float32(0)
+        for c in range(width):
+            centre += state[i, c]
+        centre /= np.float32(width)
+        spread = np.float32(0)
+        for c in range(width):
+            spread += (state[i, c] - centre) ** 2
+        scale = np.float32(1) / np.sqrt(spread / np.float32(width) + EPSILON)
+        for c in range(width):
+            found[i, c] = (state[i, c] - centre) * scale * weight[c] + bias[c]
+            mean[c] += found[i, c]
+    return found, (mean / n).astype(np.float32)
+
+
+@jit
+def exchange(both, ptr, children, weight, up_edge, down_edge):
+    """Return (n, 2 w): what each task hears of its children, and of its parents.
+
+    `both` (n, 2 w) holds what each task says to its parents, and to its children.
+    """
+    n, width = both.shape[0], up_edge.size
+    heard = np.zeros((n, 2 * width), np.float32)
+    for i in range(n):
+        for e in range(ptr[i], ptr[i + 1]):
+            j = children[e]
+            for c in range(width):
+                heard[i, c] += max(both[j, c] + weight[e] * up_edge[c], np.float32(0))
+            for c in range(width):
+                heard[j, width + c] += max(
+                    both[i, width + c] + weight[e] * down_edge[c], np.float32(0)
+                )
+    for i in range(n):
+        for c in range(2 * width):
+            heard[i, c] /= np.sqrt(np.float32(1) + heard[i, c])
+    return heard
+
+
+@jit
+def decode(outputs, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links):
+    n = rank.size
+    priority = np.empty(n)
+    weights = guide.weights
+    for i in range(n):
+        priority[i] = rank[i] + step * outputs[i, 0]
+        for k in range(3):
+            weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
+    order = _kernels.ready_order(priority, topo_index, guide.succs, pred_ptr)
+    return _kernels.insertion_schedule(order, etc, arrival, preds, links, None, None, guide)
+
+
+@jit
+def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links):
+    found = np.empty((changes.shape[0], 2))
+    for k in range(changes.shape[0]):
+        outputs = centre + changes[k]
+        own = _kernels.Guide(
+            np.empty((rank.size, 3)),
+            guide.optimistic,
+            guide.least_optimistic,
+            guide.least_cost,
+            guide.succs,
+            guide.mean_comm,
+        )
+        _, _, aft = decode(
+            outputs, rank, step, topo_index, pred_ptr, own, etc, arrival, preds, links
+        )
+        found[k, 0] = aft.max()
+        found[k, 1] = (aft - arrival).mean()
+    return found

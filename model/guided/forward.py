@@ -1,0 +1,67 @@
+"""The network `deepsched` on a CPU, compiled, without torch; the same numbers to float32 rounding.
+
+Axes: n tasks, w width of the network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.guided import _kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from model.guided.graph import Float32Array, GraphView
+
+SHARPEST = 4.0  # outputs are bounded by ±SHARPEST
+
+
+def forward(
+    weights: Mapping[str, Float32Array], view: GraphView
+) -> tuple[Float32Array, Float32Array]:
+    """Return the outputs, (n, outputs), and what the last layer works on, (n, w).
+
+    Parameters
+    ----------
+    weights : by their names in `DeepSchedNetwork`.
+    """
+    state = view.features @ weights["enter.weight"].T
+    _kernels.add_and_cut(state, weights["enter.bias"])
+    rounds = 1 + max(
+        (int(key.split(".")[1]) for key in weights if key[:7] == "rounds."), default=-1
+    )
+    for k in range(rounds):
+        part = {
+            key.removeprefix(f"rounds.{k}."): value
+            for key, value in weights.items()
+            if key.startswith(f"rounds.{k}.")
+        }
+        state = _round(state, part, view)
+    outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
+    bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
+    return bounded, state
+
+
+def _round(
+    state: Float32Array, weights: Mapping[str, Float32Array], view: GraphView
+) -> Float32Array:
+    width = state.shape[1]
+    own, mean = _kernels.normed(state, weights["norm.weight"], weights["norm.bias"])
+    mix = weights["mix.weight"]
+    both = own @ np.concatenate([weights["up.weight"], weights["down.weight"]]).T
+    both += np.concatenate([weights["up.bias"], weights["down.bias"]])
+    heard = _kernels.exchange(
+        both,
+        view.child_ptr,
+        view.children,
+        view.weight,
+        weights["up_edge.weight"][:, 0],
+        weights["down_edge.weight"][:, 0],
+    )
+    change = own @ mix[:, :width].T
+    change += heard @ mix[:, width : 3 * width].T
+    _kernels.add_cut_and_add(state, change, weights["mix.bias"] + mix[:, 3 * width :] @ mean)
+    return state

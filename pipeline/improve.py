@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""`deepsched improve`: a network that starts as HEFT and learns from its own trials."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.improve").command)
+
+from pathlib import Path
+
+import click
+
+from model.config import DeepSchedConfig
+from pipeline.cli import EXIT_INTERRUPTED, messages, progress_bar, results
+from pipeline.dataset.files import open_folder
+from pipeline.improving.gradient import TurnSpec
+from pipeline.improving.run import CHECKPOINT, ImproveSpec, improve
+from pipeline.label import check_destination
+from pipeline.options import CONTEXT_SETTINGS
+from pipeline.outputs import make_folder
+
+TURN = TurnSpec(network=DeepSchedConfig())
+SPEC = ImproveSpec(turn=TURN)
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--out",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for checkpoint/ (the best network), history.json and what --resume needs.",
+)
+@click.option(
+    "--turns", type=click.IntRange(min=1), default=SPEC.turns, show_default=True, help="Steps."
+)
+@click.option(
+    "--pieces",
+    type=click.IntRange(min=1),
+    default=SPEC.pieces,
+    show_default=True,
+    help="Pieces of work a turn, which run in parallel; more make each step surer.",
+)
+@click.option(
+    "--problems",
+    type=click.IntRange(min=1),
+    default=TURN.problems,
+    show_default=True,
+    help="New generated problems a piece.",
+)
+@click.option(
+    "--changes",
+    type=click.IntRange(min=2),
+    default=TURN.changes,
+    show_default=True,
+    help="Changes of the network's outputs that are tried on each problem; even.",
+)
+@click.option(
+    "--tasks",
+    type=click.IntRange(min=8),
+    nargs=2,
+    default=TURN.tasks,
+    show_default=True,
+    metavar="LEAST MOST",
+    help="Tasks of a problem, log-uniform.",
+)
+@click.option(
+    "--turnaround",
+    type=click.FloatRange(0, 1),
+    default=TURN.turnaround,
+    show_default=True,
+    help="Share of the problems whose mean turnaround is to be short, not their makespan.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1, 1024),
+    default=TURN.network.width,
+    show_default=True,
+    help="Channels of the network.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(0, 16),
+    default=TURN.network.rounds,
+    show_default=True,
+    help="Rounds of messages along the edges.",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=SPEC.learning_rate,
+    show_default=True,
+    help="Of Adam, at the start.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--check-every",
+    type=click.IntRange(min=1),
+    default=SPEC.check_every,
+    show_default=True,
+    help="Turns between two measurements on development problems; then all is saved.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Pieces at once, as Ray tasks; 0: in this process.  [default: all of a turn]",
+)
+@click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
+@click.option("--resume", is_flag=True, help="Go on with the improvement that --out holds, if any.")
+def command(
+    out: Path,
+    turns: int,
+    pieces: int,
+    problems: int,
+    changes: int,
+    tasks: tuple[int, int],
+    turnaround: float,
+    width: int,
+    rounds: int,
+    learning_rate: float,
+    seed: int,
+    check_every: int,
+    workers: int | None,
+    address: str | None,
+    resume: bool,
+) -> None:
+    """Make the network that bends HEFT's rule, from nothing but generated problems.
+
+    Each turn draws new problems, tries random changes of the network's outputs on them, decodes
+    all, and moves the network towards the changes that made schedules shorter. It begins as HEFT.
+    The network that does best on the development problems becomes DIR/checkpoint, which
+    `deepsched schedule --checkpoint` takes.
+
+    \b
+    Examples:
+      deepsched improve --out runs/improve
+      deepsched improve --out runs/improve --resume --workers 2
+    """  # noqa: D301 - click needs the backspace
+    if changes % 2:
+        raise click.BadParameter("must be even: each change is tried both ways", None, None, "")
+    if tasks[0] > tasks[1]:
+        raise click.BadParameter(f"--tasks {tasks[0]} {tasks[1]}: the least comes first")
+    check_destination(str(out))
+    out = out.expanduser().absolute()
+    spec = ImproveSpec(
+        turn=TurnSpec(
+            network=DeepSchedConfig(width=width, rounds=rounds),
+            seed=seed,
+            problems=problems,
+            changes=changes,
+            tasks=tasks,
+            turnaround=turnaround,
+        ),
+        turns=turns,
+        pieces=pieces,
+        learning_rate=learning_rate,
+        check_every=check_every,
+    )
+    make_folder(out, f"--out {out}")
+    done = 0
+    try:
+        with open_folder(str(out)).locked(), progress_bar() as bar:
+            task = bar.add_task("improving", total=turns)
+
+            def on_turn(turn: int) -> None:
+                nonlocal done
+                done = turn
+                bar.update(task, completed=turn)
+
+            def on_check(record: dict[str, float]) -> None:
+                results.print(
+                    f"turn {record['turn']:.0f}, {record['seconds']:.0f} s: x HEFT in training "
+                    f"{record['training']:.4f}, development makespan {record['makespan']:.4f} "
+                    f"(guarded {record['makespan_guarded']:.4f}), turnaround "
+                    f"{record['turnaround']:.4f} (guarded {record['turnaround_guarded']:.4f})",
+                    markup=False,
+                )
+
+            improve(
+                out,
+                spec,
+                workers=workers,
+                address=address,
+                resume=resume,
+                on_turn=on_turn,
+                on_check=on_check,
+            )
+    except KeyboardInterrupt:
+        messages.print(
+            f"interrupted after turn {done} of {turns}; the same command with --resume goes on "
+            "from the last check"
+        )
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    results.print(f"checkpoint {out / CHECKPOINT}", markup=False)

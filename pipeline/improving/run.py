@@ -1,0 +1,257 @@
+"""Turns of self-improvement: pieces of work in parallel, one step, now and then a look at it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from baselines.errors import InvalidInput
+from baselines.heft import heft
+from baselines.writers.atomic import write_text
+from model.checkpoint import save_checkpoint
+from model.guided.decode import guided_schedule
+from model.guided.forward import forward
+from model.guided.graph import OBJECTIVES, graph_view
+from model.guided.network import DeepSchedNetwork
+from pipeline.improving.gradient import Piece, TurnSpec, improve_piece
+from pipeline.improving.problems import development_problems
+from pipeline.provenance import provenance
+from pipeline.ray_session import ray_session
+from pipeline.ray_tasks import ray_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from baselines.problem import Problem
+
+NAME = "deepsched"
+STATE, HISTORY, CHECKPOINT = "state.pt", "history.json", "checkpoint"
+AVERAGED = 0.02  # share of the newest weights in the running mean, which is what is kept
+CLIP = 1.0  # largest norm of a step's gradient
+LEAST_RATE = 0.02  # share of the learning rate that is left at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImproveSpec:
+    """What an improvement is made of.
+
+    Attributes
+    ----------
+    turn : how a turn is made.
+    turns : how many.
+    pieces : of work in a turn, done in parallel; part of what is computed, unlike the workers.
+    learning_rate : of Adam, at the start; it falls with the root of what is left.
+    check_every : turns between two looks at the development problems.
+    development : how many of those.
+    """
+
+    turn: TurnSpec
+    turns: int = 3000
+    pieces: int = 2
+    learning_rate: float = 1e-3
+    check_every: int = 250
+    development: int = 200
+
+
+@dataclass(kw_only=True)
+class _State:
+    network: DeepSchedNetwork
+    mean: DeepSchedNetwork
+    optimizer: torch.optim.Optimizer
+    turn: int = 0
+    seconds: float = 0.0
+    best: float = float("inf")
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def improve(
+    out: Path,
+    spec: ImproveSpec,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    resume: bool = False,
+    on_turn: Callable[[int], None] = lambda turn: None,
+    on_check: Callable[[dict[str, float]], None] = lambda record: None,
+) -> list[dict[str, float]]:
+    """Improve a network from HEFT on, and keep the best one in `out`/checkpoint.
+
+    The result does not depend on the number of workers, nor on interruptions between checks.
+
+    Parameters
+    ----------
+    workers : Ray tasks at once; 0: in this process. None: as many as there are pieces.
+    resume : go on with what `out` holds.
+
+    Returns
+    -------
+    One record a check: turn, seconds, mean ratio to HEFT in training, and on the development
+    problems for each objective, with and without guard.
+
+    Raises
+    ------
+    InvalidInput
+        If `out` holds another improvement, or one and `resume` is not set.
+    """
+    state = _start(out, spec, resume)
+    problems = development_problems(spec.development, spec.turn.tasks)
+    if state.turn >= spec.turns:
+        return state.history
+    if workers == 0:
+        _run(out, spec, state, problems, _here, on_turn, on_check)
+    else:
+        with ray_session(address=address, num_cpus=workers or spec.pieces):
+            room = workers or spec.pieces
+
+            def on_ray(
+                places: Iterable[tuple[int, int]], shared: tuple[TurnSpec, dict[str, np.ndarray]]
+            ) -> Iterable[Piece]:
+                return ray_map(improve_piece, places, shared, room=lambda: room, max_retries=-1)
+
+            _run(out, spec, state, problems, on_ray, on_turn, on_check)
+    return state.history
+
+
+def _here(
+    places: Iterable[tuple[int, int]], shared: tuple[TurnSpec, dict[str, np.ndarray]]
+) -> Iterable[Piece]:
+    return (improve_piece(place, shared) for place in places)
+
+
+def _run(
+    out: Path,
+    spec: ImproveSpec,
+    state: _State,
+    problems: list[Problem],
+    run: Callable[..., Iterable[Piece]],
+    on_turn: Callable[[int], None],
+    on_check: Callable[[dict[str, float]], None],
+) -> None:
+    begin, before = time.perf_counter(), state.seconds
+    trained: list[np.ndarray] = []
+    while state.turn < spec.turns:
+        weights = _arrays(state.network)
+        places = [(state.turn, k) for k in range(spec.pieces)]
+        # In a fixed order: the last bits of a sum depend on it.
+        pieces = sorted(run(places, (spec.turn, weights)), key=lambda piece: piece.number)
+        _step(state, spec, np.mean([piece.gradient for piece in pieces], axis=0))
+        state.turn += 1
+        state.seconds = before + time.perf_counter() - begin
+        trained += [piece.ratios for piece in pieces]
+        on_turn(state.turn)
+        if state.turn % spec.check_every == 0 or state.turn == spec.turns:
+            record = {
+                "turn": float(state.turn),
+                "seconds": round(state.seconds, 1),
+                "training": float(np.concatenate(trained).mean()),
+                **measure(_arrays(state.mean), problems),
+            }
+            trained.clear()
+            _keep(out, spec, state, record)
+            on_check(record)
+
+
+def _step(state: _State, spec: ImproveSpec, gradient: np.ndarray) -> None:
+    first = 0
+    for parameter in state.network.parameters():
+        part = gradient[first : first + parameter.numel()].reshape(tuple(parameter.shape))
+        parameter.grad = torch.from_numpy(part.astype(np.float32))
+        first += parameter.numel()
+    nn.utils.clip_grad_norm_(state.network.parameters(), CLIP)
+    left = 1.0 - state.turn / spec.turns
+    for group in state.optimizer.param_groups:
+        group["lr"] = spec.learning_rate * max(left**0.5, LEAST_RATE)
+    state.optimizer.step()
+    with torch.no_grad():
+        for mean, newest in zip(state.mean.parameters(), state.network.parameters(), strict=True):
+            mean.lerp_(newest, AVERAGED)
+
+
+def measure(weights: dict[str, np.ndarray], problems: list[Problem]) -> dict[str, float]:
+    """Return the mean ratio of each objective to HEFT's, without guard and with it."""
+    found: dict[str, float] = {}
+    for objective in OBJECTIVES:
+        ratios = []
+        for problem in problems:
+            view = graph_view(problem, objective)
+            own = guided_schedule(problem, view, forward(weights, view)[0], NAME)
+            other = heft(problem)
+            if objective == "makespan":
+                ratio = own.makespan / other.makespan
+            else:
+                ratio = float(
+                    (own.aft - problem.arrival).mean() / (other.aft - problem.arrival).mean()
+                )
+            ratios.append(ratio)
+        found[objective] = float(np.mean(ratios))
+        found[f"{objective}_guarded"] = float(np.minimum(ratios, 1.0).mean())
+    return found
+
+
+def _arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
+
+
+def _start(out: Path, spec: ImproveSpec, resume: bool) -> _State:
+    torch.manual_seed(spec.turn.seed)
+    network = DeepSchedNetwork(spec.turn.network)
+    mean = copy.deepcopy(network)
+    state = _State(
+        network=network,
+        mean=mean,
+        optimizer=torch.optim.Adam(network.parameters(), spec.learning_rate),
+    )
+    path = out / STATE
+    if not path.exists():
+        return state
+    if not resume:
+        raise InvalidInput(f"{out} holds an improvement; give another --out, or --resume")
+    saved = torch.load(path, weights_only=True)
+    if saved["spec"] != json.dumps(_document(spec)):
+        raise InvalidInput(f"{path} is of an improvement with other settings")
+    network.load_state_dict(saved["network"])
+    mean.load_state_dict(saved["mean"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.turn, state.seconds, state.best = saved["turn"], saved["seconds"], saved["best"]
+    state.history = json.loads(saved["history"])
+    return state
+
+
+def _document(spec: ImproveSpec) -> dict[str, Any]:
+    turn = {**asdict(spec.turn), "network": spec.turn.network.model_dump()}
+    return json.loads(json.dumps({**asdict(spec), "turn": turn}))  # type: ignore[no-any-return]
+
+
+def _keep(out: Path, spec: ImproveSpec, state: _State, record: dict[str, float]) -> None:
+    state.history.append(record)
+    value = record["makespan_guarded"] + record["turnaround_guarded"]
+    if value < state.best:
+        state.best = value
+        meta = {**provenance(), "improve": _document(spec), "development": record}
+        save_checkpoint(out / CHECKPOINT, state.mean, NAME, spec.turn.network, meta)
+    write_text(out / HISTORY, json.dumps(state.history, indent=1) + "\n")
+    saved = {
+        "spec": json.dumps(_document(spec)),
+        "network": state.network.state_dict(),
+        "mean": state.mean.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "turn": state.turn,
+        "seconds": state.seconds,
+        "best": state.best,
+        "history": json.dumps(state.history),
+    }
+    temporary = out / f".{STATE}.{secrets.token_hex(6)}"
+    try:
+        torch.save(saved, temporary)
+        temporary.replace(out / STATE)
+    finally:
+        temporary.unlink(missing_ok=True)
