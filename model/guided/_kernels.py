@@ -197,3 +197,79 @@ def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arriva
         found[k, 0] = aft.max()
         found[k, 1] = (aft - arrival).mean()
     return found
+
+
+@jit
+def uniform(state):
+    """Return a number in [0, 1) and advance `state` (1,) uint64: xorshift64*, Vigna (2016)."""
+    x = state[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return ((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * 2.0**-53
+
+
+@jit
+def normal(state):
+    """Return a standard normal number (Box and Muller)."""
+    radius = np.sqrt(-2.0 * np.log(1.0 - uniform(state)))
+    return radius * np.cos(2.0 * np.pi * uniform(state))
+
+
+@jit
+def change(outputs, state):
+    """Change outputs in place: those of a few tasks, of all a little, or one for all alike."""
+    n, width = outputs.shape
+    kind = uniform(state)
+    if kind < 0.6:
+        # Few or many, alike likely on a logarithmic scale.
+        count = int(np.exp(uniform(state) * np.log(max(n / 4.0, 2.0))))
+        for _ in range(count):
+            i = int(uniform(state) * n)
+            for k in range(width):
+                outputs[i, k] += 0.7 * normal(state)
+    elif kind < 0.9:
+        size = 0.3 * uniform(state)
+        for i in range(n):
+            for k in range(width):
+                outputs[i, k] += size * normal(state)
+    else:
+        k = int(uniform(state) * width)
+        shift = 0.3 * normal(state)
+        for i in range(n):
+            outputs[i, k] += shift
+
+
+@jit
+def climb(
+    best,
+    value,
+    objective,
+    steps,
+    state,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    guide,
+    etc,
+    arrival,
+    preds,
+    links,
+):
+    """Change `best` (n, outputs) again and again, keep what is no worse; return its value, s.
+
+    `guide` holds weights of its own for each thread.
+    """
+    for _ in range(steps):
+        tried = best.copy()
+        change(tried, state)
+        _, _, aft = decode(
+            tried, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links
+        )
+        found = (aft - arrival).mean() if objective == 1 else aft.max()
+        if found <= value:
+            value = found
+            best[:] = tried
+    return value

@@ -37,6 +37,7 @@ class TurnSpec:
     tasks : least and most of a problem.
     own_noise : standard deviation of what is drawn for each task by itself.
     shared_noise : the same of what follows from the task's hidden state, alike for like tasks.
+    common_noise : the same of what is alike for all tasks.
     turnaround : share of the problems whose objective is the mean turnaround.
     """
 
@@ -45,8 +46,9 @@ class TurnSpec:
     problems: int = 8
     changes: int = 32
     tasks: tuple[int, int] = (20, 500)
-    own_noise: float = 0.35
-    shared_noise: float = 0.35
+    own_noise: float = 0.2
+    shared_noise: float = 0.2
+    common_noise: float = 0.2
     turnaround: float = 0.3
 
 
@@ -139,6 +141,8 @@ def _pull(
     own_noise = spec.own_noise * rng.standard_normal((half, n, len(OUTPUTS)), dtype=np.float32)
     draws = rng.standard_normal((half, width, len(OUTPUTS)), dtype=np.float32)
     shared_noise = spec.shared_noise / np.float32(np.sqrt(width)) * (states @ draws)
+    common_noise = rng.standard_normal((half, 1, len(OUTPUTS)), dtype=np.float32)
+    shared_noise = shared_noise + np.float32(spec.common_noise) * common_noise
     changes = own_noise + shared_noise
     tried = np.concatenate([np.zeros((1, n, len(OUTPUTS)), np.float32), changes, -changes])
     values = guided_values(problem, view, own, tried)

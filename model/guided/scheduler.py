@@ -1,0 +1,133 @@
+"""The network `deepsched` as a scheduler on a CPU; torch is not needed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from baselines.errors import InvalidInput
+from baselines.heft import heft
+from baselines.metrics import makespan, mean_turnaround
+from baselines.schedule import make_schedule
+from model.checkpoint_files import WEIGHTS, read_files
+from model.guided.decode import OUTPUTS, guided_schedule
+from model.guided.forward import forward
+from model.guided.graph import OBJECTIVES, TASK_FEATURES, graph_view
+from model.guided.search import climb, sample, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+    from model.guided.graph import Float32Array
+
+NAME = "deepsched"
+PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
+MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
+
+
+class GuidedScheduler:
+    """A trained network and its decoder, called like any other scheduler.
+
+    Attributes
+    ----------
+    name : `deepsched`.
+    meta : what was saved with the network.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        weights: Mapping[str, Float32Array],
+        *,
+        meta: Mapping[str, Any] | None = None,
+        objective: str = "makespan",
+        samples: int = 1,
+        budget: float = 0.0,
+        guard: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        """Prepare a scheduler.
+
+        Parameters
+        ----------
+        weights : of `DeepSchedNetwork`, by name.
+        objective : one of `OBJECTIVES`, what is to be short.
+        samples : schedules decoded from one forward pass; the best is kept.
+        budget : s of search from the best of them on; 0: none. It includes all that went before,
+            so that a schedule comes after this time or after one pass, whichever is later.
+        guard : HEFT is run too, and the better schedule returned.
+        threads : that decode; default: one a CPU.
+        """
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective {objective!r}; one of: {', '.join(OBJECTIVES)}")
+        if samples < 1 or budget < 0:
+            raise ValueError("samples ≥ 1, budget ≥ 0")
+        self.meta = dict(meta or {})
+        self._weights = dict(weights)
+        self._objective = objective
+        self._samples, self._budget, self._guard = samples, budget, guard
+        self._threads = threads or thread_count()
+
+    @classmethod
+    def load(cls, folder: Path | str = PRETRAINED, **options: Any) -> GuidedScheduler:
+        """Read a checkpoint; by default the one that comes with the package.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the file: missing, damaged, of another network or an older version of this one.
+        """
+        folder = Path(folder)
+        document, data = read_files(folder)
+        if document["network"] != NAME:
+            raise InvalidInput(f"{folder}: network {document['network']!r}; {NAME!r} expected")
+        try:
+            weights = safetensors.numpy.load(data)
+        except safetensors.SafetensorError as error:
+            raise InvalidInput(f"{folder / WEIGHTS}: not a safetensors file: {error}") from None
+        first, last = weights.get("enter.weight"), weights.get("leave.weight")
+        sizes = (first is not None and first.shape[1], last is not None and last.shape[0])
+        if sizes != (len(TASK_FEATURES), len(OUTPUTS)):
+            raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
+        return cls(weights, meta=document["meta"], **options)
+
+    def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
+        """Schedule one problem.
+
+        Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
+        """
+        begin = time.perf_counter()
+        view = graph_view(problem, self._objective)
+        outputs, hidden = forward(self._weights, view)
+        seed = 0 if rng is None else int(rng.integers(2**63))
+        measure = MEASURES[self._objective]
+        value = None
+        if self._samples > 1:
+            outputs, value = sample(
+                problem, view, outputs, hidden, self._samples, seed, self._threads
+            )
+        best = guided_schedule(problem, view, outputs, NAME)
+        if self._guard:
+            other = heft(problem)
+            if measure(problem, other) < measure(problem, best):
+                # Zeros are HEFT itself: a climb goes on from there.
+                best, outputs = _renamed(other), np.zeros_like(outputs)
+        left = self._budget - (time.perf_counter() - begin)
+        if left > 0:
+            value = measure(problem, best)
+            outputs, _ = climb(problem, view, outputs, value, left, seed, self._threads)
+            found = guided_schedule(problem, view, outputs, NAME)
+            if measure(problem, found) <= value:
+                best = found
+        return best
+
+
+def _renamed(schedule: Schedule) -> Schedule:
+    return make_schedule(NAME, schedule.proc, schedule.ast, schedule.aft)
