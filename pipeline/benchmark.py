@@ -16,6 +16,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 import click
 
 from pipeline.benchmarks.labelling import command as label
+from pipeline.benchmarks.quality import command as quality
 from pipeline.benchmarks.speed import command as speed
 
 
@@ -25,4 +26,5 @@ def command() -> None:
 
 
 command.add_command(speed, "speed")
+command.add_command(quality, "quality")
 command.add_command(label, "label")

@@ -98,6 +98,21 @@ class GuidedScheduler:
             raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
         return cls(weights, meta=document["meta"], **options)
 
+    def without_network(self) -> GuidedScheduler:
+        """Return the same decoder and search with all outputs of the network 0: the control."""
+        weights = {
+            key: np.zeros_like(value) if key.startswith("leave.") else value
+            for key, value in self._weights.items()
+        }
+        return GuidedScheduler(
+            weights,
+            objective=self._objective,
+            samples=self._samples,
+            budget=self._budget,
+            guard=self._guard,
+            threads=self._threads,
+        )
+
     def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
         """Schedule one problem.
 

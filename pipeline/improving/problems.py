@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from baselines.generate import GeneratorSpec, generate
+from baselines.problem import make_problem
+from baselines.ranks import mean_execution_cost, mean_transfer
 
 if TYPE_CHECKING:
     from baselines.problem import Problem
 
 # The other families of the generator are the exam's (pipeline/benchmarks/quality.json).
-FAMILIES = ("layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")
-SHARES = (0.6, 0.08, 0.08, 0.08, 0.13, 0.03)
+FAMILIES = ("grown", "layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")
+SHARES = (0.4, 0.28, 0.06, 0.06, 0.06, 0.11, 0.03)
 MACHINES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 188)
 # Seeds of the generator: those of the exam are below 2**40.
 TRAINING_SEEDS = (2**40, 2**41)
@@ -25,7 +27,7 @@ def draw_problem(
     tasks: tuple[int, int],
     seeds: tuple[int, int] = TRAINING_SEEDS,
 ) -> Problem:
-    """Draw a problem with log-uniform size, width and communication.
+    """Draw a problem with log-uniform size, width, degree and communication.
 
     Parameters
     ----------
@@ -33,16 +35,21 @@ def draw_problem(
     seeds : least of the generator's, and the first beyond.
     """
     family = str(rng.choice(FAMILIES, p=SHARES))
-    n = round(_log_uniform(rng, *tasks))
+    n = max(round(_log_uniform(rng, *tasks)), 8)
     p = int(rng.choice(MACHINES))
-    options = {}
+    width = int(np.clip(_log_uniform(rng, p / 8, 8 * p), 1, max(n // 3, 1)))
+    degree = _log_uniform(rng, 1.2, 8.0)
+    options: dict[str, Any] = {}
     if family == "layered":
-        options["width"] = int(np.clip(_log_uniform(rng, p / 8, 8 * p), 1, max(n // 3, 1)))
+        options["width"] = width
+    if family in ("layered", "erdos-renyi", "in-tree", "out-tree"):
+        options["out_degree"] = degree
+    ccr = _log_uniform(rng, 0.05, 15.0)
     spec = GeneratorSpec(
-        family=family,
-        tasks=max(n, 8),
+        family="independent" if family == "grown" else family,
+        tasks=n,
         machines=p,
-        ccr=_log_uniform(rng, 0.05, 15.0),
+        ccr=ccr,
         heterogeneity=float(rng.choice([1.0, 2.0, 4.0, 16.0])),
         noise=float(rng.choice([0.0, 0.2, 0.5])),
         link_spread=float(rng.choice([1.0, 1.0, 1.0, 4.0])),
@@ -50,13 +57,52 @@ def draw_problem(
         arrival_spread=float(rng.choice([0.0, 0.0, 0.0, 0.0, 0.5])),
         **options,
     )
-    return generate(spec, int(rng.integers(*seeds)))
+    problem = generate(spec, int(rng.integers(*seeds)))
+    return _with_edges(problem, width, degree, ccr, rng) if family == "grown" else problem
 
 
 def development_problems(count: int, tasks: tuple[int, int]) -> list[Problem]:
     """Return problems that no training sees: always the same ones."""
     rng = np.random.default_rng([2, count])
     return [draw_problem(rng, tasks, DEVELOPMENT_SEEDS) for _ in range(count)]
+
+
+def _with_edges(
+    problem: Problem, width: int, degree: float, ccr: float, rng: np.random.Generator
+) -> Problem:
+    """Let a graph grow: each task hears some of the last `width`, or the hub that opened them.
+
+    It has what the families do not: edges of all lengths, tasks that many others wait for, and
+    tasks that wait for many.
+    """
+    n = problem.n_tasks
+    recent, hubs, joins = rng.uniform(1, 3), rng.choice([0.0, 0.2, 0.8]), rng.choice([0.0, 0.5])
+    fresh = rng.choice([0.0, 0.05])
+    pairs: set[tuple[int, int]] = set()
+    for i in range(1, n):
+        if rng.random() < fresh:
+            continue
+        wanted = 1 + int(rng.poisson(degree - 1))
+        if i % width == 0 and rng.random() < joins:
+            wanted += width // 2
+        for u in rng.random(min(wanted, i)):
+            back = 1 + int(min(width, i) * u**recent * (1 - 1e-9))
+            parent = (i - 1) // width * width if rng.random() < hubs else i - back
+            pairs.add((max(parent, 0), i))
+    edges = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    latency, per_byte = mean_transfer(problem)
+    data = np.exp(rng.standard_normal(len(edges)))
+    if len(edges):
+        seconds = max(ccr * float(mean_execution_cost(problem).mean()) - latency, 0.0)
+        data *= seconds / (max(per_byte, 1e-12) * data.mean())
+    return make_problem(
+        machines=problem.machines,
+        work=problem.work,
+        noise=problem.noise,
+        edges=(edges[:, 0], edges[:, 1], data),
+        arrival=problem.arrival,
+        name=f"grown-{n}x{problem.n_machines}",
+    )
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

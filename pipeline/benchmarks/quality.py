@@ -1,0 +1,362 @@
+"""How good schedules are and what they cost: the learned scheduler on graphs never seen."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from baselines.generate import GeneratorSpec, generate
+from baselines.genetic import genetic
+from baselines.heft import heft
+from baselines.metrics import lower_bound, makespan, mean_turnaround
+from baselines.peft import peft
+from baselines.readers import ReadOptions, read_problem
+from baselines.registry import SCHEDULERS, teacher_rng
+from baselines.schedule import violations
+from baselines.writers.atomic import write_text
+from model.guided.graph import graph_view
+from model.guided.scheduler import GuidedScheduler
+from model.guided.search import climb, thread_count
+from pipeline.cli import messages, progress_bar, results
+from pipeline.outputs import check_writable
+from pipeline.provenance import provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+GRID = Path(__file__).with_suffix(".json")
+SAMPLES = 32
+BUDGETS = (0.1, 1.0, 10.0)  # s, of the anytime comparison
+ANYTIME = (50, 1000)  # tasks, least and most of its problems
+SLOW_TASKS = 2_000  # above them only what takes one pass is run, and nothing quadratic
+CONFIDENCE = 1.96  # standard errors of a 95 % interval
+TRACE_MACHINES, TRACE_BANDWIDTHS, TRACE_NOISE = (4, 16), (125e6, 1.25e6), 0.2
+STG_MACHINES = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One problem: each method's makespan or turnaround and its seconds, the reference's too.
+
+    Attributes
+    ----------
+    cell : the part of the exam it belongs to.
+    values : method to the objective, s.
+    seconds : method to the time of scheduling, s.
+    """
+
+    cell: str
+    values: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs every method on a problem and checks what comes out."""
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        folder = {} if checkpoint is None else {"folder": checkpoint}
+        self._load: Callable[..., GuidedScheduler] = lambda **options: GuidedScheduler.load(
+            **folder, **options
+        )
+        self.meta = self._load().meta
+        self._one = self._load(guard=False)
+        self._many = self._load(samples=SAMPLES)
+        self._zeroed = self._load(samples=SAMPLES).without_network()
+        self._turnaround = self._load(objective="turnaround")
+        self._turnaround_many = self._load(objective="turnaround", samples=SAMPLES)
+
+    def run(self, cell: str, problem: Problem) -> Outcome:
+        """Schedule a problem by everything that is quick enough for its size."""
+        found = Outcome(cell=cell)
+        small = problem.n_tasks <= SLOW_TASKS
+        reference = self._timed(found, "heft", problem, heft)
+        own = self._timed(found, "deepsched, no guard", problem, self._one)
+        self._guarded(found, "deepsched", own, reference)
+        self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
+        self._timed(found, "peft", problem, peft)
+        if small:
+            self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
+            budget = found.seconds[f"deepsched, {SAMPLES} samples"]
+            self._timed(found, f"zeroed, {SAMPLES} samples", problem, self._zeroed)
+            self._timed(found, "search, equal time", problem, Search(budget))
+            self._timed(found, "ga, equal time", problem, EqualTimeGA(budget))
+        found.values["lower bound"] = lower_bound(problem)
+        return found
+
+    def turnaround(self, cell: str, problem: Problem) -> Outcome:
+        """Do the same for the mean turnaround; one pass guarded, and with samples."""
+        found = Outcome(cell=cell)
+        measure = mean_turnaround
+        self._timed(found, "heft", problem, heft, measure)
+        self._timed(found, "deepsched", problem, self._turnaround, measure)
+        self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._turnaround_many, measure)
+        return found
+
+    def anytime(self, cell: str, problem: Problem, budget: float) -> Outcome:
+        """Compare search from the network's outputs with search from HEFT at equal time."""
+        found = Outcome(cell=cell)
+        self._timed(found, "heft", problem, heft)
+        own = self._load(samples=SAMPLES, budget=budget)
+        self._timed(found, "deepsched", problem, own)
+        self._timed(found, "search", problem, Search(budget))
+        return found
+
+    def _timed(
+        self,
+        found: Outcome,
+        name: str,
+        problem: Problem,
+        scheduler: Callable[[Problem, np.random.Generator], Schedule],
+        measure: Callable[[Problem, Schedule], float] = makespan,
+    ) -> Schedule:
+        rng = teacher_rng(0, 0, name)
+        begin = time.perf_counter()
+        schedule = scheduler(problem, rng)
+        found.seconds[name] = time.perf_counter() - begin
+        broken = violations(problem, schedule)
+        if broken:
+            raise RuntimeError(f"{name} made an invalid schedule of {problem.name}: {broken[0]}")
+        found.values[name] = measure(problem, schedule)
+        return schedule
+
+    def _guarded(self, found: Outcome, name: str, own: Schedule, reference: Schedule) -> None:
+        found.values[name] = min(own.makespan, reference.makespan)
+        found.seconds[name] = found.seconds["heft"] + found.seconds[f"{name}, no guard"]
+
+
+class Search:
+    """Perturbation search around HEFT: the climb of `model.guided.search` without a network."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
+        """Return the best schedule found in the time given, HEFT's at worst."""
+        from model.guided.decode import OUTPUTS, guided_schedule
+
+        begin = time.perf_counter()
+        view = graph_view(problem)
+        start = np.zeros((problem.n_tasks, len(OUTPUTS)), np.float32)
+        value = heft(problem).makespan
+        left = self._seconds - (time.perf_counter() - begin)
+        seed = int(rng.integers(2**63))
+        best, _ = climb(problem, view, start, value, left, seed, thread_count())
+        return guided_schedule(problem, view, best, "search")
+
+
+class EqualTimeGA:
+    """The seeded genetic algorithm with as many generations as fit into a time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
+        """Return its schedule; at least one generation is made."""
+
+        def run(generations: int) -> Schedule:
+            return genetic(
+                problem,
+                rng,
+                generations=generations,
+                fitness="makespan",
+                seeded=True,
+                mutations=2.0,
+                elite=2,
+            )
+
+        begin = time.perf_counter()
+        run(1)
+        one = time.perf_counter() - begin
+        return run(max(1, int(self._seconds / one)))
+
+
+def grid_problems(quick: bool) -> Iterator[tuple[str, Problem]]:
+    """Yield every problem of the grid with the name of its cell."""
+    for cell in grid()["cells"]:
+        if cell["quick"] or not quick:
+            yield from cell_problems(cell)
+
+
+def grid() -> dict[str, Any]:
+    """Return the committed file."""
+    document: dict[str, Any] = json.loads(GRID.read_text(encoding="utf-8"))
+    return document
+
+
+def cell_problems(cell: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
+    """Yield the problems of one cell of the grid."""
+    own = ("first_seed", "graphs", "quick")
+    spec = GeneratorSpec(**{key: value for key, value in cell.items() if key not in own})
+    name = f"{spec.family} {spec.tasks} x {spec.machines}, CCR {spec.ccr:g}"
+    for k in range(cell["graphs"]):
+        yield name, generate(spec, cell["first_seed"] + k)
+
+
+def trace_problems(data: Path, quick: bool) -> Iterator[tuple[str, Problem]]:
+    """Yield the real traces in the trace setting: one cell a family."""
+    for path in sorted((data / "wfinstances").glob("*/*.json.gz")):
+        for machines in TRACE_MACHINES:
+            for seed in range(1 if quick else 3):
+                for bandwidth in TRACE_BANDWIDTHS:
+                    options = ReadOptions(
+                        n_machines=machines,
+                        machine_seed=seed,
+                        noise=TRACE_NOISE,
+                        noise_seed=seed,
+                        bandwidth=bandwidth,
+                    )
+                    yield path.parent.name, read_problem(path, options)
+
+
+def ratios(
+    outcomes: list[Outcome], reference: str = "heft"
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Return method to cell to (mean ratio to the reference, half a 95 % interval, median s).
+
+    The cell "all" weighs every cell the same; its interval follows from theirs.
+    """
+    cells: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        cells.setdefault(outcome.cell, []).append(outcome)
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for cell, members in cells.items():
+        for method in members[0].values:
+            values = np.array([o.values[method] / o.values[reference] for o in members])
+            spread = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else math.nan
+            seconds = float(np.median([o.seconds.get(method, 0.0) for o in members]))
+            own = found.setdefault(method, {})
+            own[cell] = (float(values.mean()), CONFIDENCE * float(spread), seconds)
+    for own in found.values():
+        parts = np.array(list(own.values()))
+        half = float(np.sqrt((parts[:, 1] ** 2).sum()) / len(parts))
+        own["all"] = (float(parts[:, 0].mean()), half, float(np.median(parts[:, 2])))
+    return found
+
+
+def table(title: str, outcomes: list[Outcome], *, cells: bool) -> Table:
+    """Return the mean ratios to HEFT, a row a method, with the worst cell."""
+    found = ratios(outcomes)
+    shown = Table(title=title)
+    shown.add_column("method")
+    for column in ("x HEFT", "±", "median s", "cells", "worst cell"):
+        shown.add_column(column, justify="left" if column == "worst cell" else "right")
+    for method, own in found.items():
+        mean, half, seconds = own["all"]
+        parts = {cell: value[0] for cell, value in own.items() if cell != "all"}
+        worst = max(parts, key=lambda cell: parts[cell])
+        shown.add_row(
+            method,
+            f"{mean:.4f}",
+            f"{half:.4f}",
+            f"{seconds:.2g}",
+            str(len(parts)),
+            f"{parts[worst]:.3f} {worst}" if cells else "",
+        )
+    return shown
+
+
+def by_ccr(outcomes: list[Outcome], least: float) -> list[Outcome]:
+    """Return those of cells whose communication is at least so heavy."""
+    return [o for o in outcomes if float(o.cell.rpartition("CCR ")[2]) >= least]
+
+
+@click.command(name="quality")
+@click.option("--quick", is_flag=True, help="Fewer cells, no 10,000 tasks: at most 20 minutes.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Network to measure.  [default: the pretrained one]",
+)
+@click.option(
+    "--data",
+    metavar="DIR",
+    envvar="DEEPSCHED_DATA",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of real inputs.  [default: $DEEPSCHED_DATA; without it they are left out]",
+)
+@click.option("--json", "json_out", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--html", "html_out", metavar="FILE", type=click.Path(path_type=Path))
+def command(
+    quick: bool,
+    checkpoint: Path | None,
+    data: Path | None,
+    json_out: Path | None,
+    html_out: Path | None,
+) -> None:
+    """Compare schedules with HEFT's on an exam that no training and no selection has seen.
+
+    Ratios are paired, problem by problem; every cell counts the same. Quality and time come from
+    the same run. The learned scheduler is shown with and without guard; beside it stand its own
+    decoder with the network's outputs zeroed, and searches at the time of its 32 samples.
+    """
+    for option, path in {"--json": json_out, "--html": html_out}.items():
+        if path is not None:
+            check_writable(path.absolute().parent, f"{option} {path}")
+    runner = Runner(checkpoint)
+    parts: dict[str, list[Outcome]] = {}
+    problems = list(_parts(quick, data))
+    with progress_bar() as bar:
+        for part, source, run in problems:
+            task = bar.add_task(part, total=None)
+            parts[part] = []
+            for cell, problem in source:
+                parts[part].append(run(runner, cell, problem))
+                bar.advance(task)
+    tables = []
+    for part, outcomes in parts.items():
+        tables.append(table(part, outcomes, cells=True))
+        if part == "generated, makespan":
+            heavy = by_ccr(outcomes, 1.0)
+            tables.append(table("generated, makespan, CCR >= 1", heavy, cells=False))
+    for one in tables:
+        results.print(one)
+    if data is None:
+        messages.print("no real traces: give --data or set DEEPSCHED_DATA")
+    if json_out is not None:
+        document = {
+            "provenance": provenance(quick=quick, network=runner.meta),
+            "parts": {part: ratios(outcomes) for part, outcomes in parts.items()},
+        }
+        write_text(json_out, json.dumps(document, indent=1) + "\n")
+    if html_out is not None:
+        console = Console(record=True, width=150, file=io.StringIO())
+        for one in tables:
+            console.print(one)
+        write_text(html_out, console.export_html())
+
+
+Part = tuple[str, "Iterator[tuple[str, Problem]]", "Callable[[Runner, str, Problem], Outcome]"]
+
+
+def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
+    yield "generated, makespan", grid_problems(quick), Runner.run
+    yield "generated, mean turnaround", grid_problems(quick), Runner.turnaround
+    if data is not None:
+        yield "real traces, makespan", trace_problems(data, quick), Runner.run
+    for budget in BUDGETS[:2] if quick else BUDGETS:
+        yield (
+            f"anytime, {budget:g} s",
+            _anytime_problems(5 if quick else 10 if budget < 5 else 2),
+            functools.partial(Runner.anytime, budget=budget),
+        )
+
+
+def _anytime_problems(graphs: int) -> Iterator[tuple[str, Problem]]:
+    for cell in grid()["cells"]:
+        if cell["quick"] and ANYTIME[0] <= cell["tasks"] <= ANYTIME[1]:
+            yield from cell_problems({**cell, "graphs": graphs})
