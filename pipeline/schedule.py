@@ -26,6 +26,7 @@ from baselines.metrics import METRICS, lower_bound
 from baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from baselines.registry import teacher_rng
 from baselines.writers import schedule_document, write_csv, write_gantt, write_json, write_trace
+from model.guided.graph import OBJECTIVES
 from pipeline.cli import messages, results
 from pipeline.options import CONTEXT_SETTINGS, machine_options
 from pipeline.outputs import check_writable
@@ -44,13 +45,35 @@ STANDARD = "-"  # in place of a path: standard input, or for --json standard out
 @click.option(
     "--scheduler",
     metavar="NAME",
-    help=f"One of: {', '.join(known_schedulers())}.  [default: heft; {LEARNED} with --checkpoint]",
+    help=f"One of: {', '.join(known_schedulers())}.  [default: {LEARNED}]",
 )
 @click.option(
     "--checkpoint",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help=f"Folder with the trained network that {LEARNED} uses.",
+    help=f"Folder with the network that {LEARNED} uses.  [default: the pretrained one]",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVES),
+    help=f"What {LEARNED} makes short: the makespan, or the mean turnaround.  [default: makespan]",
+)
+@click.option(
+    "--samples",
+    metavar="K",
+    type=click.IntRange(min=1),
+    help=f"Schedules that {LEARNED} decodes from one forward pass; the best is kept.  [default: 1]",
+)
+@click.option(
+    "--budget",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help=f"Time that {LEARNED} may search for a better one.  [default: 0]",
+)
+@click.option(
+    "--guard/--no-guard",
+    default=None,
+    help=f"Run HEFT too and return the better one of {LEARNED}'s and HEFT's.  [default: guard]",
 )
 @click.option(
     "--seed",
@@ -70,6 +93,10 @@ def command(
     read_options: ReadOptions,
     scheduler: str | None,
     checkpoint: Path | None,
+    objective: str | None,
+    samples: int | None,
+    budget: float | None,
+    guard: bool | None,
     seed: int,
     json_out: str | None,
     csv_out: str | None,
@@ -84,16 +111,19 @@ def command(
     \b
     Examples:
       deepsched schedule montage.json.gz
+      deepsched schedule montage.json.gz --samples 32 --budget 1
       deepsched schedule montage.json.gz --machines 32 --scheduler ga --gantt montage.html
       deepsched schedule problem.json --checkpoint runs/train/checkpoint --json schedule.json
     """
-    name = scheduler or (LEARNED if checkpoint else "heft")
+    name = scheduler or LEARNED
     if checkpoint and name != LEARNED:
         raise InvalidInput(f"--checkpoint is for --scheduler {LEARNED}, not for {name}")
     outputs = {"--json": json_out, "--csv": csv_out, "--gantt": gantt_out, "--trace": trace_out}
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
-    run = resolve_scheduler(name, checkpoint)
+    options = {"objective": objective, "samples": samples, "budget": budget, "guard": guard}
+    guiding = {key: value for key, value in options.items() if value is not None}
+    run = resolve_scheduler(name, checkpoint, guiding)
     problem = _read(file, read_options)
     warm_up(run)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.schedule import Schedule, violations
+from model.checkpoint_files import read_files
+from model.guided.scheduler import NAME as GUIDED
+from model.guided.scheduler import PRETRAINED, GuidedScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-LEARNED = "deepsched"  # the name of the trained network beside the other schedulers
+LEARNED = "deepsched"  # the name of the learned scheduler beside the others
 SLOW = 0.2  # s; a run that takes longer is not repeated to be timed
 
 
@@ -27,29 +30,42 @@ def known_schedulers() -> tuple[str, ...]:
     return (LEARNED, *SCHEDULERS)
 
 
-def resolve_scheduler(name: str, checkpoint: Path | None = None) -> Scheduler:
-    """Return the scheduler of that name; `deepsched` is the network of `checkpoint`.
+def resolve_scheduler(
+    name: str, checkpoint: Path | None = None, guiding: Mapping[str, Any] | None = None
+) -> Scheduler:
+    """Return the scheduler of that name.
+
+    Parameters
+    ----------
+    checkpoint : the network that `deepsched` is; None: the pretrained one.
+    guiding : options of `GuidedScheduler`, such as `samples`; only `deepsched` takes any.
 
     Raises
     ------
     UnknownName
         Listing the known ones.
     InvalidInput
-        If the network is asked for without a checkpoint, or the checkpoint cannot be read.
+        If the checkpoint cannot be read, or options are given to who takes none.
     """
     if name == LEARNED:
-        if checkpoint is None:
-            raise InvalidInput(
-                f"scheduler {LEARNED!r} is a trained network and this version brings no weights; "
-                "give --checkpoint DIR, the checkpoint folder that `deepsched train` writes"
-            )
+        folder = PRETRAINED if checkpoint is None else checkpoint
+        if read_files(folder)[0]["network"] == GUIDED:
+            return GuidedScheduler.load(folder, **(guiding or {}))
+        _no_options(guiding, f"the network of {checkpoint}")
         # torch takes seconds to import; the other schedulers do not wait for it.
         from model.infer import LearnedScheduler
 
-        return LearnedScheduler.load(checkpoint, device="cpu")
+        return LearnedScheduler.load(folder, device="cpu")
+    _no_options(guiding, name)
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, known_schedulers())
     return SCHEDULERS[name]
+
+
+def _no_options(guiding: Mapping[str, Any] | None, name: str) -> None:
+    if guiding:
+        options = ", ".join(f"--{'no-guard' if key == 'guard' else key}" for key in guiding)
+        raise InvalidInput(f"{options}: for the learned scheduler {LEARNED}, not for {name}")
 
 
 def warm_up(scheduler: Scheduler) -> float:

@@ -13,35 +13,31 @@ UNITS = (1.0, 0.5, 0.5, 0.5)
 
 
 @jit
-def cost_statistics(etc):
-    """Return mean, least, standard deviation and number of each row's finite costs.
+def cost_statistics(etc, mean):
+    """Return least, standard deviation and number of each row's finite costs, given their means.
 
     The last value is the standard deviation over machines of their mean slowness.
     """
     n, p = etc.shape
-    mean, least, spread, count = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    least, spread, count = np.empty(n), np.empty(n), np.empty(n)
     slow, seen = np.zeros(p), np.zeros(p)
     for i in range(n):
-        row = etc[i]
-        total, squares, low, k = 0.0, 0.0, np.inf, 0
+        row, centre = etc[i], mean[i]
+        inverse = 1.0 / centre if centre > 0.0 else 0.0
+        squares, low, k = 0.0, np.inf, 0
         for q in range(p):
             cost = row[q]
-            if cost != np.inf:
-                total += cost
-                squares += cost * cost
-                low = min(low, cost)
-                k += 1
-        centre = total / k
-        mean[i], least[i], count[i] = centre, low, k
-        spread[i] = np.sqrt(max(squares / k - centre * centre, 0.0))
-        if centre > 0.0:
-            inverse = 1.0 / centre
-            for q in range(p):
-                if row[q] != np.inf:
-                    slow[q] += row[q] * inverse
-                    seen[q] += 1.0
+            fits = cost != np.inf
+            off = cost - centre if fits else 0.0
+            squares += off * off
+            low = min(low, cost)
+            k += fits
+            slow[q] += cost * inverse if fits else 0.0
+            seen[q] += fits
+        least[i], count[i] = low, k
+        spread[i] = np.sqrt(squares / k)
     slow /= np.maximum(seen, 1.0)
-    return mean, least, spread, count, slow.std()
+    return least, spread, count, slow.std()
 
 
 @jit

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines._kernels import EdgeRows, Guide, upward_rank
-from baselines.ranks import mean_communication
+from baselines.ranks import mean_communication, mean_execution_cost
 from model.guided import _kernels
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
     n, p = problem.etc.shape
-    mean, least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc)
+    mean = mean_execution_cost(problem)
+    least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc, mean)
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)

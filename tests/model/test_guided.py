@@ -1,0 +1,258 @@
+"""The network `deepsched`: what it sees, its two forward passes, its decoder and its search."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.errors import InvalidInput
+from baselines.heft import heft
+from baselines.metrics import mean_turnaround
+from baselines.ranks import downward_rank, optimistic_cost, ready_order, upward_rank
+from baselines.schedule import violations
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.config import DeepSchedConfig
+from model.guided.decode import OUTPUTS, guided_schedule, guided_values
+from model.guided.forward import forward
+from model.guided.graph import TASK_FEATURES, GraphView, graph_view
+from model.guided.network import DeepSchedNetwork, graph_batch
+from model.guided.scheduler import PRETRAINED, GuidedScheduler
+from model.guided.search import climb, sample
+from tests import strategies
+from tests.baselines import reference
+from tests.model.examples import layered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from baselines.problem import Problem
+
+SMALL = DeepSchedConfig(width=8, rounds=2)
+
+
+def random_network(seed: int = 0, config: DeepSchedConfig = SMALL) -> DeepSchedNetwork:
+    """Return a network whose outputs are far from 0."""
+    torch.manual_seed(seed)
+    network = DeepSchedNetwork(config)
+    with torch.no_grad():
+        network.leave.weight.normal_()
+    return network
+
+
+def arrays(network: DeepSchedNetwork) -> dict[str, np.ndarray]:
+    return {key: value.detach().numpy() for key, value in network.state_dict().items()}
+
+
+def outputs_of(problem: Problem, seed: int, size: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (size * rng.standard_normal((problem.n_tasks, len(OUTPUTS)))).astype(np.float32)
+
+
+def by_definition(problem: Problem, view: GraphView, outputs: np.ndarray) -> tuple[Any, ...]:
+    """Place tasks one after the other as `Guide` says, in plain Python."""
+    rank = upward_rank(problem)
+    order = ready_order(problem, rank + view.step * outputs[:, 0].astype(float))
+    table = np.where(np.isfinite(problem.etc), optimistic_cost(problem), np.inf)
+    busy: list[list[tuple[float, float]]] = [[] for _ in range(problem.n_machines)]
+    proc, ast, aft = [-1] * problem.n_tasks, [0.0] * problem.n_tasks, [0.0] * problem.n_tasks
+    host: dict[int, tuple[float, int]] = {}
+    for i in order.tolist():
+        _, ahead, cost, near = (0.5 * outputs[i].astype(float)).tolist()
+        best = (math.inf, -1, 0.0)
+        for q in range(problem.n_machines):
+            duration = float(problem.etc[i, q])
+            if duration == math.inf:
+                continue
+            at = reference.ready(problem, i, q, proc, aft)
+            begin = reference.earliest_start(busy[q], at, duration)
+            lean = ahead * (table[i, q] - table[i].min()) + cost * (duration - problem.etc[i].min())
+            for child, data in reference.children(problem, i):
+                if child in host and host[child][1] == q:
+                    lean -= near * reference.mean_transfer(problem, data)
+            if begin + duration + lean < best[0]:
+                best = (begin + duration + lean, q, begin)
+        _, q, begin = best
+        proc[i], ast[i], aft[i] = q, begin, begin + float(problem.etc[i, q])
+        bisect.insort(busy[q], (begin, aft[i]))
+        for child, data in reference.children(problem, i):
+            seconds = reference.mean_transfer(problem, data)
+            if child not in host or seconds > host[child][0]:
+                host[child] = (seconds, q)
+    return proc, ast, aft
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems())
+def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
+    expected, view = heft(problem), graph_view(problem)
+    own = guided_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
+    assert own.proc.tolist() == expected.proc.tolist()
+    assert own.aft.tobytes() == expected.aft.tobytes()
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems(), seed=st.integers(0, 1000))
+def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int) -> None:
+    outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1))
+    if seed % 3 == 0:
+        outputs[0] = [np.nan, np.inf, -np.inf, np.nan]
+    schedule = guided_schedule(problem, graph_view(problem), outputs, "x")
+    assert violations(problem, schedule) == []
+
+
+def test_it_follows_the_definition() -> None:
+    for seed in range(30):
+        problem = layered(
+            40, 4, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
+        )
+        view, outputs = graph_view(problem), outputs_of(problem, seed)
+        own = guided_schedule(problem, view, outputs, "x")
+        proc, ast, aft = by_definition(problem, view, outputs)
+        assert own.proc.tolist() == proc
+        assert own.ast == pytest.approx(ast, rel=1e-12)
+        assert own.aft == pytest.approx(aft, rel=1e-12)
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems())
+def test_features_are_finite_and_tables_are_those_of_the_baselines(problem: Problem) -> None:
+    view = graph_view(problem, "turnaround")
+    assert view.features.shape == (problem.n_tasks, len(TASK_FEATURES))
+    assert np.isfinite(view.features).all()
+    assert (view.features[:, -1] == 1.0).all()
+    assert view.rank.tobytes() == upward_rank(problem).tobytes()
+    assert view.guide.optimistic == pytest.approx(optimistic_cost(problem), rel=1e-12)
+    path = max(view.rank.max(), 1e-12)
+    expected = np.clip(downward_rank(problem) / path, -8, 8)
+    assert view.features[:, 1] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("machines", [1, 2, 7])
+@pytest.mark.parametrize("tasks", [1, 2, 60])
+def test_the_compiled_pass_equals_torchs(tasks: int, machines: int) -> None:
+    network, view = random_network(tasks), graph_view(layered(tasks, machines, tasks))
+    with torch.inference_mode():
+        expected, hidden = network(graph_batch([view])), network.hidden(graph_batch([view]))
+    outputs, state = forward(arrays(network), view)
+    assert outputs == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-5)
+    assert state == pytest.approx(hidden.numpy(), rel=1e-4, abs=1e-5)
+    assert np.abs(outputs).max() > 0.1
+
+
+def test_problems_side_by_side_do_not_hear_each_other() -> None:
+    network = random_network()
+    views = [graph_view(layered(n, 3, n)) for n in (1, 30, 12)]
+    with torch.inference_mode():
+        together = network(graph_batch(views)).split([1, 30, 12])
+        alone = [network(graph_batch([view])) for view in views]
+    for one, other in zip(together, alone, strict=True):
+        assert one.numpy() == pytest.approx(other.numpy(), rel=1e-4, abs=1e-5)
+
+
+def test_values_are_those_of_the_schedules() -> None:
+    problem = layered(50, 4, arrival_spread=0.5)
+    view, centre = graph_view(problem), outputs_of(problem, 1)
+    changes = np.stack([outputs_of(problem, k) for k in (2, 3)])
+    for change, value in zip(changes, guided_values(problem, view, centre, changes), strict=True):
+        schedule = guided_schedule(problem, view, centre + change, "x")
+        assert value[0] == schedule.makespan
+        assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)
+
+
+def test_the_best_sample_does_not_depend_on_threads() -> None:
+    problem = layered(60, 4, ccr=3.0)
+    view = graph_view(problem)
+    centre, hidden = forward(arrays(random_network()), view)
+    (one, value), (other, same) = (
+        sample(problem, view, centre, hidden, 13, 5, threads) for threads in (1, 3)
+    )
+    assert value == same
+    assert one.tobytes() == other.tobytes()
+    assert guided_schedule(problem, view, one, "x").makespan == value
+    assert value <= guided_schedule(problem, view, centre, "x").makespan
+
+
+def test_a_climb_never_goes_down() -> None:
+    problem = layered(60, 8, ccr=8.0)
+    view, start = graph_view(problem), outputs_of(problem, 0, 0.0)
+    before = heft(problem).makespan
+    best, value = climb(problem, view, start, before, 0.3, 1, 2)
+    assert value < before
+    assert guided_schedule(problem, view, best, "x").makespan == value
+    assert not start.any()
+
+
+@settings(max_examples=50)
+@given(problem=strategies.problems())
+def test_with_the_guard_it_is_never_worse_than_heft(problem: Problem) -> None:
+    weights = arrays(random_network())
+    reference_schedule = heft(problem)
+    for objective, samples in (("makespan", 1), ("makespan", 3), ("turnaround", 2)):
+        scheduler = GuidedScheduler(weights, objective=objective, samples=samples)
+        schedule = scheduler(problem)
+        assert schedule.scheduler == "deepsched"
+        assert violations(problem, schedule) == []
+        assert scheduler(problem).aft.tobytes() == schedule.aft.tobytes()
+        if objective == "makespan":
+            assert schedule.makespan <= reference_schedule.makespan
+        else:
+            mean = mean_turnaround(problem, schedule)
+            assert mean <= mean_turnaround(problem, reference_schedule)
+
+
+def test_without_its_network_it_starts_from_heft() -> None:
+    problem = layered(60, 4, ccr=3.0)
+    own = GuidedScheduler(arrays(random_network()), guard=False)
+    assert own(problem).makespan != heft(problem).makespan
+    assert own.without_network()(problem).makespan == heft(problem).makespan
+
+
+def test_a_budget_is_kept_and_used() -> None:
+    problem = layered(60, 8, ccr=8.0)
+    one = GuidedScheduler(arrays(random_network()))
+    longer = GuidedScheduler(arrays(random_network()), budget=0.3)
+    assert longer(problem).makespan < one(problem).makespan
+
+
+def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:
+    scheduler = GuidedScheduler.load(guard=False)
+    problems = [layered(150, 12, 10**6 + k, ccr=8.0) for k in range(20)]
+    ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
+    assert np.mean(ratios) < 0.85
+    assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 2_000_000
+    assert scheduler.meta["improve"]["turns"] > 0
+
+
+def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> None:
+    network = random_network()
+    save_checkpoint(tmp_path, network, "deepsched", SMALL, {"turn": 3})
+    loaded = load_checkpoint(tmp_path)
+    problem = layered(30, 3)
+    view = graph_view(problem)
+    with torch.inference_mode():
+        outputs = loaded.network(graph_batch([view])).numpy()
+    own = GuidedScheduler.load(tmp_path, guard=False)
+    assert own.meta == {"turn": 3}
+    expected = guided_schedule(problem, view, outputs, "x")
+    assert own(problem).proc.tolist() == expected.proc.tolist()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    from model.networks import build_network
+
+    save_checkpoint(tmp_path, build_network("paper", {"width": 4}), "paper", {"width": 4}, {})
+    with pytest.raises(InvalidInput, match="network 'paper'; 'deepsched' expected"):
+        GuidedScheduler.load(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"objective": "cost"}, {"samples": 0}, {"budget": -1.0}])
+def test_options_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"objective|samples"):
+        GuidedScheduler(arrays(random_network()), **options)

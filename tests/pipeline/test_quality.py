@@ -1,0 +1,90 @@
+"""The exam: what it consists of, and how its numbers are made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baselines.generate import FAMILIES, GeneratorSpec, generate
+from baselines.heft import heft
+from pipeline.benchmarks import quality
+from pipeline.benchmarks.quality import (
+    EqualTimeGA,
+    Outcome,
+    Runner,
+    Search,
+    by_ccr,
+    cell_problems,
+    grid,
+    ratios,
+    table,
+)
+from pipeline.improving import problems
+
+
+def test_families_and_seeds_are_those_of_no_training() -> None:
+    cells = grid()["cells"]
+    assert {cell["family"] for cell in cells}.isdisjoint(problems.FAMILIES)
+    assert {cell["family"] for cell in cells} < set(FAMILIES)
+    seeds = [
+        cell["first_seed"] + k for cell in cells + grid()["large"] for k in range(cell["graphs"])
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert max(seeds) < min(problems.TRAINING_SEEDS[0], problems.DEVELOPMENT_SEEDS[0])
+
+
+def test_the_grid_covers_what_it_should() -> None:
+    cells = grid()["cells"]
+    assert all(cell["graphs"] >= 30 for cell in cells)
+    assert {cell["ccr"] for cell in cells} == {0.1, 1.0, 10.0}
+    assert {cell["machines"] for cell in cells} == {4, 16, 64, 188}
+    assert (min(c["tasks"] for c in cells), max(c["tasks"] for c in cells)) == (50, 10_000)
+    names = {next(cell_problems({**cell, "graphs": 1}))[0] for cell in cells if cell["quick"]}
+    assert len(names) == sum(cell["quick"] for cell in cells)
+
+
+def test_ratios_are_paired_and_cells_count_the_same() -> None:
+    found = ratios(
+        [
+            Outcome(cell="a", values={"heft": 2.0, "x": 1.0}, seconds={"heft": 1.0, "x": 3.0}),
+            Outcome(cell="a", values={"heft": 4.0, "x": 4.0}, seconds={"heft": 1.0, "x": 5.0}),
+            Outcome(cell="b", values={"heft": 1.0, "x": 2.0}, seconds={"heft": 1.0, "x": 7.0}),
+            Outcome(cell="b", values={"heft": 1.0, "x": 2.0}, seconds={"heft": 1.0, "x": 7.0}),
+        ]
+    )
+    assert found["x"]["a"] == pytest.approx((0.75, 1.96 * 0.25, 4.0))
+    assert found["x"]["b"] == pytest.approx((2.0, 0.0, 7.0))
+    assert found["x"]["all"] == pytest.approx((1.375, 1.96 * 0.25 / 2, 5.5))
+    assert found["heft"]["all"][0] == 1.0
+
+
+def test_cells_by_their_communication() -> None:
+    outcomes = [Outcome(cell=f"fft 50 x 4, CCR {ccr}") for ccr in ("0.1", "1", "10")]
+    assert [o.cell for o in by_ccr(outcomes, 1.0)] == [o.cell for o in outcomes[1:]]
+
+
+def test_every_method_runs_and_is_no_better_than_the_bound() -> None:
+    ((cell, problem),) = cell_problems({**grid()["cells"][1], "graphs": 1})
+    runner = Runner(None)
+    found = runner.run(cell, problem)
+    assert set(found.values) >= {"heft", "deepsched", "deepsched, no guard", "peft", "min-min"}
+    assert len(found.values) == 10
+    assert set(found.seconds) == set(found.values) - {"lower bound"}
+    assert min(found.values.values()) == found.values["lower bound"]
+    assert found.values["deepsched"] == min(
+        found.values["heft"], found.values["deepsched, no guard"]
+    )
+    turnaround = runner.turnaround(cell, problem)
+    assert turnaround.values["deepsched"] <= turnaround.values["heft"] < found.values["heft"]
+    anytime = runner.anytime(cell, problem, 0.05)
+    assert set(anytime.values) == {"heft", "deepsched", "search"}
+    assert table("x", [found, found], cells=True).row_count == 10
+
+
+def test_the_controls_keep_their_time() -> None:
+    problem = generate(GeneratorSpec(family="layered", tasks=60, machines=8, ccr=8.0), 0)
+    rng = np.random.default_rng(0)
+    for control in (Search(0.2), EqualTimeGA(0.2)):
+        assert control(problem, rng).makespan <= heft(problem).makespan
+    assert Search(0.2)(problem, rng).makespan < heft(problem).makespan
+    assert quality.GRID.is_file()
