@@ -43,13 +43,13 @@ class Guide(NamedTuple):
     """What bends the choice of a machine away from the least EFT, a few numbers a task.
 
     Machine q of task i is taken by the least of
-    EFT + w0 (optimistic[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity,
+    EFT + w0 (optimistic cost[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity,
     where affinity is the mean transfer time, s, to those children whose largest input so far lies
     on q. All weights 0: HEFT's rule.
     """
 
     weights: FloatArray  # (n, 3)
-    optimistic: FloatArray  # (n, p) s, PEFT's table
+    through: FloatArray  # (n, p) s, PEFT's optimistic costs + the execution times
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
     least_cost: FloatArray  # (n,) s, the same of the execution times
     succs: EdgeRows
@@ -393,13 +393,14 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
 @jit
 def _lean(i, duration, guide, host, extra):
     """Fill `extra` (p,) with what the guide adds to the EFTs of task i."""
-    ahead, least_ahead = guide.optimistic[i], guide.least_optimistic[i]
+    through, least_ahead = guide.through[i], guide.least_optimistic[i]
     least = guide.least_cost[i]
     w_ahead, w_cost, w_affinity = guide.weights[i]
     for q in range(extra.size):
         # A machine that cannot hold the task stays at an infinite EFT, whatever the weights.
         fits = duration[q] != np.inf
-        lean = w_ahead * (ahead[q] - least_ahead) + w_cost * (duration[q] - least)
+        ahead = through[q] - duration[q]
+        lean = w_ahead * (ahead - least_ahead) + w_cost * (duration[q] - least)
         extra[q] = lean if fits else 0.0
     for e in range(guide.succs.ptr[i], guide.succs.ptr[i + 1]):
         q = host[guide.succs.task[e]]

@@ -100,7 +100,13 @@ SPEC = ImproveSpec(turn=TURN)
     show_default=True,
     help="Of Adam, at the start.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the problems and changes that are drawn.",
+)
 @click.option(
     "--check-every",
     type=click.IntRange(min=1),

@@ -54,33 +54,34 @@ def downward(topo, mean, succs, comm):
 
 @jit
 def optimistic(topo, etc, succs, comm):
-    """Return PEFT's (n, p) table, its least entry a task, and the mean of what others are above it.
+    """Return (n, p) PEFT's optimistic costs + execution times, and two numbers a task.
 
-    Least and mean are over the machines that can hold the task.
+    These are the least optimistic cost, and the mean of what the others are above it, both over the
+    machines that can hold the task. With the sums in the table an edge costs one pass over p.
     """
     n, p = etc.shape
-    table = np.zeros((n, p))
-    least, regret = np.empty(n), np.empty(n)
-    through = np.empty(p)  # of a child: its own cost and what follows
+    table = np.empty((n, p))
+    least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n)
     for k in range(n - 1, -1, -1):
         i = topo[k]
         row, own = table[i], etc[i]
+        row[:] = 0.0
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
-            best = np.inf
+            child, elsewhere = table[j], cheapest[j] + comm[e]
             for q in range(p):
-                through[q] = table[j, q] + etc[j, q]
-                best = min(best, through[q])
-            best += comm[e]
-            for q in range(p):
-                row[q] = max(row[q], min(best, through[q]))
-        low, total, count = np.inf, 0.0, 0
+                ahead = child[q] if child[q] < elsewhere else elsewhere
+                row[q] = ahead if ahead > row[q] else row[q]
+        low, total, count, cheap = np.inf, 0.0, 0, np.inf
         for q in range(p):
-            if own[q] != np.inf:
-                low = min(low, row[q])
-                total += row[q]
-                count += 1
-        least[i], regret[i] = low, total / count - low
+            fits = own[q] != np.inf
+            ahead = row[q]
+            low = ahead if fits and ahead < low else low
+            total += ahead if fits else 0.0
+            count += fits
+            row[q] = ahead + own[q]
+            cheap = row[q] if row[q] < cheap else cheap
+        least[i], regret[i], cheapest[i] = low, total / count - low, cheap
     return table, least, regret
 
 
@@ -181,7 +182,7 @@ def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arriva
         outputs = centre + changes[k]
         own = _kernels.Guide(
             np.empty((rank.size, 3)),
-            guide.optimistic,
+            guide.through,
             guide.least_optimistic,
             guide.least_cost,
             guide.succs,
@@ -268,4 +269,77 @@ def climb(
         if found <= value:
             value = found
             best[:] = tried
+    return value
+
+
+@jit
+def balance(etc, proc, load, work):
+    """Move or swap independent tasks off the fullest machine while that makes it less full.
+
+    Each step takes the change that leaves the least larger load of the two machines. `proc` (n,)
+    and `load` (p,) s change in place; about `work` pairs of tasks are looked at. Returns the rest.
+    """
+    n, p = etc.shape
+    while work > 0:
+        full = 0
+        for q in range(p):
+            if load[q] > load[full]:
+                full = q
+        # Strictly better by more than rounding, or sums could turn in circles.
+        best, task, other, machine = load[full] * (1.0 - 1e-12), -1, -1, -1
+        for i in range(n):
+            if proc[i] != full:
+                continue
+            without = load[full] - etc[i, full]
+            work -= n + p
+            for q in range(p):
+                level = max(without, load[q] + etc[i, q])
+                if q != full and level < best:
+                    best, task, other, machine = level, i, -1, q
+            for j in range(n):
+                q = proc[j]
+                if q != full:
+                    level = max(without + etc[j, full], load[q] - etc[j, q] + etc[i, q])
+                    if level < best:
+                        best, task, other, machine = level, i, j, q
+        if task < 0:
+            return work
+        load[full] -= etc[task, full]
+        load[machine] += etc[task, machine]
+        proc[task] = machine
+        if other >= 0:
+            load[machine] -= etc[other, machine]
+            load[full] += etc[other, full]
+            proc[other] = full
+    return work
+
+
+@jit
+def rebalance(etc, proc, rounds, work, state):
+    """Kick a few tasks to other machines and balance again; keep what is no worse, in place.
+
+    Returns the largest load, s.
+    """
+    n, p = etc.shape
+    load = np.zeros(p)
+    for i in range(n):
+        load[proc[i]] += etc[i, proc[i]]
+    balance(etc, proc, load, work)
+    value = load.max()
+    for _ in range(rounds):
+        tried = proc.copy()
+        for _ in range(2 + int(4 * uniform(state))):
+            i, q = int(uniform(state) * n), int(uniform(state) * p)
+            # The better of two machines, or all kicks would be far too dear.
+            r = int(uniform(state) * p)
+            q = r if etc[i, r] < etc[i, q] else q
+            if etc[i, q] != np.inf:
+                tried[i] = q
+        load[:] = 0.0
+        for i in range(n):
+            load[tried[i]] += etc[i, tried[i]]
+        balance(etc, tried, load, work)
+        if load.max() <= value:
+            value = load.max()
+            proc[:] = tried
     return value

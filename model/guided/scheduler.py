@@ -14,6 +14,7 @@ from baselines.heft import heft
 from baselines.metrics import makespan, mean_turnaround
 from baselines.schedule import make_schedule
 from model.checkpoint_files import WEIGHTS, read_files
+from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule
 from model.guided.forward import forward
 from model.guided.graph import OBJECTIVES, TASK_FEATURES, graph_view
@@ -114,7 +115,7 @@ class GuidedScheduler:
         )
 
     def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
-        """Schedule one problem.
+        """Schedule one problem; independent tasks are also balanced by moves and swaps.
 
         Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
         """
@@ -135,6 +136,8 @@ class GuidedScheduler:
                 # Zeros are HEFT itself: a climb goes on from there.
                 best, outputs = _renamed(other), np.zeros_like(outputs)
         left = self._budget - (time.perf_counter() - begin)
+        if self._objective == "makespan" and applies(problem):
+            return balanced(problem, best, left, seed, self._threads)
         if left > 0:
             value = measure(problem, best)
             outputs, _ = climb(problem, view, outputs, value, left, seed, self._threads)

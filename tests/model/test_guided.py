@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from baselines.errors import InvalidInput
 from baselines.heft import heft
+from baselines.machines import make_machines
 from baselines.metrics import mean_turnaround
+from baselines.problem import make_problem
 from baselines.ranks import downward_rank, optimistic_cost, ready_order, upward_rank
+from baselines.registry import SCHEDULERS
 from baselines.schedule import violations
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import DeepSchedConfig
+from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule, guided_values
 from model.guided.forward import forward
 from model.guided.graph import TASK_FEATURES, GraphView, graph_view
@@ -128,7 +132,7 @@ def test_features_are_finite_and_tables_are_those_of_the_baselines(problem: Prob
     assert np.isfinite(view.features).all()
     assert (view.features[:, -1] == 1.0).all()
     assert view.rank.tobytes() == upward_rank(problem).tobytes()
-    assert view.guide.optimistic == pytest.approx(optimistic_cost(problem), rel=1e-12)
+    assert view.guide.through == pytest.approx(optimistic_cost(problem) + problem.etc, rel=1e-12)
     path = max(view.rank.max(), 1e-12)
     expected = np.clip(downward_rank(problem) / path, -8, 8)
     assert view.features[:, 1] == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -219,6 +223,35 @@ def test_a_budget_is_kept_and_used() -> None:
     one = GuidedScheduler(arrays(random_network()))
     longer = GuidedScheduler(arrays(random_network()), budget=0.3)
     assert longer(problem).makespan < one(problem).makespan
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 99))
+def test_balancing_independent_tasks_only_helps(problem: Problem, seed: int) -> None:
+    alone = make_problem(machines=problem.machines, etc=problem.etc, memory=problem.memory)
+    assert applies(alone)
+    before = SCHEDULERS["random"](alone, np.random.default_rng(seed))
+    after = balanced(alone, before, 0.0, seed, 1)
+    assert violations(alone, after) == []
+    assert after.makespan <= before.makespan
+    # No single move off the fullest machine makes it less full.
+    load = np.bincount(
+        after.proc, alone.etc[np.arange(alone.n_tasks), after.proc], alone.n_machines
+    )
+    full = int(load.argmax())
+    for i in np.flatnonzero(after.proc == full):
+        moved = np.maximum(load[full] - alone.etc[i, full], load + alone.etc[i])
+        assert (np.delete(moved, full) >= load[full] * (1 - 1e-9)).all()
+
+
+def test_kicks_go_on_where_balancing_ends() -> None:
+    rng = np.random.default_rng(0)
+    problem = make_problem(machines=make_machines(6), etc=rng.uniform(1, 100, (90, 6)))
+    start = SCHEDULERS["min-min"](problem, rng)
+    one = balanced(problem, start, 0.0, 0, 2)
+    more = balanced(problem, start, 0.3, 0, 2)
+    assert more.makespan < one.makespan < start.makespan
+    assert violations(problem, more) == []
 
 
 def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:

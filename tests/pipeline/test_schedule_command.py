@@ -72,7 +72,7 @@ def checked(document: dict[str, Any], path: Path) -> None:
 
 
 def test_the_summary_shows_the_measures(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done = deepsched_here(capsys, "schedule", example)
+    done = deepsched_here(capsys, "schedule", example, "--scheduler", "heft")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == "example: 4 tasks, 4 edges, 2 machines"
@@ -157,7 +157,10 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
             ("example.json", "--scheduler", "best"),
             "unknown scheduler 'best'; one of: cpop, deepsch",
         ),
-        (("example.json", "--scheduler", "ga", "--samples", "2"), "--samples: for the learned sched"),
+        (
+            ("example.json", "--scheduler", "ga", "--samples", "2"),
+            "--samples: for the learned sched",
+        ),
         (("example.json", "--scheduler", "ga", "--no-guard"), "--no-guard: for the learned sched"),
         (("example.json", "--objective", "cost"), "'cost' is not one of 'makespan', 'turnaround'"),
         (("example.json", "--checkpoint", "folder"), "config.json"),
