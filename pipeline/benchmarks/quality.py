@@ -112,6 +112,15 @@ class Runner:
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._turnaround_many, measure)
         return found
 
+    def large(self, cell: str, problem: Problem) -> Outcome:
+        """Compare one pass with HEFT; each is run twice and the second run timed."""
+        found = Outcome(cell=cell)
+        for _ in range(2):
+            self._timed(found, "heft", problem, heft)
+            self._timed(found, "deepsched, no guard", problem, self._one)
+        found.values["lower bound"] = lower_bound(problem)
+        return found
+
     def solved(self, cell: str, problem: Problem, best: float) -> Outcome:
         """Compare with an optimum, or with the best schedule known."""
         found = Outcome(cell=cell)
@@ -390,6 +399,7 @@ Part = tuple[str, "Iterator[tuple[Any, ...]]", "Callable[..., Outcome]"]
 def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     yield "generated, makespan", grid_problems(quick), Runner.run
     yield "generated, mean turnaround", grid_problems(quick), Runner.turnaround
+    yield "the paper's scale, makespan", _large_problems(), Runner.large
     if data is not None:
         yield "real traces, makespan", trace_problems(data, quick), Runner.run
         yield "HCSP, makespan", hcsp_problems(data), Runner.solved
@@ -404,6 +414,11 @@ def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
             _anytime_problems(2 if quick or budget > 5 else 10),
             functools.partial(Runner.anytime, budget=budget),
         )
+
+
+def _large_problems() -> Iterator[tuple[str, Problem]]:
+    for cell in grid()["large"]:
+        yield from cell_problems(cell)
 
 
 def _anytime_problems(graphs: int) -> Iterator[tuple[str, Problem]]:

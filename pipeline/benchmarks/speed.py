@@ -21,11 +21,12 @@ from baselines.errors import TooLarge
 from baselines.genetic import genetic
 from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
-from baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
+from baselines.registry import SCHEDULERS, Scheduler, teacher_rng
 from baselines.writers.atomic import write_text
 from pipeline.benchmarks.memory import peak_megabytes
 from pipeline.cli import progress_bar, results
 from pipeline.paper import PAPER_SECONDS
+from pipeline.schedulers import LEARNED, resolve_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ MACHINES = 188
 WIDE = 2_000
 PARENTS = 3
 REPEATS = 5
+UNGUARDED = "deepsched-no-guard"  # the learned scheduler without HEFT beside it
 SEED = 20
 
 
@@ -96,7 +98,7 @@ def measure(case: Case, repeats: int = REPEATS) -> dict[str, object] | None:
     """
     if case.workers == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    scheduler = get_scheduler(case.scheduler)
+    scheduler = _scheduler(case.scheduler)
     small = layered_problem(50, 8, 4, SEED)
     scheduler(small, teacher_rng(SEED, 0, case.scheduler))
     problem = layered_problem(case.tasks, case.width, case.machines, SEED)
@@ -158,7 +160,7 @@ def widths(tasks: int) -> list[int]:
     "--schedulers",
     default="heft,ga",
     show_default=True,
-    help="Names, separated by commas, or 'all'.",
+    help=f"Names, separated by commas, or 'all'; {UNGUARDED} is one more.",
 )
 @click.option(
     "--sizes",
@@ -174,9 +176,10 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
     188 x 188 bandwidth matrix. Ranking and sorting are included, compiling is not. Each figure is
     the median of 5 runs in a process of its own. In the printed table the worse width counts.
     """
-    names = list(SCHEDULERS) if schedulers == "all" else schedulers.split(",")
+    every = [*SCHEDULERS, LEARNED, UNGUARDED]
+    names = every if schedulers == "all" else schedulers.split(",")
     for name in names:
-        get_scheduler(name)
+        _scheduler(name)
     try:
         counts = [int(size) for size in sizes.split(",")]
     except ValueError:
@@ -197,6 +200,12 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
         write_text(json_path, json.dumps(rows, indent=1) + "\n")
     results.print(_table(rows, counts))
     results.print(_growth(rows))
+
+
+def _scheduler(name: str) -> Scheduler:
+    if name == UNGUARDED:
+        return resolve_scheduler(LEARNED, guiding={"guard": False})
+    return resolve_scheduler(name)
 
 
 def _cases(names: list[str], sizes: list[int]) -> Iterator[Case]:

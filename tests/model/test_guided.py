@@ -92,7 +92,7 @@ def by_definition(problem: Problem, view: GraphView, outputs: np.ndarray) -> tup
     return proc, ast, aft
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
     expected, view = heft(problem), graph_view(problem)
@@ -101,7 +101,7 @@ def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
     assert own.aft.tobytes() == expected.aft.tobytes()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems(), seed=st.integers(0, 1000))
 def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int) -> None:
     outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1))
