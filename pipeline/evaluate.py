@@ -49,7 +49,7 @@ from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
 from pipeline.ray_session import cluster_cpus, ray_session
 from pipeline.ray_tasks import ray_map
-from pipeline.schedulers import warm_up
+from pipeline.schedulers import known_schedulers, resolve_scheduler, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,9 +81,10 @@ CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reac
 @click.option(
     "--schedulers",
     metavar="NAMES",
-    default=",".join(SCHEDULERS),
+    default=",".join(known_schedulers()),
     show_default=True,
-    help="Whom to compare with the network, separated by commas; heft is always there.",
+    help="Whom to compare with the network, separated by commas; heft is always there, deepsched "
+    "is the pretrained network.",
 )
 @click.option(
     "--split",
@@ -170,9 +171,10 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
         If the dataset, the checkpoint, the history, a scheduler or a preset is not there or bad.
     """
     for name in spec.schedulers:
-        if name not in SCHEDULERS:
-            raise UnknownName("scheduler", name, SCHEDULERS)
-    names = tuple(dict.fromkeys([REFERENCE, *(n for n in SCHEDULERS if n in spec.schedulers)]))
+        if name not in known_schedulers():
+            raise UnknownName("scheduler", name, known_schedulers())
+    own = (name for name in known_schedulers() if name in spec.schedulers)
+    names = tuple(dict.fromkeys([REFERENCE, *own]))
     learned = LearnedScheduler.load(spec.checkpoint)
     history = _read_history(spec)
     dataset = Dataset.open(spec.data)
@@ -254,7 +256,7 @@ def _ready(
 ) -> tuple[LearnedScheduler, Mapping[str, Scheduler]]:
     """Return the network and the other schedulers, loaded and compiled, once a process."""
     learned = LearnedScheduler.load(checkpoint)
-    schedulers = {name: SCHEDULERS[name] for name in names}
+    schedulers = {name: resolve_scheduler(name) for name in names}
     for scheduler in (learned, *schedulers.values()):
         warm_up(scheduler)
     return learned, schedulers

@@ -46,8 +46,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     "--checkpoint",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder of the trained network, which then answers by default.  [default: none, heft "
-    "answers]",
+    help="Folder of the trained network, which then answers by default.  [default: none, the "
+    "pretrained one answers]",
 )
 @click.option(
     "--device",
@@ -232,7 +232,7 @@ class ServiceFailed(DeepSchedError, RuntimeError):
 def _announce(host: str, port: int, args: ServeArgs) -> None:
     shown = f"[{host}]" if ":" in host else host
     results.print(f"http://{shown}:{port}/v1/schedule", markup=False)
-    learned = "heft answers by default" if args.checkpoint is None else "the network answers"
+    learned = "the pretrained network answers" if args.checkpoint is None else "the network answers"
     messages.print(f"serving, {learned}; Ctrl-C stops", markup=False)
     if host not in LOOPBACK:
         messages.print(f"{host} is reachable from outside and there is no authentication")

@@ -65,7 +65,7 @@ class GraphView:
     weight : (m,) log of one more than the mean transfer time / mean cost.
     rank : (n,) s, upward rank.
     step : s, what an upward rank loses from a task to its critical child, in the mean.
-    guide : the decoder's tables; the weights in it are 0.
+    guide : the decoder's tables; its weights are room for one decoder at a time.
     """
 
     features: Float32Array

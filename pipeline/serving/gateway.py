@@ -18,8 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from baselines.errors import DeepSchedError, UnknownName
-from baselines.registry import SCHEDULERS
-from pipeline.schedulers import LEARNED
+from pipeline.schedulers import LEARNED, known_schedulers
 from pipeline.serving.requests import (
     Answer,
     Query,
@@ -54,8 +53,8 @@ class Gateway:
         network_name: str | None = None,
     ) -> None:
         self._args = args
-        self._handles = dict.fromkeys(SCHEDULERS, heuristics)
-        self._default = "heft"
+        self._handles = dict.fromkeys(known_schedulers(), heuristics)
+        self._default = LEARNED
         if network is not None:
             self._default = network_name or LEARNED
             self._handles |= {self._default: network, LEARNED: network}

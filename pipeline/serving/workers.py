@@ -6,6 +6,7 @@ Plain classes; `pipeline.serving.app` makes Ray Serve deployments of them.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 from ray import serve
 
 from baselines.errors import DeepSchedError
-from baselines.registry import SCHEDULERS, teacher_rng
+from baselines.registry import Scheduler, teacher_rng
 from baselines.schedule import Schedule, violations
 from model.infer import LearnedScheduler
-from pipeline.schedulers import timed, warm_up
+from pipeline.schedulers import LEARNED, resolve_scheduler, timed, warm_up
 from pipeline.serving.requests import (
     Answer,
     Query,
@@ -38,14 +39,15 @@ log = logging.getLogger("ray.serve")
 
 
 class Heuristics:
-    """One process that runs the compiled schedulers, `threads` at a time."""
+    """One process that runs the compiled schedulers and the pretrained one, `threads` at a time."""
 
     def __init__(self, args: ServeArgs) -> None:
         self._args = args
         # Parsing holds the GIL, so a second thread would only double the memory it takes.
         self._reader = ThreadPoolExecutor(1)
         self._workers = ThreadPoolExecutor(args.threads)
-        warm_up(SCHEDULERS["heft"])
+        for name in ("heft", LEARNED):
+            warm_up(_scheduler(name))
 
     async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
         """Answer one request; a bad one with its 4xx."""
@@ -61,9 +63,15 @@ class Heuristics:
 
 def solve(problem: Problem, query: Query) -> Answer:
     """Run the scheduler that the query names; the schedule is validated before it is answered."""
-    name = query.scheduler or "heft"
-    schedule, seconds = timed(SCHEDULERS[name], problem, lambda: teacher_rng(query.seed, 0, name))
+    name = query.scheduler or LEARNED
+    run = _scheduler(name)
+    schedule, seconds = timed(run, problem, lambda: teacher_rng(query.seed, 0, name))
     return schedule_answer(problem, schedule, seconds)
+
+
+@functools.cache
+def _scheduler(name: str) -> Scheduler:
+    return resolve_scheduler(name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
