@@ -49,7 +49,7 @@ class Guide(NamedTuple):
     """
 
     weights: FloatArray  # (n, 3)
-    through: FloatArray  # (n, p) s, PEFT's optimistic costs + the execution times
+    through: FloatArray  # (n, p) s, PEFT's optimistic costs + the execution times, float32
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
     least_cost: FloatArray  # (n,) s, the same of the execution times
     succs: EdgeRows
@@ -396,12 +396,12 @@ def _lean(i, duration, guide, host, extra):
     through, least_ahead = guide.through[i], guide.least_optimistic[i]
     least = guide.least_cost[i]
     w_ahead, w_cost, w_affinity = guide.weights[i]
+    # The same sum with one product a table.
+    w_duration, shift = w_cost - w_ahead, -(w_ahead * least_ahead + w_cost * least)
     for q in range(extra.size):
+        lean = w_ahead * through[q] + w_duration * duration[q] + shift
         # A machine that cannot hold the task stays at an infinite EFT, whatever the weights.
-        fits = duration[q] != np.inf
-        ahead = through[q] - duration[q]
-        lean = w_ahead * (ahead - least_ahead) + w_cost * (duration[q] - least)
-        extra[q] = lean if fits else 0.0
+        extra[q] = lean if duration[q] != np.inf else 0.0
     for e in range(guide.succs.ptr[i], guide.succs.ptr[i + 1]):
         q = host[guide.succs.task[e]]
         if q >= 0:

@@ -54,34 +54,39 @@ def downward(topo, mean, succs, comm):
 
 @jit
 def optimistic(topo, etc, succs, comm):
-    """Return (n, p) PEFT's optimistic costs + execution times, and two numbers a task.
+    """Return (n, p) float32 PEFT's optimistic costs + execution times, and two numbers a task.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
-    machines that can hold the task. With the sums in the table an edge costs one pass over p.
+    machines that can hold the task. With the sums in the table an edge costs one pass over p, and
+    in single precision half the memory has to be moved.
     """
     n, p = etc.shape
-    table = np.empty((n, p))
-    least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n)
+    table = np.empty((n, p), np.float32)
+    row, few = np.empty(p, np.float32), np.zeros(4)
+    least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n, np.float32)
     for k in range(n - 1, -1, -1):
         i = topo[k]
-        row, own = table[i], etc[i]
+        own = etc[i]
         row[:] = 0.0
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
-            child, elsewhere = table[j], cheapest[j] + comm[e]
+            child, elsewhere = table[j], cheapest[j] + np.float32(comm[e])
             for q in range(p):
                 ahead = child[q] if child[q] < elsewhere else elsewhere
                 row[q] = ahead if ahead > row[q] else row[q]
-        low, total, count, cheap = np.inf, 0.0, 0, np.inf
+        low, cheap, count = np.float32(np.inf), np.float32(np.inf), 0
+        few[:] = 0.0
         for q in range(p):
             fits = own[q] != np.inf
             ahead = row[q]
             low = ahead if fits and ahead < low else low
-            total += ahead if fits else 0.0
+            few[q % 4] += ahead if fits else 0.0
             count += fits
-            row[q] = ahead + own[q]
-            cheap = row[q] if row[q] < cheap else cheap
-        least[i], regret[i], cheapest[i] = low, total / count - low, cheap
+            through = ahead + np.float32(own[q])
+            table[i, q] = through
+            cheap = through if through < cheap else cheap
+        least[i], cheapest[i] = low, cheap
+        regret[i] = (few[0] + few[1] + few[2] + few[3]) / count - low
     return table, least, regret
 
 

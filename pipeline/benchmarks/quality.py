@@ -295,6 +295,19 @@ def ratios(
     return found
 
 
+def lead(outcomes: list[Outcome], own: str, other: str) -> tuple[float, float]:
+    """Return by how much the ratio of one method to HEFT is below another's, and half an interval.
+
+    Differences are taken problem by problem; every cell counts the same.
+    """
+    cells: dict[str, list[float]] = {}
+    for o in outcomes:
+        cells.setdefault(o.cell, []).append((o.values[other] - o.values[own]) / o.values["heft"])
+    means = [float(np.mean(values)) for values in cells.values()]
+    errors = [np.var(values, ddof=1) / len(values) for values in cells.values()]
+    return float(np.mean(means)), CONFIDENCE * math.sqrt(sum(errors)) / len(cells)
+
+
 def table(title: str, outcomes: list[Outcome], *, cells: bool) -> Table:
     """Return the mean ratios to HEFT, a row a method, with the worst cell."""
     found = ratios(outcomes)
@@ -378,12 +391,22 @@ def command(
             tables.append(table("generated, makespan, CCR >= 1", heavy, cells=False))
     for one in tables:
         results.print(one)
+    leads = {
+        part: lead(outcomes, "deepsched", "search")
+        for part, outcomes in parts.items()
+        if "search" in outcomes[0].values
+    }
+    for part, (mean, half) in leads.items():
+        results.print(
+            f"{part}: deepsched is ahead of search by {100 * mean:.2f} ± {100 * half:.2f} % of HEFT"
+        )
     if data is None:
         messages.print("no real traces: give --data or set DEEPSCHED_DATA")
     if json_out is not None:
         document = {
             "provenance": provenance(quick=quick, network=runner.meta),
             "parts": {part: ratios(outcomes) for part, outcomes in parts.items()},
+            "ahead of search": leads,
         }
         write_text(json_out, json.dumps(document, indent=1) + "\n")
     if html_out is not None:

@@ -16,6 +16,7 @@ from pipeline.benchmarks.quality import (
     by_ccr,
     cell_problems,
     grid,
+    lead,
     ratios,
     table,
 )
@@ -54,6 +55,15 @@ def test_ratios_are_paired_and_cells_count_the_same() -> None:
     assert found["x"]["b"] == pytest.approx((2.0, 0.0, 7.0))
     assert found["x"]["all"] == pytest.approx((1.375, 1.96 * 0.25 / 2, 5.5))
     assert found["heft"]["all"][0] == 1.0
+
+
+def test_a_lead_is_paired_too() -> None:
+    values = [(2.0, 1.0, 1.5), (4.0, 4.0, 4.0), (1.0, 0.5, 0.9), (1.0, 0.5, 0.9)]
+    outcomes = [
+        Outcome(cell=cell, values={"heft": h, "x": x, "y": y})
+        for cell, (h, x, y) in zip("aabb", values, strict=True)
+    ]
+    assert lead(outcomes, "x", "y") == pytest.approx(((0.125 + 0.4) / 2, 1.96 * 0.125 / 2))
 
 
 def test_cells_by_their_communication() -> None:
