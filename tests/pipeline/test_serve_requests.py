@@ -317,14 +317,21 @@ def test_the_network_answers_by_default_and_by_both_its_names():
     assert heuristics.calls[0][2].scheduler == "cpop"
 
 
-def test_without_a_network_heft_answers_and_the_network_is_unknown():
+def test_without_a_checkpoint_the_pretrained_network_answers():
     heuristics = Behind()
     app = gateway(heuristics)
     asyncio.run(ask(app, [b"{", b"}"], headers=[("Content-Encoding", "GZIP")]))
-    assert heuristics.calls == [(b"{}", "gzip", Query(scheduler="heft"))]
-    answer = asyncio.run(ask(app, query="scheduler=deepsched"))
+    assert heuristics.calls == [(b"{}", "gzip", Query(scheduler="deepsched"))]
+    answer = asyncio.run(ask(app, query="scheduler=paper"))
     assert answer.status == 400
-    assert answer.json["error"].startswith("unknown scheduler 'deepsched'; one of: cpop, ")
+    assert answer.json["error"].startswith("unknown scheduler 'paper'; one of: cpop, deepsched, ")
+
+
+def test_the_pretrained_network_schedules():
+    problem = generate(GeneratorSpec(family="layered", tasks=30, machines=4, ccr=8.0), 0)
+    document = json.loads(solve(problem, Query()).body)
+    assert document["scheduler"] == "deepsched"
+    assert document["makespan"] < heft(problem).makespan
 
 
 @pytest.mark.parametrize(
