@@ -49,7 +49,8 @@ class Guide(NamedTuple):
     """
 
     weights: FloatArray  # (n, 3)
-    through: FloatArray  # (n, p) s, PEFT's optimistic costs + the execution times, float32
+    through: FloatArray  # (n, p) float32, PEFT's optimistic costs + the execution times / unit
+    unit: float  # s
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
     least_cost: FloatArray  # (n,) s, the same of the execution times
     succs: EdgeRows
@@ -397,9 +398,10 @@ def _lean(i, duration, guide, host, extra):
     least = guide.least_cost[i]
     w_ahead, w_cost, w_affinity = guide.weights[i]
     # The same sum with one product a table.
+    w_through = w_ahead * guide.unit
     w_duration, shift = w_cost - w_ahead, -(w_ahead * least_ahead + w_cost * least)
     for q in range(extra.size):
-        lean = w_ahead * through[q] + w_duration * duration[q] + shift
+        lean = w_through * through[q] + w_duration * duration[q] + shift
         # A machine that cannot hold the task stays at an infinite EFT, whatever the weights.
         extra[q] = lean if duration[q] != np.inf else 0.0
     for e in range(guide.succs.ptr[i], guide.succs.ptr[i + 1]):

@@ -53,24 +53,25 @@ def downward(topo, mean, succs, comm):
 
 
 @jit
-def optimistic(topo, etc, succs, comm):
-    """Return (n, p) float32 PEFT's optimistic costs + execution times, and two numbers a task.
+def optimistic(topo, etc, succs, comm, unit):
+    """Return PEFT's optimistic costs + execution times, / unit, and two numbers a task, s.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
-    machines that can hold the task. With the sums in the table an edge costs one pass over p, and
-    in single precision half the memory has to be moved.
+    machines that can hold the task. The table is (n, p) float32, to move half the memory; `unit`, s,
+    keeps it from overflowing. With the sums in it an edge costs one pass over p.
     """
     n, p = etc.shape
     table = np.empty((n, p), np.float32)
     row, few = np.empty(p, np.float32), np.zeros(4)
     least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n, np.float32)
+    inverse = 1.0 / unit
     for k in range(n - 1, -1, -1):
         i = topo[k]
         own = etc[i]
         row[:] = 0.0
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
-            child, elsewhere = table[j], cheapest[j] + np.float32(comm[e])
+            child, elsewhere = table[j], cheapest[j] + np.float32(comm[e] * inverse)
             for q in range(p):
                 ahead = child[q] if child[q] < elsewhere else elsewhere
                 row[q] = ahead if ahead > row[q] else row[q]
@@ -82,11 +83,11 @@ def optimistic(topo, etc, succs, comm):
             low = ahead if fits and ahead < low else low
             few[q % 4] += ahead if fits else 0.0
             count += fits
-            through = ahead + np.float32(own[q])
+            through = ahead + np.float32(own[q] * inverse)
             table[i, q] = through
             cheap = through if through < cheap else cheap
-        least[i], cheapest[i] = low, cheap
-        regret[i] = (few[0] + few[1] + few[2] + few[3]) / count - low
+        least[i], cheapest[i] = low * unit, cheap
+        regret[i] = ((few[0] + few[1] + few[2] + few[3]) / count - low) * unit
     return table, least, regret
 
 
@@ -188,6 +189,7 @@ def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arriva
         own = _kernels.Guide(
             np.empty((rank.size, 3)),
             guide.through,
+            guide.unit,
             guide.least_optimistic,
             guide.least_cost,
             guide.succs,

@@ -51,6 +51,7 @@ TASK_FEATURES = (
 OBJECTIVES = ("makespan", "turnaround")
 LIMIT = 8.0  # features are clipped to ±LIMIT
 TINY = 1e-12
+SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -94,7 +95,11 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)
     down = _kernels.downward(problem.topo, mean, succs, comm)
-    table, least_ahead, regret = _kernels.optimistic(problem.topo, problem.etc, succs, comm)
+    # A power of two, so that dividing by it rounds nothing.
+    unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
+    table, least_ahead, regret = _kernels.optimistic(
+        problem.topo, problem.etc, succs, comm, unit_ahead
+    )
     graph = _kernels.edge_statistics(succs, comm)
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
@@ -128,6 +133,7 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
         guide=Guide(
             weights=np.zeros((n, 3)),
             through=table,
+            unit=unit_ahead,
             least_optimistic=least_ahead,
             least_cost=least,
             succs=succs,

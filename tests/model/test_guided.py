@@ -132,7 +132,8 @@ def test_features_are_finite_and_tables_are_those_of_the_baselines(problem: Prob
     assert np.isfinite(view.features).all()
     assert (view.features[:, -1] == 1.0).all()
     assert view.rank.tobytes() == upward_rank(problem).tobytes()
-    assert view.guide.through == pytest.approx(optimistic_cost(problem) + problem.etc, rel=1e-5)
+    through = view.guide.through.astype(float) * view.guide.unit
+    assert through == pytest.approx(optimistic_cost(problem) + problem.etc, rel=1e-5)
     path = max(view.rank.max(), 1e-12)
     expected = np.clip(downward_rank(problem) / path, -8, 8)
     assert view.features[:, 1] == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -209,6 +210,21 @@ def test_with_the_guard_it_is_never_worse_than_heft(problem: Problem) -> None:
         else:
             mean = mean_turnaround(problem, schedule)
             assert mean <= mean_turnaround(problem, reference_schedule)
+
+
+@pytest.mark.parametrize("size", [1e290, 1e39, 1e-30, 1e-310, 0.0])
+def test_times_of_any_size(size: float) -> None:
+    rng = np.random.default_rng(0)
+    problem = make_problem(
+        machines=make_machines(3),
+        etc=rng.uniform(0.5, 1, (12, 3)) * size,
+        edges=(np.arange(11), np.arange(1, 12), np.full(11, 1e6)),
+        arrival=rng.uniform(0, 1, 12) * size,
+    )
+    weights = arrays(random_network())
+    for options in ({"guard": False}, {"guard": False, "objective": "turnaround", "samples": 3}):
+        schedule = GuidedScheduler(weights, **options)(problem)
+        assert violations(problem, schedule) == []
 
 
 def test_without_its_network_it_starts_from_heft() -> None:
