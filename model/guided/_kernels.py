@@ -57,7 +57,7 @@ def optimistic(topo, etc, succs, comm, unit):
     """Return PEFT's optimistic costs + execution times, / unit, and two numbers a task, s.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
-    machines that can hold the task. The table is (n, p) float32, half the memory to move; `unit`, s,
+    machines that can hold it. The table is (n, p) float32, half the memory to move; `unit`, s,
     keeps it from overflowing. With the sums in it an edge costs one pass over p.
     """
     n, p = etc.shape
