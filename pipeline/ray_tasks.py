@@ -26,7 +26,7 @@ def ray_map(
     """Yield `function(item, shared)` for every item, in the order in which they end.
 
     Ray must run. Items are drawn as there is room. What still runs when the generator is closed is
-    cancelled.
+    cancelled, as far as Ray can: a task that is just about to begin may run to its end.
 
     Parameters
     ----------
