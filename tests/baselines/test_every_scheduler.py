@@ -47,8 +47,10 @@ def test_every_schedule_is_valid_bounded_repeatable_replayable(problem: Problem)
         assert schedule.scheduler == name
         assert violations(problem, schedule) == []
         assert schedule.makespan >= bound
-        # The same stream gives the same bits, and names enter nowhere.
-        assert bits(run(name, other_names)) == bits(schedule)
+        # The same stream gives the same bits, and names enter nowhere. The GAs, slow at their
+        # full size, show that in a test of their own.
+        if not name.startswith("ga"):
+            assert bits(run(name, other_names)) == bits(schedule)
         replayed = simulate(problem, schedule.proc, replay_order(problem, schedule))
         # Tasks without length that share an instant may have been placed in another order than the
         # schedule tells: then a replay can only be earlier.

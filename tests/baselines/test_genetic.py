@@ -15,6 +15,7 @@ from baselines.problem import Problem, make_problem
 from baselines.ranks import heft_order
 from baselines.schedule import violations
 from tests import strategies
+from tests.baselines.test_every_scheduler import renamed
 from tests.baselines.test_reference_values import topcuoglu
 
 
@@ -70,6 +71,16 @@ def test_seeded_with_heft_it_is_never_longer(problem: Problem) -> None:
     )
     assert violations(problem, found) == []
     assert found.makespan <= heft(problem).makespan
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems())
+def test_the_same_stream_gives_the_same_bits_and_names_enter_nowhere(problem: Problem) -> None:
+    small = {"population": 4, "generations": 2}
+    for change in ({}, {"fitness": "makespan", "seeded": True, "mutations": 0.1, "elite": 1}):
+        one, again = (genetic(p, rng(), **small, **change) for p in (problem, renamed(problem)))  # type: ignore[arg-type]
+        assert one.proc.tobytes() == again.proc.tobytes()
+        assert one.aft.tobytes() == again.aft.tobytes()
 
 
 def test_the_makespan_variant_finds_the_optimum_of_the_published_example() -> None:

@@ -83,7 +83,7 @@ def test_no_scheduler_beats_the_proved_optimum_of_the_example() -> None:
         assert scheduler(problem, np.random.default_rng(0)).makespan >= 73.0, name
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_ranks_equal_the_definition(problem: Problem) -> None:
     assert upward_rank(problem) == pytest.approx(reference.upward_ranks(problem), rel=1e-12)
@@ -92,19 +92,19 @@ def test_ranks_equal_the_definition(problem: Problem) -> None:
     assert optimistic_cost(problem)[eligible] == pytest.approx(expected[eligible], rel=1e-12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_heft_equals_the_definition_bit_for_bit(problem: Problem) -> None:
     assert_equals(heft(problem), reference.place(problem, heft_order(problem).tolist()))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems(max_tasks=80, max_machines=3))
 def test_heft_equals_the_definition_where_gaps_are_many(problem: Problem) -> None:
     assert_equals(heft(problem), reference.place(problem, heft_order(problem).tolist()))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_peft_equals_the_definition(problem: Problem) -> None:
     table = optimistic_cost(problem)
@@ -122,7 +122,7 @@ def test_peft_equals_the_definition(problem: Problem) -> None:
         assert len(set(np.round(mean, 9))) < problem.n_tasks
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_min_min_equals_the_definition(problem: Problem) -> None:
     assert_equals(
@@ -130,7 +130,7 @@ def test_min_min_equals_the_definition(problem: Problem) -> None:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_max_min_equals_the_definition(problem: Problem) -> None:
     assert_equals(
@@ -138,7 +138,7 @@ def test_max_min_equals_the_definition(problem: Problem) -> None:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_sufferage_equals_the_definition(problem: Problem) -> None:
     def key(done: list[float], index: int) -> tuple[float, int]:
@@ -147,7 +147,7 @@ def test_sufferage_equals_the_definition(problem: Problem) -> None:
     assert_equals(sufferage(problem), reference.one_by_one(problem, key))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_mct_equals_the_definition(problem: Problem) -> None:
     assert_equals(mct(problem), reference.place(problem, problem.topo.tolist(), insertion=False))

@@ -72,13 +72,13 @@ def _places() -> list[tuple[tuple[int, int], dict[str, np.ndarray]]]:
 
 def test_it_learns(tmp_path: Path) -> None:
     turn = replace(TURN, network=DeepSchedConfig(width=16, rounds=1), problems=8, changes=16)
-    spec = replace(SPEC, turn=turn, turns=40, check_every=40, development=30, learning_rate=5e-3)
+    spec = replace(SPEC, turn=turn, turns=25, check_every=25, development=30, learning_rate=5e-3)
     (record,) = improve(tmp_path, spec, workers=0)
     assert record["makespan"] < 0.97
     assert record["turnaround"] < 0.98
     assert record["makespan_guarded"] <= record["makespan"]
     scheduler = GuidedScheduler.load(tmp_path / CHECKPOINT)
-    assert scheduler.meta["improve"]["turns"] == 40
+    assert scheduler.meta["improve"]["turns"] == 25
     own = measure(
         dict(scheduler._weights),  # noqa: SLF001
         problems.development_problems(30, turn.tasks),

@@ -76,6 +76,21 @@ def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     return server
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unreachable(server: S3) -> Iterator[subprocess.Popen[str]]:
+    """A command whose store does not answer. It tries for six seconds, beside the other tests."""
+    uri = server.uri("x", login="NOBODY:hidden", address="127.0.0.1:1")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "verify", uri],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return label(spec_for(tmp_path_factory.mktemp("local")))
@@ -219,8 +234,6 @@ DENIED = "access to bucket 'bucket' is denied; check the credentials"
         ("label", "key", DENIED),
         ("label", "secret", DENIED),
         ("label", "bucket", "there is no bucket 'none'"),
-        # Six seconds, in which the client tries again.
-        ("label", "address", "no connection to the store of bucket 'bucket'"),
         ("verify", "key", DENIED),
         ("verify", "bucket", "there is no dataset here"),
     ],
@@ -231,7 +244,6 @@ def test_a_store_that_refuses_is_one_line(
     uri = {
         "key": s3.uri("x", login="NOBODY:hidden"),
         "secret": s3.uri("x", login=f"{s3.key}:hidden"),
-        "address": s3.uri("x", login="NOBODY:hidden", address="127.0.0.1:1"),
         "bucket": replace(s3, bucket="none").uri("x"),
     }[fault]
     line = ["--preset", "small", "--samples", 4, "--workers", 0, "--out"]
@@ -244,6 +256,14 @@ def test_a_store_that_refuses_is_one_line(
     assert "Request ID" not in done.stderr
     assert "hidden" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_store_that_does_not_answer_is_one_line(unreachable: subprocess.Popen[str]) -> None:
+    said, message = unreachable.communicate(timeout=60)
+    assert (unreachable.returncode, said) == (2, "")
+    assert "no connection to the store of bucket 'bucket'" in message
+    assert "hidden" not in message
+    assert message.count("\n") == 1
 
 
 def test_a_uri_that_cannot_be_hides_its_secret_too() -> None:
