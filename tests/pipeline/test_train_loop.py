@@ -30,7 +30,7 @@ from tests.pipeline.training_helpers import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-DATA = TrainingData(train=[tiny_samples(24)], val=[tiny_samples(4, first=100)])
+DATA = TrainingData(train=[tiny_samples(16)], val=[tiny_samples(4, first=100)])
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -169,7 +169,7 @@ def test_samples_are_counted_without_the_failed_ones(tmp_path: Path):
 
 
 def test_streamed_samples_train_too(tmp_path: Path):
-    samples = tiny_samples(24)
+    samples = tiny_samples(16)
     streamed = TrainingData(train=Windows(lambda: iter(samples), 8_000), val=DATA.val)
     assert len(list(streamed.train)) > 2
     history = fit(config(epochs=4), streamed, reporter=Notebook(tmp_path))
