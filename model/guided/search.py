@@ -43,8 +43,8 @@ def sample(
     count: int,
     seed: int,
     threads: int,
-) -> tuple[Float32Array, float]:
-    """Return the best outputs among the centre and `count` - 1 samples around it, and their value.
+) -> list[Float32Array]:
+    """Return the centre and `count` - 1 samples around it, the best first.
 
     The result does not depend on the threads.
 
@@ -56,21 +56,21 @@ def sample(
     objective = _objective(view)
     level = None if hidden is None else _normalised(hidden)
 
-    def run(chunk: int) -> tuple[float, Float32Array]:
+    def run(chunk: int) -> list[tuple[float, Float32Array]]:
         first = chunk * CHUNK
         rng = np.random.default_rng([seed, chunk])
         changes = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
         if first == 0:
             changes[0] = 0.0
         values = guided_values(problem, view, centre, changes)[:, objective]
-        k = int(values.argmin())
-        return float(values[k]), centre + changes[k]
+        return [
+            (float(value), centre + change) for value, change in zip(values, changes, strict=True)
+        ]
 
     chunks = range(-(-count // CHUNK))
     with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        found = list(pool.map(run, chunks))
-    value, outputs = min(found, key=lambda pair: pair[0])
-    return outputs, value
+        found = [pair for pairs in pool.map(run, chunks) for pair in pairs]
+    return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
 
 
 def climb(

@@ -26,6 +26,7 @@ from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule, guided_values
 from model.guided.forward import forward
 from model.guided.graph import TASK_FEATURES, GraphView, graph_view
+from model.guided.justify import justified
 from model.guided.network import DeepSchedNetwork, graph_batch
 from model.guided.scheduler import PRETRAINED, GuidedScheduler
 from model.guided.search import climb, sample
@@ -171,17 +172,38 @@ def test_values_are_those_of_the_schedules() -> None:
         assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)
 
 
-def test_the_best_sample_does_not_depend_on_threads() -> None:
+def test_samples_come_best_first_and_do_not_depend_on_threads() -> None:
     problem = layered(60, 4, ccr=3.0)
     view = graph_view(problem)
     centre, hidden = forward(arrays(random_network()), view)
-    (one, value), (other, same) = (
-        sample(problem, view, centre, hidden, 13, 5, threads) for threads in (1, 3)
-    )
-    assert value == same
-    assert one.tobytes() == other.tobytes()
-    assert guided_schedule(problem, view, one, "x").makespan == value
-    assert value <= guided_schedule(problem, view, centre, "x").makespan
+    one, other = (sample(problem, view, centre, hidden, 13, 5, threads) for threads in (1, 3))
+    assert [found.tobytes() for found in one] == [found.tobytes() for found in other]
+    assert len(one) == 13
+    assert any(found.tobytes() == centre.tobytes() for found in one)
+    lengths = [guided_schedule(problem, view, found, "x").makespan for found in one]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+
+
+@settings(max_examples=200)
+@given(problem=strategies.problems())
+def test_pushing_to_and_fro_never_makes_longer(problem: Problem) -> None:
+    start = heft(problem)
+    found = justified(problem, start)
+    assert violations(problem, found) == []
+    assert found.makespan <= start.makespan
+    assert found.scheduler == "heft"
+
+
+@pytest.mark.parametrize("ccr", [0.0, 1.0])
+def test_pushing_to_and_fro_helps(ccr: float) -> None:
+    problems = [layered(60, 8, seed=seed, ccr=ccr) for seed in range(10)]
+    starts = [heft(problem) for problem in problems]
+    shorter = [
+        justified(problem, start).makespan < start.makespan
+        for problem, start in zip(problems, starts, strict=True)
+    ]
+    assert sum(shorter) >= 3
 
 
 def test_a_climb_never_goes_down() -> None:
