@@ -10,6 +10,7 @@ from baselines._kernels import jit
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 # What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
 UNITS = (1.0, 0.5, 0.5, 0.5)
+LANES = 16
 
 
 @jit
@@ -53,42 +54,55 @@ def downward(topo, mean, succs, comm):
 
 
 @jit
-def optimistic(topo, etc, succs, comm, unit):
-    """Return PEFT's optimistic costs + execution times, / unit, and two numbers a task, s.
+def optimistic(topo, etc, succs, comm, unit, table):
+    """Fill a table with PEFT's optimistic costs + execution times, / unit; two numbers a task, s.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
     machines that can hold it. The table is (n, p) float32, half the memory to move; `unit`, s,
     keeps it from overflowing. With the sums in it an edge costs one pass over p.
     """
     n, p = etc.shape
-    table = np.empty((n, p), np.float32)
-    row, few = np.empty(p, np.float32), np.zeros(4)
+    zero, one, infinite = np.float32(0), np.float32(1), np.float32(np.inf)
+    row = np.empty(p, np.float32)
+    # Reductions run in lanes side by side, which the processor can do at once.
+    lows, cheaps = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    sums, counts = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n, np.float32)
     inverse = 1.0 / unit
+    whole = p - p % LANES
     for k in range(n - 1, -1, -1):
         i = topo[k]
-        own = etc[i]
-        row[:] = 0.0
+        own, through = etc[i], table[i]
+        row[:] = zero
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
             child, elsewhere = table[j], cheapest[j] + np.float32(comm[e] * inverse)
             for q in range(p):
                 ahead = child[q] if child[q] < elsewhere else elsewhere
                 row[q] = ahead if ahead > row[q] else row[q]
-        low, cheap, count = np.float32(np.inf), np.float32(np.inf), 0
-        few[:] = 0.0
         for q in range(p):
-            fits = own[q] != np.inf
-            ahead = row[q]
-            low = ahead if fits and ahead < low else low
-            few[q % 4] += ahead if fits else 0.0
-            count += fits
-            through = ahead + np.float32(own[q] * inverse)
-            table[i, q] = through
-            cheap = through if through < cheap else cheap
-        least[i], cheapest[i] = low * unit, cheap
-        regret[i] = ((few[0] + few[1] + few[2] + few[3]) / count - low) * unit
-    return table, least, regret
+            through[q] = row[q] + np.float32(own[q] * inverse)
+        lows[:] = infinite
+        cheaps[:] = infinite
+        sums[:] = zero
+        counts[:] = zero
+        for first in range(0, p, LANES):
+            for c in range(LANES if first < whole else p - whole):
+                value, ahead = through[first + c], row[first + c]
+                fits = own[first + c] != np.inf
+                low = ahead if fits else infinite
+                lows[c] = low if low < lows[c] else lows[c]
+                cheaps[c] = value if value < cheaps[c] else cheaps[c]
+                sums[c] += ahead if fits else zero
+                counts[c] += one if fits else zero
+        total, count = 0.0, 0.0
+        for c in range(LANES):
+            total += sums[c]
+            count += counts[c]
+        low = lows.min()
+        least[i], cheapest[i] = low * unit, cheaps.min()
+        regret[i] = (total / count - low) * unit
+    return least, regret
 
 
 @jit
@@ -125,10 +139,9 @@ def add_cut_and_add(state, change, bias):
 
 
 @jit
-def normed(state, weight, bias):
-    """Return the layer norm of each row, and its mean over the rows."""
+def normed(state, weight, bias, found):
+    """Fill `found` with the layer norm of each row; return its mean over the rows."""
     n, width = state.shape
-    found = np.empty_like(state)
     mean = np.zeros(width)
     for i in range(n):
         centre = np.float32(0)
@@ -142,30 +155,46 @@ def normed(state, weight, bias):
         for c in range(width):
             found[i, c] = (state[i, c] - centre) * scale * weight[c] + bias[c]
             mean[c] += found[i, c]
-    return found, (mean / n).astype(np.float32)
+    return (mean / n).astype(np.float32)
 
 
 @jit
-def exchange(both, ptr, children, weight, up_edge, down_edge):
-    """Return (n, 2 w): what each task hears of its children, and of its parents.
+def hear_children(both, ptr, children, weight, edge, heard):
+    """Fill the left half of `heard` (n, 2 w) with what each task hears of its children.
 
     `both` (n, 2 w) holds what each task says to its parents, and to its children.
     """
-    n, width = both.shape[0], up_edge.size
-    heard = np.zeros((n, 2 * width), np.float32)
+    n, width = both.shape[0], edge.size
+    zero = np.float32(0)
     for i in range(n):
+        total = heard[i]
+        total[:width] = zero
         for e in range(ptr[i], ptr[i + 1]):
-            j = children[e]
+            said, far = both[children[e]], weight[e]
             for c in range(width):
-                heard[i, c] += max(both[j, c] + weight[e] * up_edge[c], np.float32(0))
-            for c in range(width):
-                heard[j, width + c] += max(
-                    both[i, width + c] + weight[e] * down_edge[c], np.float32(0)
-                )
+                word = said[c] + far * edge[c]
+                total[c] += word if word > zero else zero
+        for c in range(width):
+            total[c] /= np.sqrt(np.float32(1) + total[c])
+
+
+@jit
+def hear_parents(both, ptr, children, weight, edge, heard):
+    """Fill the right half with what each task hears of its parents."""
+    n, width = both.shape[0], edge.size
+    zero = np.float32(0)
+    heard[:, width:] = zero
     for i in range(n):
-        for c in range(2 * width):
-            heard[i, c] /= np.sqrt(np.float32(1) + heard[i, c])
-    return heard
+        said = both[i, width:]
+        for e in range(ptr[i], ptr[i + 1]):
+            total, far = heard[children[e], width:], weight[e]
+            for c in range(width):
+                word = said[c] + far * edge[c]
+                total[c] += word if word > zero else zero
+    for i in range(n):
+        total = heard[i, width:]
+        for c in range(width):
+            total[c] /= np.sqrt(np.float32(1) + total[c])
 
 
 @jit

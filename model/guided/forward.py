@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.guided import _kernels
+from model.guided.beside import beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,20 +49,19 @@ def forward(
 def _round(
     state: Float32Array, weights: Mapping[str, Float32Array], view: GraphView
 ) -> Float32Array:
-    width = state.shape[1]
-    own, mean = _kernels.normed(state, weights["norm.weight"], weights["norm.bias"])
+    n, width = state.shape
+    # From numpy, which asks for large pages.
+    own, heard = np.empty_like(state), np.empty((n, 2 * width), np.float32)
+    mean = _kernels.normed(state, weights["norm.weight"], weights["norm.bias"], own)
     mix = weights["mix.weight"]
     both = own @ np.concatenate([weights["up.weight"], weights["down.weight"]]).T
     both += np.concatenate([weights["up.bias"], weights["down.bias"]])
-    heard = _kernels.exchange(
-        both,
-        view.child_ptr,
-        view.children,
-        view.weight,
-        weights["up_edge.weight"][:, 0],
-        weights["down_edge.weight"][:, 0],
-    )
+    edges = (view.child_ptr, view.children, view.weight)
+    up, down = weights["up_edge.weight"].ravel(), weights["down_edge.weight"].ravel()
+    others = beside(n, _kernels.hear_children, both, *edges, up, heard)
+    _kernels.hear_parents(both, *edges, down, heard)
     change = own @ mix[:, :width].T
+    others.result()
     change += heard @ mix[:, width : 3 * width].T
     _kernels.add_cut_and_add(state, change, weights["mix.bias"] + mix[:, 3 * width :] @ mean)
     return state

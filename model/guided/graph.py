@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from baselines._kernels import EdgeRows, Guide, upward_rank
 from baselines.ranks import mean_communication, mean_execution_cost
 from model.guided import _kernels
+from model.guided.beside import beside
 
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray, IntArray
@@ -90,17 +91,21 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     """
     n, p = problem.etc.shape
     mean = mean_execution_cost(problem)
-    least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc, mean)
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)
-    down = _kernels.downward(problem.topo, mean, succs, comm)
     # A power of two, so that dividing by it rounds nothing.
     unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
-    table, least_ahead, regret = _kernels.optimistic(
-        problem.topo, problem.etc, succs, comm, unit_ahead
+    # From numpy, which asks for large pages: touching small ones takes longer than filling them.
+    table = np.empty((n, p), np.float32)
+    tables = beside(
+        n, _kernels.optimistic, problem.topo, problem.etc, succs, comm, unit_ahead, table
     )
+    least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc, mean)
+    down = _kernels.downward(problem.topo, mean, succs, comm)
     graph = _kernels.edge_statistics(succs, comm)
+    crowding = _crowding(down, mean)
+    least_ahead, regret = tables.result()
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
@@ -112,7 +117,7 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     found[:, 5] = spread / (mean + TINY)
     found[:, 6:8] = np.log1p(graph[:, :2])
     found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
-    found[:, 12] = np.log(_crowding(down, mean) / p)
+    found[:, 12] = np.log(crowding / p)
     found[:, 13] = problem.arrival / path
     found[:, 14] = eligible / p
     found[:, 15] = np.log1p(regret / unit)
