@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -50,6 +50,9 @@ class DeepSchedConfig(NetworkConfig):
 
     width: int = Field(default=32, ge=1, le=1024, description="channels of each task")
     rounds: int = Field(default=3, ge=0, le=16, description="exchanges along the edges")
+    decode: Literal["full", "topk"] = Field(
+        default="full", description="machines looked at for a task, while it learns: all, or a few"
+    )
 
 
 Config = TypeVar("Config", bound=BaseModel)

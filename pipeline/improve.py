@@ -15,10 +15,12 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     run_command(importlib.import_module("pipeline.improve").command)
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from model.config import DeepSchedConfig
+from model.guided.graph import DECODES
 from pipeline.cli import EXIT_INTERRUPTED, messages, progress_bar, results
 from pipeline.dataset.files import open_folder
 from pipeline.improving.gradient import TurnSpec
@@ -94,6 +96,13 @@ SPEC = ImproveSpec(turn=TURN)
     help="Rounds of messages along the edges.",
 )
 @click.option(
+    "--decode",
+    type=click.Choice(DECODES[:2]),
+    default=TURN.network.decode,
+    show_default=True,
+    help="Machines looked at for a task: all, or a few promising ones.",
+)
+@click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
     default=SPEC.learning_rate,
@@ -131,6 +140,7 @@ def command(
     turnaround: float,
     width: int,
     rounds: int,
+    decode: Literal["full", "topk"],
     learning_rate: float,
     seed: int,
     check_every: int,
@@ -158,7 +168,7 @@ def command(
     out = out.expanduser().absolute()
     spec = ImproveSpec(
         turn=TurnSpec(
-            network=DeepSchedConfig(width=width, rounds=rounds),
+            network=DeepSchedConfig(width=width, rounds=rounds, decode=decode),
             seed=seed,
             problems=problems,
             changes=changes,

@@ -26,7 +26,7 @@ from baselines.metrics import METRICS, lower_bound
 from baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from baselines.registry import teacher_rng
 from baselines.writers import schedule_document, write_csv, write_gantt, write_json, write_trace
-from model.guided.graph import OBJECTIVES
+from model.guided.graph import DECODES, OBJECTIVES
 from pipeline.cli import messages, results
 from pipeline.options import CONTEXT_SETTINGS, machine_options
 from pipeline.outputs import check_writable
@@ -52,6 +52,12 @@ STANDARD = "-"  # in place of a path: standard input, or for --json standard out
     metavar="DIR",
     type=click.Path(path_type=Path),
     help=f"Folder with the network that {LEARNED} uses.  [default: the pretrained one]",
+)
+@click.option(
+    "--decode",
+    type=click.Choice(DECODES),
+    help=f"Machines that {LEARNED} looks at for a task: all, a few promising ones, or only the one "
+    "where it costs least.  [default: full]",
 )
 @click.option(
     "--objective",
@@ -93,6 +99,7 @@ def command(
     read_options: ReadOptions,
     scheduler: str | None,
     checkpoint: Path | None,
+    decode: str | None,
     objective: str | None,
     samples: int | None,
     budget: float | None,
@@ -121,7 +128,13 @@ def command(
     outputs = {"--json": json_out, "--csv": csv_out, "--gantt": gantt_out, "--trace": trace_out}
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
-    options = {"objective": objective, "samples": samples, "budget": budget, "guard": guard}
+    options = {
+        "decode": decode,
+        "objective": objective,
+        "samples": samples,
+        "budget": budget,
+        "guard": guard,
+    }
     guiding = {key: value for key, value in options.items() if value is not None}
     run = resolve_scheduler(name, checkpoint, guiding)
     problem = _read(file, read_options)

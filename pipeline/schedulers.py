@@ -15,7 +15,7 @@ from baselines.registry import SCHEDULERS, Scheduler
 from baselines.schedule import Schedule, violations
 from model.checkpoint_files import read_files
 from model.guided.scheduler import NAME as GUIDED
-from model.guided.scheduler import PRETRAINED, GuidedScheduler
+from model.guided.scheduler import GuidedScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,14 +48,13 @@ def resolve_scheduler(
         If the checkpoint cannot be read, or options are given to who takes none.
     """
     if name == LEARNED:
-        folder = PRETRAINED if checkpoint is None else checkpoint
-        if read_files(folder)[0]["network"] == GUIDED:
-            return GuidedScheduler.load(folder, **(guiding or {}))
+        if checkpoint is None or read_files(checkpoint)[0]["network"] == GUIDED:
+            return GuidedScheduler.load(checkpoint, **(guiding or {}))
         _no_options(guiding, f"the network of {checkpoint}")
         # torch takes seconds to import; the other schedulers do not wait for it.
         from model.infer import LearnedScheduler
 
-        return LearnedScheduler.load(folder, device="cpu")
+        return LearnedScheduler.load(checkpoint, device="cpu")
     _no_options(guiding, name)
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, known_schedulers())

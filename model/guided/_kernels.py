@@ -6,25 +6,27 @@ import numpy as np
 
 from baselines import _kernels
 from baselines._kernels import jit
+from model.guided._candidates import candidate_schedule
 
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 # What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
 UNITS = (1.0, 0.5, 0.5, 0.5)
 LANES = 16
+SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
 @jit
 def cost_statistics(etc, mean):
     """Return least, standard deviation and number of each row's finite costs, given their means.
 
-    The last value is the standard deviation over machines of their mean slowness.
+    The last value is each machine's mean slowness: its costs against the tasks' means.
     """
     n, p = etc.shape
     least, spread, count = np.empty(n), np.empty(n), np.empty(n)
     slow, seen = np.zeros(p), np.zeros(p)
     for i in range(n):
         row, centre = etc[i], mean[i]
-        inverse = 1.0 / centre if centre > 0.0 else 0.0
+        inverse = 1.0 / centre if centre > SMALLEST else 0.0
         squares, low, k = 0.0, np.inf, 0
         for q in range(p):
             cost = row[q]
@@ -38,7 +40,7 @@ def cost_statistics(etc, mean):
         least[i], count[i] = low, k
         spread[i] = np.sqrt(squares / k)
     slow /= np.maximum(seen, 1.0)
-    return least, spread, count, slow.std()
+    return least, spread, count, slow
 
 
 @jit
@@ -198,7 +200,7 @@ def hear_parents(both, ptr, children, weight, edge, heard):
 
 
 @jit
-def decode(outputs, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links):
+def decode(outputs, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, preds, links):
     n = rank.size
     priority = np.empty(n)
     weights = guide.weights
@@ -207,11 +209,15 @@ def decode(outputs, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds
         for k in range(3):
             weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
     order = _kernels.ready_order(priority, topo_index, guide.succs, pred_ptr)
-    return _kernels.insertion_schedule(order, etc, arrival, preds, links, None, None, guide)
+    if few is None:
+        return _kernels.insertion_schedule(order, etc, arrival, preds, links, None, None, guide)
+    return candidate_schedule(order, etc, arrival, preds, links, guide, few)
 
 
 @jit
-def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links):
+def values(
+    centre, changes, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, preds, links
+):
     found = np.empty((changes.shape[0], 2))
     for k in range(changes.shape[0]):
         outputs = centre + changes[k]
@@ -225,7 +231,7 @@ def values(centre, changes, rank, step, topo_index, pred_ptr, guide, etc, arriva
             guide.mean_comm,
         )
         _, _, aft = decode(
-            outputs, rank, step, topo_index, pred_ptr, own, etc, arrival, preds, links
+            outputs, rank, step, topo_index, pred_ptr, own, few, etc, arrival, preds, links
         )
         found[k, 0] = aft.max()
         found[k, 1] = (aft - arrival).mean()
@@ -286,6 +292,7 @@ def climb(
     topo_index,
     pred_ptr,
     guide,
+    few,
     etc,
     arrival,
     preds,
@@ -299,7 +306,7 @@ def climb(
         tried = best.copy()
         change(tried, state)
         _, _, aft = decode(
-            tried, rank, step, topo_index, pred_ptr, guide, etc, arrival, preds, links
+            tried, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, preds, links
         )
         found = (aft - arrival).mean() if objective == 1 else aft.max()
         if found <= value:

@@ -21,7 +21,9 @@ OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
 def guided_schedule(
     problem: Problem, view: GraphView, outputs: Float32Array, scheduler: str
 ) -> Schedule:
-    """Schedule by HEFT's rule, bent by the outputs; valid whatever they are, HEFT's own for 0.
+    """Schedule by HEFT's rule, bent by the outputs; valid whatever they are.
+
+    For outputs of 0 it is HEFT's own where the view was made for all machines.
 
     Parameters
     ----------
@@ -34,6 +36,7 @@ def guided_schedule(
         problem.topo_index,
         problem.pred_ptr,
         view.guide,
+        view.few,
         problem.etc,
         problem.arrival,
         problem.predecessors,
@@ -60,6 +63,7 @@ def guided_values(
         problem.topo_index,
         problem.pred_ptr,
         view.guide,
+        view.few,
         problem.etc,
         problem.arrival,
         problem.predecessors,

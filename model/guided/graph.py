@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from baselines._kernels import EdgeRows, Guide, upward_rank
 from baselines.ranks import mean_communication, mean_execution_cost
 from model.guided import _kernels
+from model.guided._candidates import Few, cheapest_machines
+from model.guided._kernels import SMALLEST
 from model.guided.beside import beside
 
 if TYPE_CHECKING:
@@ -50,9 +52,12 @@ TASK_FEATURES = (
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
 OBJECTIVES = ("makespan", "turnaround")
+# How many machines are looked at for a task: all; where it costs least and where inputs and idle
+# machines are; the one where it costs least.
+DECODES = ("full", "topk", "argmax")
+CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness
 LIMIT = 8.0  # features are clipped to ±LIMIT
 TINY = 1e-12
-SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -67,7 +72,9 @@ class GraphView:
     weight : (m,) log of one more than the mean transfer time / mean cost.
     rank : (n,) s, upward rank.
     step : s, what an upward rank loses from a task to its critical child, in the mean.
-    guide : the decoder's tables; its weights are room for one decoder at a time.
+    guide : the decoder's tables; its weights are room for one decoder at a time. Without a table
+        of optimistic costs where `few` is set.
+    few : the machines looked at for each task; None: all.
     """
 
     features: Float32Array
@@ -77,6 +84,7 @@ class GraphView:
     rank: FloatArray
     step: float
     guide: Guide
+    few: Few | None
 
     @property
     def n_tasks(self) -> int:
@@ -84,8 +92,11 @@ class GraphView:
         return int(self.rank.size)
 
 
-def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
+def graph_view(problem: Problem, objective: str = "makespan", decode: str = "full") -> GraphView:
     """Return features and tables of a problem.
+
+    All decodings but `full` do without the optimistic costs, the dearest table; what the network
+    sees of them is then 0.
 
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
@@ -97,15 +108,28 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     # A power of two, so that dividing by it rounds nothing.
     unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
     # From numpy, which asks for large pages: touching small ones takes longer than filling them.
-    table = np.empty((n, p), np.float32)
-    tables = beside(
-        n, _kernels.optimistic, problem.topo, problem.etc, succs, comm, unit_ahead, table
-    )
-    least, spread, eligible, slowness = _kernels.cost_statistics(problem.etc, mean)
+    table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
+    if decode == "full":
+        tables = beside(
+            n, _kernels.optimistic, problem.topo, problem.etc, succs, comm, unit_ahead, table
+        )
+    else:
+        count = min(CHEAPEST, p) if decode == "topk" else 1
+        cheap = np.empty((n, count), np.int64)
+        tables = beside(n, cheapest_machines, problem.etc, cheap)
+    least, spread, eligible, slow = _kernels.cost_statistics(problem.etc, mean)
     down = _kernels.downward(problem.topo, mean, succs, comm)
     graph = _kernels.edge_statistics(succs, comm)
     crowding = _crowding(down, mean)
-    least_ahead, regret = tables.result()
+    few = None
+    if decode == "full":
+        least_ahead, regret = tables.result()
+    else:
+        tables.result()
+        least_ahead = regret = np.zeros(n)
+        group = np.empty(p, np.int64)
+        group[np.argsort(slow, kind="stable")] = np.arange(p) * min(GROUPS, p) // p
+        few = Few(cheap=cheap, group=group, wide=decode == "topk")
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
@@ -125,7 +149,7 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
     found[:, 17] = np.log(p)
     found[:, 18] = np.log1p(float(comm.sum()) / total)
     found[:, 19] = np.log(n)
-    found[:, 20] = slowness
+    found[:, 20] = slow.std()
     found[:, 21] = OBJECTIVES.index(objective)
     np.clip(found, -LIMIT, LIMIT, out=found)
     return GraphView(
@@ -144,6 +168,7 @@ def graph_view(problem: Problem, objective: str = "makespan") -> GraphView:
             succs=succs,
             mean_comm=comm,
         ),
+        few=few,
     )
 
 

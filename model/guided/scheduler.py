@@ -17,7 +17,7 @@ from model.checkpoint_files import WEIGHTS, read_files
 from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule
 from model.guided.forward import forward
-from model.guided.graph import OBJECTIVES, TASK_FEATURES, graph_view
+from model.guided.graph import DECODES, OBJECTIVES, TASK_FEATURES, graph_view
 from model.guided.justify import justified
 from model.guided.search import climb, sample, thread_count
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "deepsched"
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
+PRETRAINED_FEW = PRETRAINED / "topk"
 A_PUSH = 8  # one in so many samples is pushed to and fro, in the time of two others
 MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
 
@@ -50,6 +51,7 @@ class GuidedScheduler:
         weights: Mapping[str, Float32Array],
         *,
         meta: Mapping[str, Any] | None = None,
+        decode: str = "full",
         objective: str = "makespan",
         samples: int = 1,
         budget: float = 0.0,
@@ -61,6 +63,7 @@ class GuidedScheduler:
         Parameters
         ----------
         weights : of `DeepSchedNetwork`, by name.
+        decode : one of `DECODES`, how many machines are looked at for a task.
         objective : one of `OBJECTIVES`, what is to be short.
         samples : schedules decoded from one forward pass; the best is kept. For the makespan a
             quarter of that work pushes an eighth of them, the best, to and fro.
@@ -71,23 +74,33 @@ class GuidedScheduler:
         """
         if objective not in OBJECTIVES:
             raise ValueError(f"objective {objective!r}; one of: {', '.join(OBJECTIVES)}")
+        if decode not in DECODES:
+            raise ValueError(f"decode {decode!r}; one of: {', '.join(DECODES)}")
         if samples < 1 or budget < 0:
             raise ValueError("samples ≥ 1, budget ≥ 0")
         self.meta = dict(meta or {})
         self._weights = dict(weights)
-        self._objective = objective
+        self._objective, self._decode = objective, decode
         self._samples, self._budget, self._guard = samples, budget, guard
         self._threads = threads or thread_count()
 
     @classmethod
-    def load(cls, folder: Path | str = PRETRAINED, **options: Any) -> GuidedScheduler:
-        """Read a checkpoint; by default the one that comes with the package.
+    def load(
+        cls, folder: Path | str | None = None, *, decode: str | None = None, **options: Any
+    ) -> GuidedScheduler:
+        """Read a checkpoint, to be decoded as it was trained if nothing is said.
+
+        Parameters
+        ----------
+        folder : default: the one of two that come with the package which is made for `decode`.
 
         Raises
         ------
         InvalidInput
             Naming the file: missing, damaged, of another network or an older version of this one.
         """
+        if folder is None:
+            folder = PRETRAINED if decode in (None, "full") else PRETRAINED_FEW
         folder = Path(folder)
         document, data = read_files(folder)
         if document["network"] != NAME:
@@ -100,7 +113,8 @@ class GuidedScheduler:
         sizes = (first is not None and first.shape[1], last is not None and last.shape[0])
         if sizes != (len(TASK_FEATURES), len(OUTPUTS)):
             raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
-        return cls(weights, meta=document["meta"], **options)
+        decode = decode or document["config"].get("decode", "full")
+        return cls(weights, meta=document["meta"], decode=decode, **options)
 
     def without_network(self) -> GuidedScheduler:
         """Return the same decoder and search with all outputs of the network 0: the control."""
@@ -110,6 +124,7 @@ class GuidedScheduler:
         }
         return GuidedScheduler(
             weights,
+            decode=self._decode,
             objective=self._objective,
             samples=self._samples,
             budget=self._budget,
@@ -123,7 +138,7 @@ class GuidedScheduler:
         Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
         """
         begin = time.perf_counter()
-        view = graph_view(problem, self._objective)
+        view = graph_view(problem, self._objective, self._decode)
         outputs, hidden = forward(self._weights, view)
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[self._objective]
@@ -138,8 +153,10 @@ class GuidedScheduler:
         if self._guard:
             other = heft(problem)
             if measure(problem, other) < measure(problem, start):
-                # Zeros are HEFT itself: a climb goes on from there.
-                start, outputs = _renamed(other), np.zeros_like(outputs)
+                start = _renamed(other)
+                if self._decode == "full":
+                    # Zeros are HEFT itself: a climb goes on from there.
+                    outputs = np.zeros_like(outputs)
         best = start
         for k in range(pushed):
             own = start if k == 0 else guided_schedule(problem, view, drawn[k], NAME)

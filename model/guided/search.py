@@ -108,6 +108,7 @@ def climb(
             problem.topo_index,
             problem.pred_ptr,
             view.guide._replace(weights=np.empty_like(view.guide.weights)),
+            view.few,
             problem.etc,
             problem.arrival,
             problem.predecessors,

@@ -92,7 +92,8 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     problems = [draw_problem(rng, spec.tasks) for _ in range(spec.problems)]
     chosen = [OBJECTIVES[int(rng.random() < spec.turnaround)] for _ in problems]
     views = [
-        graph_view(problem, objective) for problem, objective in zip(problems, chosen, strict=True)
+        graph_view(problem, objective, spec.network.decode)
+        for problem, objective in zip(problems, chosen, strict=True)
     ]
     with one_thread():
         network = DeepSchedNetwork(spec.network)

@@ -153,7 +153,7 @@ def _run(
                 "turn": float(state.turn),
                 "seconds": round(state.seconds, 1),
                 "training": float(np.concatenate(trained).mean()),
-                **measure(_arrays(state.mean), problems),
+                **measure(_arrays(state.mean), problems, spec.turn.network.decode),
             }
             trained.clear()
             _keep(out, spec, state, record)
@@ -176,13 +176,15 @@ def _step(state: _State, spec: ImproveSpec, gradient: np.ndarray) -> None:
             mean.lerp_(newest, AVERAGED)
 
 
-def measure(weights: dict[str, np.ndarray], problems: list[Problem]) -> dict[str, float]:
+def measure(
+    weights: dict[str, np.ndarray], problems: list[Problem], decode: str = "full"
+) -> dict[str, float]:
     """Return the mean ratio of each objective to HEFT's, without guard and with it."""
     found: dict[str, float] = {}
     for objective in OBJECTIVES:
         ratios = []
         for problem in problems:
-            view = graph_view(problem, objective)
+            view = graph_view(problem, objective, decode)
             own = guided_schedule(problem, view, forward(weights, view)[0], NAME)
             other = heft(problem)
             if objective == "makespan":
