@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from baselines.arrays import FloatArray, IntArray
 
 # error_model: a check for division by zero in every iteration would keep loops from vectorising.
@@ -49,7 +51,7 @@ class Guide(NamedTuple):
     """
 
     weights: FloatArray  # (n, 3)
-    through: FloatArray  # (n, p) float32, PEFT's optimistic costs + the execution times / unit
+    through: NDArray[np.float32]  # (n, p), PEFT's optimistic costs + the execution times / unit
     unit: float  # s
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
     least_cost: FloatArray  # (n,) s, the same of the execution times

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 GRID = Path(__file__).with_suffix(".json")
 SAMPLES = 32
+FEW = "deepsched topk, no guard"
 BUDGETS = (0.1, 1.0, 10.0)  # s, of the anytime comparison
 ANYTIME = (50, 1000)  # tasks, least and most of its problems
 SLOW_TASKS = 2_000  # above them only what takes one pass is run, and nothing quadratic
@@ -73,12 +74,12 @@ class Runner:
     """Runs every method on a problem and checks what comes out."""
 
     def __init__(self, checkpoint: Path | None) -> None:
-        folder = {} if checkpoint is None else {"folder": checkpoint}
-        self._load: Callable[..., GuidedScheduler] = lambda **options: GuidedScheduler.load(
-            **folder, **options
+        self._load: Callable[..., GuidedScheduler] = functools.partial(
+            GuidedScheduler.load, checkpoint
         )
         self.meta = self._load().meta
         self._one = self._load(guard=False)
+        self._few = self._load(guard=False, decode="topk")
         self._many = self._load(samples=SAMPLES)
         self._zeroed = self._load(samples=SAMPLES).without_network()
         self._search = self._load(samples=SAMPLES, budget=SOLVED_BUDGET)
@@ -93,6 +94,7 @@ class Runner:
         own = self._timed(found, "deepsched, no guard", problem, self._one)
         self._guarded(found, "deepsched", own, reference)
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
+        self._timed(found, FEW, problem, self._few)
         self._timed(found, "peft", problem, peft)
         if small:
             self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
@@ -118,6 +120,7 @@ class Runner:
         for _ in range(2):
             self._timed(found, "heft", problem, heft)
             self._timed(found, "deepsched, no guard", problem, self._one)
+            self._timed(found, FEW, problem, self._few)
         found.values["lower bound"] = lower_bound(problem)
         return found
 

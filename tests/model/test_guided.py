@@ -25,7 +25,7 @@ from model.config import DeepSchedConfig
 from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule, guided_values
 from model.guided.forward import forward
-from model.guided.graph import TASK_FEATURES, GraphView, graph_view
+from model.guided.graph import CHEAPEST, DECODES, GROUPS, TASK_FEATURES, GraphView, graph_view
 from model.guided.justify import justified
 from model.guided.network import DeepSchedNetwork, graph_batch
 from model.guided.scheduler import PRETRAINED, GuidedScheduler
@@ -60,8 +60,13 @@ def outputs_of(problem: Problem, seed: int, size: float = 1.0) -> np.ndarray:
     return (size * rng.standard_normal((problem.n_tasks, len(OUTPUTS)))).astype(np.float32)
 
 
-def by_definition(problem: Problem, view: GraphView, outputs: np.ndarray) -> tuple[Any, ...]:
-    """Place tasks one after the other as `Guide` says, in plain Python."""
+def by_definition(
+    problem: Problem, view: GraphView, outputs: np.ndarray, candidates: Any = None
+) -> tuple[Any, ...]:
+    """Place tasks one after the other as `Guide` says, in plain Python.
+
+    `candidates` returns the machines looked at for a task, given (i, proc, host, busy).
+    """
     rank = upward_rank(problem)
     order = ready_order(problem, rank + view.step * outputs[:, 0].astype(float))
     table = np.where(np.isfinite(problem.etc), optimistic_cost(problem), np.inf)
@@ -71,7 +76,8 @@ def by_definition(problem: Problem, view: GraphView, outputs: np.ndarray) -> tup
     for i in order.tolist():
         _, ahead, cost, near = (0.5 * outputs[i].astype(float)).tolist()
         best = (math.inf, -1, 0.0)
-        for q in range(problem.n_machines):
+        machines = range(problem.n_machines)
+        for q in machines if candidates is None else candidates(i, proc, host, busy):
             duration = float(problem.etc[i, q])
             if duration == math.inf:
                 continue
@@ -103,12 +109,60 @@ def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
 
 
 @settings(max_examples=100)
-@given(problem=strategies.problems(), seed=st.integers(0, 1000))
-def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int) -> None:
+@given(problem=strategies.problems())
+def test_where_the_few_machines_are_all_it_is_heft_too(problem: Problem) -> None:
+    expected, view = heft(problem), graph_view(problem, decode="topk")
+    assert problem.n_machines <= GROUPS
+    own = guided_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
+    assert own.proc.tolist() == expected.proc.tolist()
+    assert own.aft.tobytes() == expected.aft.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_few_machines_are_those_of_the_definition(seed: int) -> None:
+    problem = layered(
+        60, 20, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
+    )
+    view, outputs = graph_view(problem, decode="topk"), outputs_of(problem, seed)
+    outputs[:, 1] = 0.0
+    assert view.few is not None
+    group = view.few.group.tolist()
+    slow = np.where(np.isinf(problem.etc), np.nan, problem.etc)
+    slow = np.nanmean(slow / np.nanmean(slow, axis=1, keepdims=True), axis=0)
+    order = np.argsort(slow, kind="stable").tolist()
+    assert group == [order.index(q) * GROUPS // 20 for q in range(20)]
+
+    def few(i: int, proc: list[int], host: Any, busy: Any) -> list[int]:
+        costs = problem.etc[i].tolist()
+        found = set(sorted(range(20), key=lambda q: (costs[q], q))[:CHEAPEST])
+        found |= {proc[parent] for parent, _ in reference.parents(problem, i)}
+        found |= {host[c][1] for c, _ in reference.children(problem, i) if c in host}
+        for k in range(GROUPS):
+            own = [q for q in range(20) if group[q] == k]
+            found.add(min(own, key=lambda q: (max((e for _, e in busy[q]), default=0.0), q)))
+        return sorted(found)
+
+    own = guided_schedule(problem, view, outputs, "x")
+    proc, ast, aft = by_definition(problem, view, outputs, few)
+    assert own.proc.tolist() == proc
+    assert own.ast == pytest.approx(ast, rel=1e-12)
+    assert own.aft == pytest.approx(aft, rel=1e-12)
+
+
+def test_argmax_takes_the_machine_of_least_cost() -> None:
+    problem = layered(40, 6, 1, ccr=1.0, noise=0.5)
+    view = graph_view(problem, decode="argmax")
+    own = guided_schedule(problem, view, outputs_of(problem, 1), "x")
+    assert own.proc.tolist() == problem.etc.argmin(axis=1).tolist()
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 1000), decode=st.sampled_from(DECODES))
+def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int, decode: str) -> None:
     outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1))
     if seed % 3 == 0:
         outputs[0] = [np.nan, np.inf, -np.inf, np.nan]
-    schedule = guided_schedule(problem, graph_view(problem), outputs, "x")
+    schedule = guided_schedule(problem, graph_view(problem, decode=decode), outputs, "x")
     assert violations(problem, schedule) == []
 
 
