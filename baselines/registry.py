@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from baselines.best_of import best_of
 from baselines.cpop import cpop
 from baselines.errors import UnknownName
 from baselines.genetic import genetic, genetic_makespan
@@ -16,6 +17,7 @@ from baselines.max_min import max_min
 from baselines.mct import mct
 from baselines.min_min import min_min
 from baselines.peft import peft
+from baselines.perturbation import perturbation
 from baselines.random_assignment import random_assignment
 from baselines.round_robin import round_robin
 from baselines.sufferage import sufferage
@@ -52,6 +54,8 @@ SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(
         "random": random_assignment,
         "ga": genetic,
         "ga-makespan": genetic_makespan,
+        "perturbation": perturbation,
+        "best-of": best_of,
     }
 )
 

@@ -1,0 +1,63 @@
+"""The best of many schedules: a teacher that is never worse than any of its members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from baselines import _batch_kernels
+from baselines.batch_mode import MAX_TASKS
+from baselines.cpop import cpop
+from baselines.genetic import genetic
+from baselines.min_min import min_min
+from baselines.peft import peft
+from baselines.perturbation import perturbation
+from baselines.ranks import heft_order
+from baselines.schedule import Schedule, make_schedule
+from baselines.sufferage import sufferage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from baselines.problem import Problem
+
+GENERATIONS = 50  # of the genetic search, half of what it makes as a scheduler of its own
+
+
+def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
+    """Return the schedule of least makespan among those of several schedulers.
+
+    They are HEFT with insertion (as the start of the searches) and without, PEFT, CPOP, up to
+    20,000 tasks min-min and sufferage, the perturbation search and the seeded genetic search. The
+    first of equally long ones is taken.
+
+    References
+    ----------
+    Each member names its own; HEFT without insertion is discussed by Topcuoglu, Hariri, Wu (2002),
+    doi:10.1109/71.993206.
+    """
+    appended = _batch_kernels.minimum_completion_time(
+        heft_order(problem),
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+    )
+    found = [
+        perturbation(problem, rng),
+        make_schedule("heft, appending", *appended),
+        peft(problem),
+        cpop(problem),
+        genetic(
+            problem,
+            rng,
+            generations=GENERATIONS,
+            fitness="makespan",
+            seeded=True,
+            mutations=2.0,
+            elite=2,
+        ),
+    ]
+    if problem.n_tasks <= MAX_TASKS:
+        found += [min_min(problem), sufferage(problem)]
+    best = min(found, key=lambda schedule: schedule.makespan)
+    return make_schedule("best-of", best.proc, best.ast, best.aft)
