@@ -15,6 +15,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import click
 
+from pipeline.benchmarks.claims import command as claims
 from pipeline.benchmarks.labelling import command as label
 from pipeline.benchmarks.quality import command as quality
 from pipeline.benchmarks.speed import command as speed
@@ -28,3 +29,4 @@ def command() -> None:
 command.add_command(speed, "speed")
 command.add_command(quality, "quality")
 command.add_command(label, "label")
+command.add_command(claims, "claims")

@@ -1,0 +1,208 @@
+"""The paper's claims, measured: its network against HEFT and the GA, in turnaround and in time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.table import Table
+
+from baselines.generate import GeneratorSpec, generate
+from baselines.heft import heft
+from baselines.metrics import mean_turnaround
+from baselines.registry import SCHEDULERS, teacher_rng
+from baselines.writers.atomic import write_text
+from model.features import encode
+from model.infer import LearnedScheduler
+from model.networks import build_network
+from pipeline.cli import messages, progress_bar, results
+from pipeline.labelling.paper_preset import N_MACHINES, PaperSource
+from pipeline.labelling.sources import stored_bytes
+from pipeline.outputs import check_writable
+from pipeline.paper import PAPER_SECONDS
+from pipeline.provenance import provenance
+from pipeline.training.config import make_config
+from pipeline.training.loop import TrainingData, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from baselines.problem import Problem
+    from pipeline.training.state import History
+
+LARGEST = 1_000  # tasks of a sample that is trained on: the recurrence runs over them one by one
+SIZES = tuple(PAPER_SECONDS["HEFT"])
+REPEATS = 3
+NETWORK = "paper"
+
+
+class _Last:
+    """A reporter that keeps the newest state of a training."""
+
+    def __init__(self, folder: Path, on_epoch: Callable[[History], None]) -> None:
+        self.folder, self.history = folder, list[Any]()
+        self._on_epoch = on_epoch
+
+    def step(self, epoch: int, samples: int) -> None:
+        """Take no note."""
+
+    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
+        """Save the network and remember what it learned."""
+        self.folder = self.folder.parent / f"epoch-{len(history)}"
+        save(self.folder)
+        self.history = list(history)
+        self._on_epoch(history)
+
+
+def paper_problems(count: int, *, test: bool, seed: int = 0) -> list[Problem]:
+    """Return the first samples of the preset `paper` that are not too large, of one split."""
+
+    most = stored_bytes(LARGEST, N_MACHINES, matrix=False)
+
+    def small() -> Iterator[Problem]:
+        source, k = PaperSource(seed=seed), 0
+        while True:
+            if (k % 10 == 9) == test and source.size(k) <= most:
+                yield source.problem(k)
+            k += 1
+
+    problems = small()
+    return [next(problems) for _ in range(count)]
+
+
+def turnarounds(
+    problems: list[Problem], schedulers: dict[str, Callable[..., Any]]
+) -> dict[str, list[float]]:
+    """Return scheduler to the mean turnaround, s, of each problem."""
+    return {
+        name: [
+            mean_turnaround(problem, scheduler(problem, teacher_rng(0, k, name)))
+            for k, problem in enumerate(problems)
+        ]
+        for name, scheduler in schedulers.items()
+    }
+
+
+def seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median time of some runs."""
+    found = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - begin)
+    return float(np.median(found))
+
+
+def padded_seconds(problem: Problem, tasks: int) -> float:
+    """Return how long the network takes that is padded to so many tasks, weights as drawn."""
+    config = {"max_tasks": tasks, "max_machines": N_MACHINES}
+    scheduler = LearnedScheduler(build_network(NETWORK, config), NETWORK)
+    return seconds(lambda: scheduler(problem), 1)
+
+
+@click.command(name="claims")
+@click.option("--samples", default=60, show_default=True, type=click.IntRange(min=2))
+@click.option("--epochs", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--sizes",
+    default=",".join(map(str, SIZES)),
+    show_default=True,
+    help="Tasks of the problems that are timed, separated by commas; empty: none.",
+)
+@click.option("--json", "json_out", metavar="FILE", type=click.Path(path_type=Path))
+def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> None:
+    """Train the paper's network on HEFT's schedules and hold it against HEFT and the GA.
+
+    The problems are the smaller ones of the preset `paper`: 188 machines, 486 to 1,000 tasks. What
+    was trained on is "seen"; of the preset's test split as many are "unseen". Times are those of
+    one schedule each, with the network padded to the largest size, as the paper pads it, and
+    without.
+    """
+    if json_out is not None:
+        check_writable(json_out.absolute().parent, f"--json {json_out}")
+    try:
+        counts = [int(size) for size in sizes.split(",") if size]
+    except ValueError:
+        raise click.BadParameter(f"{sizes!r} is not a list of whole numbers") from None
+    seen, unseen = (paper_problems(samples, test=test) for test in (False, True))
+    with TemporaryDirectory() as folder, progress_bar() as bar:
+        task = bar.add_task("training", total=epochs)
+        data = TrainingData(
+            train=[[encode(problem, heft(problem)) for problem in seen]],
+            val=[[encode(problem, heft(problem)) for problem in unseen]],
+        )
+        reporter = _Last(Path(folder) / "start", lambda history: bar.advance(task))
+        fit(make_config({"epochs": epochs}, where="claims"), data, reporter=reporter)
+        network = LearnedScheduler.load(reporter.folder)
+    learned = reporter.history[-1]
+    schedulers: dict[str, Callable[..., Any]] = {
+        "heft": heft,
+        NETWORK: network,
+        "ga": SCHEDULERS["ga"],
+    }
+    groups = {
+        "seen": turnarounds(seen, schedulers),
+        "unseen": turnarounds(unseen, schedulers),
+    }
+    timed = {tasks: _timed(tasks, max(counts)) for tasks in counts}
+    results.print(_turnaround_table(groups))
+    results.print(
+        f"machine found on unseen samples: {100 * learned['val_accuracy']:.1f} % "
+        f"(chance {100 * learned['val_chance']:.1f} %)"
+    )
+    if timed:
+        results.print(_seconds_table(timed))
+    if json_out is not None:
+        document = {
+            "provenance": provenance(samples=samples, epochs=epochs),
+            "turnaround": groups,
+            "training": reporter.history,
+            "seconds": timed,
+            "paper": {name: dict(own) for name, own in PAPER_SECONDS.items()},
+        }
+        write_text(json_out, json.dumps(document, indent=1) + "\n")
+        messages.print(f"json written to {json_out}", markup=False)
+
+
+def _timed(tasks: int, padded: int) -> dict[str, float]:
+    spec = GeneratorSpec(family="layered", tasks=tasks, machines=N_MACHINES)
+    problem = generate(spec, 0)
+    own = LearnedScheduler(build_network(NETWORK, {}), NETWORK)
+    heft(problem)
+    return {
+        "heft": seconds(lambda: heft(problem)),
+        f"{NETWORK}, of the problem's size": seconds(lambda: own(problem), 1),
+        f"{NETWORK}, padded to {padded:,} tasks": padded_seconds(problem, padded),
+    }
+
+
+def _turnaround_table(groups: dict[str, dict[str, list[float]]]) -> Table:
+    shown = Table(title="mean turnaround, s (mean of the ratios to HEFT's)")
+    shown.add_column("scheduler")
+    for name in groups:
+        shown.add_column(name, justify="right")
+    for scheduler in next(iter(groups.values())):
+        cells = []
+        for found in groups.values():
+            own, reference = np.array(found[scheduler]), np.array(found["heft"])
+            cells.append(f"{own.mean():,.1f} ({(own / reference).mean():.3f})")
+        shown.add_row(scheduler, *cells)
+    return shown
+
+
+def _seconds_table(timed: dict[int, dict[str, float]]) -> Table:
+    shown = Table(title="seconds to schedule, 188 machines")
+    shown.add_column("scheduler")
+    for tasks in timed:
+        shown.add_column(f"{tasks:,} tasks", justify="right")
+    for name in next(iter(timed.values())):
+        shown.add_row(name, *(f"{found[name]:.3g}" for found in timed.values()))
+    for name, published in PAPER_SECONDS.items():
+        row = [f"{published[n]:g}" if n in published else "" for n in timed]
+        shown.add_row(f"{name} (published by the paper)", *row)
+    return shown
