@@ -351,7 +351,7 @@ def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:
     problems = [layered(150, 12, 10**6 + k, ccr=8.0) for k in range(20)]
     ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
     assert np.mean(ratios) < 0.85
-    assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 2_000_000
+    assert sum(path.stat().st_size for path in PRETRAINED.rglob("*")) < 2_000_000
     assert scheduler.meta["improve"]["turns"] > 0
 
 
