@@ -106,15 +106,33 @@ def padded_seconds(problem: Problem, tasks: int) -> float:
 
 
 @click.command(name="claims")
-@click.option("--samples", default=60, show_default=True, type=click.IntRange(min=2))
-@click.option("--epochs", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--samples",
+    default=60,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Problems to train on, and as many that are held out.",
+)
+@click.option(
+    "--epochs",
+    default=15,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Passes over the problems that are trained on.",
+)
 @click.option(
     "--sizes",
     default=",".join(map(str, SIZES)),
     show_default=True,
     help="Tasks of the problems that are timed, separated by commas; empty: none.",
 )
-@click.option("--json", "json_out", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--json",
+    "json_out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write every figure, the training curve and the environment to FILE.",
+)
 def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> None:
     """Train the paper's network on HEFT's schedules and hold it against HEFT and the GA.
 
@@ -176,6 +194,7 @@ def _timed(tasks: int, padded: int) -> dict[str, float]:
     heft(problem)
     return {
         "heft": seconds(lambda: heft(problem)),
+        "ga": seconds(lambda: SCHEDULERS["ga"](problem, teacher_rng(0, tasks, "ga")), 1),
         f"{NETWORK}, of the problem's size": seconds(lambda: own(problem), 1),
         f"{NETWORK}, padded to {padded:,} tasks": padded_seconds(problem, padded),
     }

@@ -355,6 +355,27 @@ def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:
     assert scheduler.meta["improve"]["turns"] > 0
 
 
+def test_few_machines_have_weights_of_their_own_and_beat_heft_too() -> None:
+    scheduler = GuidedScheduler.load(guard=False, decode="topk")
+    assert scheduler.meta["improve"]["turn"]["network"]["decode"] == "topk"
+    problems = [layered(300, 32, 10**6 + k, ccr=8.0) for k in range(20)]
+    ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
+    assert np.mean(ratios) < 0.97
+    whole = GuidedScheduler.load(guard=False)
+    assert all(scheduler(p).aft.tobytes() != whole(p).aft.tobytes() for p in problems)
+
+
+def test_a_checkpoint_is_decoded_as_it_was_trained(tmp_path: Path) -> None:
+    config = DeepSchedConfig(width=8, rounds=2, decode="topk")
+    save_checkpoint(tmp_path, random_network(config=config), "deepsched", config, {})
+    problem = layered(80, 40, ccr=3.0)
+    own, few, whole = (
+        GuidedScheduler.load(tmp_path, guard=False, decode=decode)(problem)
+        for decode in (None, "topk", "full")
+    )
+    assert own.aft.tobytes() == few.aft.tobytes() != whole.aft.tobytes()
+
+
 def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> None:
     network = random_network()
     save_checkpoint(tmp_path, network, "deepsched", SMALL, {"turn": 3})
@@ -377,7 +398,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         GuidedScheduler.load(tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"objective": "cost"}, {"samples": 0}, {"budget": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"objective": "cost"}, {"decode": "few"}, {"samples": 0}, {"budget": -1.0}]
+)
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"objective|samples"):
+    with pytest.raises(ValueError, match=r"objective|decode|samples"):
         GuidedScheduler(arrays(random_network()), **options)

@@ -155,13 +155,14 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         (("folder",), "folder"),
         (
             ("example.json", "--scheduler", "best"),
-            "unknown scheduler 'best'; one of: cpop, deepsch",
+            "unknown scheduler 'best'; one of: best-of, cpop, d",
         ),
         (
             ("example.json", "--scheduler", "ga", "--samples", "2"),
             "--samples: for the learned sched",
         ),
         (("example.json", "--scheduler", "ga", "--no-guard"), "--no-guard: for the learned sched"),
+        (("example.json", "--decode", "some"), "'some' is not one of 'full', 'topk', 'argmax'"),
         (("example.json", "--objective", "cost"), "'cost' is not one of 'makespan', 'turnaround'"),
         (("example.json", "--checkpoint", "folder"), "config.json"),
         (("example.json", "--checkpoint", "c", "--scheduler", "ga"), "is for --scheduler deepsch"),

@@ -324,7 +324,9 @@ def test_without_a_checkpoint_the_pretrained_network_answers():
     assert heuristics.calls == [(b"{}", "gzip", Query(scheduler="deepsched"))]
     answer = asyncio.run(ask(app, query="scheduler=paper"))
     assert answer.status == 400
-    assert answer.json["error"].startswith("unknown scheduler 'paper'; one of: cpop, deepsched, ")
+    assert answer.json["error"].startswith(
+        "unknown scheduler 'paper'; one of: best-of, cpop, deepsched"
+    )
 
 
 def test_the_pretrained_network_schedules():
