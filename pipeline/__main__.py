@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import click
 
-from pipeline.cli import keep_lines, run_command
+from pipeline.cli import LazyGroup, run_command
 
-# Each command lives beside the stage it runs and is imported only when called, so that
-# `deepsched --help` does not wait for torch and Ray.
+# Each command lives beside the stage it runs.
 COMMANDS = {
     "schedule": ("pipeline.schedule", "Schedule one workflow file and write the result."),
     "fetch": ("pipeline.fetch", "Download public workflow files, verified, to try it on."),
@@ -27,27 +25,9 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the work."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command; each stage module calls its own `command`."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return keep_lines(command)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, importing none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="deepsched")
 def cli(**_: Any) -> None:
     """Schedule task graphs on unlike machines, and make, train, tune and serve the network.

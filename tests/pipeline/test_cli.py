@@ -25,40 +25,35 @@ def context_of(command: click.Command) -> click.Context:
     return click.Context(command, info_name="deepsched", **command.context_settings)
 
 
-def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the paths of a command and of those below it."""
-    found = [path]
-    if isinstance(command, click.Group):
-        context = context_of(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            found += commands(below, (*path, name))
-    return found
-
-
-def find(path: tuple[str, ...]) -> click.Command:
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        below = command.get_command(context_of(command), name)
-        assert below is not None
-        command = below
+def below(group: click.Group, name: str) -> click.Command:
+    command = group.get_command(context_of(group), name)
+    assert command is not None
     return command
 
 
-@pytest.mark.parametrize("path", commands(cli), ids=" ".join)
-def test_help_mentions_every_option_and_says_what_it_does(path: tuple[str, ...]) -> None:
-    command = find(path)
-    context = context_of(command)
-    text = command.get_help(context)
-    assert command.help
-    assert "\\b" not in text
-    for parameter in command.get_params(context):
-        if isinstance(parameter, click.Option):
-            assert parameter.help, parameter.name
-            for name in parameter.opts:
-                assert name in text
+def commands(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Return a command and those below it, each with its path."""
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context_of(command)):
+            found += commands(below(command, name), (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_mentions_every_option_and_says_what_it_does(name: str) -> None:
+    for path, command in commands(below(cli, name), (name,)):
+        context = context_of(command)
+        text = command.get_help(context)
+        assert command.help
+        assert "\\b" not in text
+        for parameter in command.get_params(context):
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (path, parameter.name)
+                for option in parameter.opts:
+                    assert option in text
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
