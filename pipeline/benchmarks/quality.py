@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 GRID = Path(__file__).with_suffix(".json")
 SAMPLES = 32
 FEW = "deepsched topk, no guard"
-BUDGETS = (0.1, 1.0, 10.0)  # s, of the anytime comparison
-ANYTIME = (50, 1000)  # tasks, least and most of its problems
+# Of the anytime comparison: s → graphs a cell (in quick runs 2), and every which cell.
+BUDGETS = {0.1: (10, 1), 1.0: (5, 1), 10.0: (2, 2)}
+MOST_ANYTIME = 1_000  # tasks of its problems
 SLOW_TASKS = 2_000  # above them only what takes one pass is run, and nothing quadratic
 CONFIDENCE = 1.96  # standard errors of a 95 % interval
 TRACE_MACHINES, TRACE_BANDWIDTHS, TRACE_NOISE = (4, 16), (125e6, 1.25e6), 0.2
@@ -106,12 +107,14 @@ class Runner:
         return found
 
     def turnaround(self, cell: str, problem: Problem) -> Outcome:
-        """Do the same for the mean turnaround; one pass guarded, and with samples."""
+        """Do the same for the mean turnaround; one pass guarded, and with samples if small."""
         found = Outcome(cell=cell)
         measure = mean_turnaround
         self._timed(found, "heft", problem, heft, measure)
         self._timed(found, "deepsched", problem, self._turnaround, measure)
-        self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._turnaround_many, measure)
+        if problem.n_tasks <= SLOW_TASKS:
+            many = self._turnaround_many
+            self._timed(found, f"deepsched, {SAMPLES} samples", problem, many, measure)
         return found
 
     def large(self, cell: str, problem: Problem) -> Outcome:
@@ -132,6 +135,11 @@ class Runner:
             self._timed(found, name, problem, SCHEDULERS[name])
         self._timed(found, "deepsched", problem, self._load())
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
+        return found
+
+    def solved_in_time(self, cell: str, problem: Problem, best: float) -> Outcome:
+        """Do the same, and search for a while."""
+        found = self.solved(cell, problem, best)
         self._timed(found, f"deepsched, {SOLVED_BUDGET:g} s", problem, self._search)
         self._timed(found, f"search, {SOLVED_BUDGET:g} s", problem, Search(SOLVED_BUDGET))
         return found
@@ -312,21 +320,28 @@ def lead(outcomes: list[Outcome], own: str, other: str) -> tuple[float, float]:
 
 
 def table(title: str, outcomes: list[Outcome], *, cells: bool) -> Table:
-    """Return the mean ratios to HEFT, a row a method, with the worst cell."""
+    """Return the mean ratios to HEFT, a row a method, with the worst cell.
+
+    Where there is a lower bound, the share of HEFT's distance to it that a method closes is shown.
+    """
     found = ratios(outcomes)
+    bounds = found.get("lower bound")
     shown = Table(title=title)
     shown.add_column("method")
     reference = "best known" if BEST in outcomes[0].values else "HEFT"
-    for column in (f"x {reference}", "±", "median s", "cells", "worst cell"):
+    closed = ["gap closed"] if bounds else []
+    for column in (f"x {reference}", "±", *closed, "median s", "cells", "worst cell"):
         shown.add_column(column, justify="left" if column == "worst cell" else "right")
     for method, own in found.items():
         mean, half, seconds = own["all"]
         parts = {cell: value[0] for cell, value in own.items() if cell != "all"}
         worst = max(parts, key=lambda cell: parts[cell])
+        bound = float(np.mean([bounds[cell][0] for cell in parts])) if bounds else math.nan
         shown.add_row(
             method,
             f"{mean:.4f}",
             f"{half:.4f}",
+            *([f"{100 * (1 - mean) / (1 - bound):.1f} %"] if bounds else []),
             f"{seconds:.2g}",
             str(len(parts)),
             f"{parts[worst]:.3f} {worst}" if cells else "",
@@ -386,6 +401,10 @@ def command(
             for case in source:
                 parts[part].append(run(runner, *case))
                 bar.advance(task)
+            if (
+                json_out is not None
+            ):  # after each part: a long run that is cut off has told something
+                _write_json(json_out, parts, provenance(quick=quick, network=runner.meta))
     tables = []
     for part, outcomes in parts.items():
         tables.append(table(part, outcomes, cells=True))
@@ -394,29 +413,34 @@ def command(
             tables.append(table("generated, makespan, CCR >= 1", heavy, cells=False))
     for one in tables:
         results.print(one)
-    leads = {
-        part: lead(outcomes, "deepsched", "search")
-        for part, outcomes in parts.items()
-        if "search" in outcomes[0].values
-    }
-    for part, (mean, half) in leads.items():
+    for part, (mean, half) in _leads(parts).items():
         results.print(
             f"{part}: deepsched is ahead of search by {100 * mean:.2f} ± {100 * half:.2f} % of HEFT"
         )
     if data is None:
         messages.print("no real traces: give --data or set DEEPSCHED_DATA")
-    if json_out is not None:
-        document = {
-            "provenance": provenance(quick=quick, network=runner.meta),
-            "parts": {part: ratios(outcomes) for part, outcomes in parts.items()},
-            "ahead of search": leads,
-        }
-        write_text(json_out, json.dumps(document, indent=1) + "\n")
     if html_out is not None:
         console = Console(record=True, width=150, file=io.StringIO())
         for one in tables:
             console.print(one)
         write_text(html_out, console.export_html())
+
+
+def _leads(parts: dict[str, list[Outcome]]) -> dict[str, tuple[float, float]]:
+    return {
+        part: lead(outcomes, "deepsched", "search")
+        for part, outcomes in parts.items()
+        if "search" in outcomes[0].values
+    }
+
+
+def _write_json(path: Path, parts: dict[str, list[Outcome]], about: dict[str, Any]) -> None:
+    document = {
+        "provenance": about,
+        "parts": {part: ratios(outcomes) for part, outcomes in parts.items()},
+        "ahead of search": _leads(parts),
+    }
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 Part = tuple[str, "Iterator[tuple[Any, ...]]", "Callable[..., Outcome]"]
@@ -428,16 +452,16 @@ def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     yield "the paper's scale, makespan", _large_problems(), Runner.large
     if data is not None:
         yield "real traces, makespan", trace_problems(data, quick), Runner.run
-        yield "HCSP, makespan", hcsp_problems(data), Runner.solved
+        yield "HCSP, makespan", hcsp_problems(data), Runner.solved_in_time
         for machines in STG_MACHINES[1:2] if quick else STG_MACHINES:
-            graphs = stg_problems(data, machines)
-            # Every sixth graph in quick runs: searches of two seconds belong to each.
-            some = islice(graphs, 0, None, 6 if quick else 1)
-            yield f"STG-50, {machines} machines", some, Runner.solved
-    for budget in BUDGETS[:2] if quick else BUDGETS:
+            part = f"STG-50, {machines} machines"
+            yield part, stg_problems(data, machines), Runner.solved
+            some = islice(stg_problems(data, machines), 0, None, 6)
+            yield f"{part}, every sixth graph", some, Runner.solved_in_time
+    for budget, (graphs, every) in list(BUDGETS.items())[: 2 if quick else None]:
         yield (
             f"anytime, {budget:g} s",
-            _anytime_problems(2 if quick or budget > 5 else 10),
+            anytime_problems(2 if quick else graphs, every),
             functools.partial(Runner.anytime, budget=budget),
         )
 
@@ -447,7 +471,8 @@ def _large_problems() -> Iterator[tuple[str, Problem]]:
         yield from cell_problems(cell)
 
 
-def _anytime_problems(graphs: int) -> Iterator[tuple[str, Problem]]:
-    for cell in grid()["cells"]:
-        if cell["quick"] and ANYTIME[0] <= cell["tasks"] <= ANYTIME[1]:
-            yield from cell_problems({**cell, "graphs": graphs})
+def anytime_problems(graphs: int, every: int) -> Iterator[tuple[str, Problem]]:
+    """Yield some graphs of every so-manieth small cell of the quick grid."""
+    cells = [cell for cell in grid()["cells"] if cell["quick"] and cell["tasks"] <= MOST_ANYTIME]
+    for cell in cells[::every]:
+        yield from cell_problems({**cell, "graphs": graphs})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,10 +12,12 @@ from baselines.generate import FAMILIES, GeneratorSpec, generate
 from baselines.heft import heft
 from pipeline.benchmarks import quality
 from pipeline.benchmarks.quality import (
+    BUDGETS,
     EqualTimeGA,
     Outcome,
     Runner,
     Search,
+    anytime_problems,
     by_ccr,
     cell_problems,
     grid,
@@ -21,6 +26,10 @@ from pipeline.benchmarks.quality import (
     table,
 )
 from pipeline.improving import problems
+from tests.pipeline.cli_helpers import deepsched_here
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_families_and_seeds_are_those_of_no_training() -> None:
@@ -89,6 +98,23 @@ def test_every_method_runs_and_is_no_better_than_the_bound() -> None:
     assert table("x", [found, found], cells=True).row_count == 11
 
 
+def test_the_table_says_how_much_of_the_gap_to_the_bound_is_closed() -> None:
+    outcomes = [
+        Outcome(cell="a", values={"heft": 10.0, "x": 8.0, "lower bound": 5.0}),
+        Outcome(cell="b", values={"heft": 10.0, "x": 10.0, "lower bound": 6.0}),
+    ]
+    shown = table("x", outcomes, cells=True)
+    (closed,) = (column for column in shown.columns if column.header == "gap closed")
+    assert list(closed.cells) == ["0.0 %", "22.2 %", "100.0 %"]
+
+
+def test_a_search_of_ten_seconds_gets_few_graphs_of_every_kind() -> None:
+    names = [name for name, _ in anytime_problems(*BUDGETS[10.0])]
+    assert len(names) == 48
+    for kind in ("fft", "cholesky", "gaussian", "series", "CCR 0.1", "CCR 1", " 50 ", " 1000 "):
+        assert any(kind in name for name in names)
+
+
 def test_the_controls_keep_their_time() -> None:
     problem = generate(GeneratorSpec(family="layered", tasks=60, machines=8, ccr=8.0), 0)
     rng = np.random.default_rng(0)
@@ -96,3 +122,31 @@ def test_the_controls_keep_their_time() -> None:
         assert control(problem, rng).makespan <= heft(problem).makespan
     assert Search(0.2)(problem, rng).makespan < heft(problem).makespan
     assert quality.GRID.is_file()
+
+
+def test_the_command_prints_and_writes_every_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {**grid()["cells"][1], "graphs": 2}
+    tiny = {"cells": [small], "large": [small]}
+    monkeypatch.setattr(quality, "grid", lambda: tiny)
+    monkeypatch.setattr(quality, "BUDGETS", {0.02: (2, 1)})
+    monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
+    done = deepsched_here(
+        capsys, *("benchmark", "quality", "--json", tmp_path / "j", "--html", tmp_path / "h")
+    )
+    assert done.returncode == 0
+    assert "no real traces" in done.stderr
+    found = json.loads((tmp_path / "j").read_text())
+    parts = [
+        "generated, makespan",
+        "generated, mean turnaround",
+        "the paper's scale, makespan",
+        "anytime, 0.02 s",
+    ]
+    assert list(found["parts"]) == parts
+    assert set(found["ahead of search"]) == {"anytime, 0.02 s"}
+    page = (tmp_path / "h").read_text()
+    for part in parts:
+        assert part in done.stdout
+        assert part.replace("'", "&#x27;") in page
