@@ -46,8 +46,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     "--checkpoint",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder of the trained network, which then answers by default.  [default: none, the "
-    "pretrained one answers]",
+    help="Folder of the trained network, which then answers by default.  [default: the "
+    "pretrained one]",
 )
 @click.option(
     "--device",
@@ -120,14 +120,15 @@ def command(
 
     POST a deepsched-problem/1 or WfFormat document to /v1/schedule; the answer is the schedule as
     JSON. The query may name scheduler, seed, machines, machine_seed, noise, noise_seed, bandwidth
-    and latency. GET /v1/schedulers lists the schedulers and limits, GET /health says ok.
+    and latency, and for deepsched objective, decode, samples, budget and guard.
+    GET /v1/schedulers lists the schedulers and limits, GET /health says ok.
 
     There is no authentication: anyone who reaches the port can use it.
 
     \b
     Examples:
       deepsched serve --checkpoint runs/train/checkpoint
-      curl --data-binary @workflow.json 'http://127.0.0.1:8000/v1/schedule?machines=8'
+      curl --data-binary @workflow.json 'http://127.0.0.1:8000/v1/schedule?machines=8&samples=32'
       curl --data-binary @workflow.json.gz 'http://127.0.0.1:8000/v1/schedule?scheduler=peft'
     """  # noqa: D301 (click's mark for lines that stay as they are)
     args = ServeArgs(

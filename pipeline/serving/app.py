@@ -16,10 +16,11 @@ from ray import serve
 
 from baselines.errors import InvalidInput
 from model.infer import LearnedScheduler
+from pipeline.schedulers import LEARNED, resolve_scheduler
 from pipeline.serving.gateway import Gateway
 from pipeline.serving.requests import RETRY_AFTER
 from pipeline.serving.settings import ServeArgs
-from pipeline.serving.workers import Heuristics, Network
+from pipeline.serving.workers import Heuristics, Network, has_network
 
 APPLICATION = "deepsched"
 NETWORK_ONGOING = 64  # requests inside one network process: in its batches, or being read
@@ -28,7 +29,7 @@ GATEWAY_ONGOING = 1_000  # requests inside one gateway: being received, or waiti
 
 def processes(args: ServeArgs) -> int:
     """Return how many CPUs the application asks Ray for."""
-    return args.replicas * (1 if args.checkpoint is None else 2)
+    return args.replicas * (2 if has_network(args) else 1)
 
 
 def build_app(args: ServeArgs) -> serve.Application:
@@ -51,14 +52,15 @@ def build_app(args: ServeArgs) -> serve.Application:
     if args.checkpoint is not None:
         if not args.checkpoint.is_absolute():
             raise InvalidInput(f"checkpoint {args.checkpoint}: give an absolute path")
-        name = LearnedScheduler.load(args.checkpoint).name
-        network = serve.deployment(name="Network")(Network).options(
-            num_replicas=args.replicas,
-            max_ongoing_requests=NETWORK_ONGOING,
-            max_queued_requests=args.max_queued,
-            ray_actor_options={"num_cpus": 1, "num_gpus": int(args.device.startswith("cuda"))},
-        )
-        parts += [network.bind(args), name]
+        learned = resolve_scheduler(LEARNED, args.checkpoint)
+        if isinstance(learned, LearnedScheduler):
+            network = serve.deployment(name="Network")(Network).options(
+                num_replicas=args.replicas,
+                max_ongoing_requests=NETWORK_ONGOING,
+                max_queued_requests=args.max_queued,
+                ray_actor_options={"num_cpus": 1, "num_gpus": int(args.device.startswith("cuda"))},
+            )
+            parts += [network.bind(args), learned.name]
     gateway = serve.deployment(name="Gateway")(serve.ingress()(Gateway)).options(
         max_ongoing_requests=GATEWAY_ONGOING,
         max_queued_requests=GATEWAY_ONGOING,

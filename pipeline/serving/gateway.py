@@ -78,7 +78,10 @@ class Gateway:
     async def schedulers(self, request: Request) -> Response:
         """List the schedulers, the default and the limits."""
         limits = self._args.model_dump(
-            include={"max_body_mb", "max_tasks", "max_machines", "max_cells", "timeout_s"}
+            include={
+                *("max_body_mb", "max_tasks", "max_machines", "max_cells"),
+                *("max_budget_s", "timeout_s"),
+            }
         )
         names = list(self._handles)
         value = {"default": self._default, "schedulers": names, "limits": limits}
@@ -94,6 +97,7 @@ class Gateway:
                 name = query.scheduler or self._default
                 if name not in self._handles:
                     raise UnknownName("scheduler", name[:40], self._handles)
+                self._check_guiding(name, query)
                 chunks = []
                 async for chunk in self._body(request):
                     received += len(chunk)
@@ -119,6 +123,19 @@ class Gateway:
             return _response(json_answer(500, {"error": "internal error; the log says more"}))
         finally:
             self._held -= received
+
+    def _check_guiding(self, name: str, query: Query) -> None:
+        """Refuse options that nobody would heed, or that would search for too long."""
+        given = query.guiding()
+        if given and (name != LEARNED or self._default != LEARNED):
+            raise RequestError(
+                400, f"query parameter {next(iter(given))}: not for the scheduler {name}"
+            )
+        most = self._args.max_budget_s
+        if (query.budget or 0.0) > most:
+            raise RequestError(
+                400, f"query parameter budget={query.budget:g}: at most {most:g} s here"
+            )
 
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """Yield the body's chunks; refuse it as soon as it is seen to be too large."""

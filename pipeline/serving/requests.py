@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,8 @@ GZIP = b"\x1f\x8b"
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+MAX_SAMPLES = 256
+GUIDING = {"objective", "decode", "samples", "budget", "guard"}  # what only `deepsched` heeds
 
 
 class Query(BaseModel):
@@ -50,6 +52,15 @@ class Query(BaseModel):
     noise_seed: Seed = 0
     bandwidth: Positive | None = None
     latency: NotNegative | None = None
+    objective: Literal["makespan", "turnaround"] | None = None
+    decode: Literal["full", "topk", "argmax"] | None = None
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
+    budget: NotNegative | None = None
+    guard: bool | None = None
+
+    def guiding(self) -> dict[str, Any]:
+        """Return the options of the network `deepsched` that are given."""
+        return self.model_dump(include=GUIDING, exclude_none=True)
 
     def read_options(self) -> ReadOptions:
         """Return what the reader needs."""

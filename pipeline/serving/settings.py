@@ -27,6 +27,7 @@ class ServeArgs(BaseModel):
         default=16_384, ge=1, description="tasks in one pass of the network"
     )
     batch_wait_s: float = Field(default=0.01, ge=0, le=10, description="s, wait for more to batch")
+    max_budget_s: float = Field(default=10, ge=0, description="s of search, for one request")
     timeout_s: float = Field(default=120, gt=0, description="s, for one request")
 
     @property

@@ -11,13 +11,14 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
 from baselines.errors import DeepSchedError
 from baselines.registry import Scheduler, teacher_rng
 from baselines.schedule import Schedule, violations
+from model.checkpoint_files import read_files
 from model.infer import LearnedScheduler
 from pipeline.schedulers import LEARNED, resolve_scheduler, timed, warm_up
 from pipeline.serving.requests import (
@@ -31,6 +32,7 @@ from pipeline.serving.requests import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from baselines.problem import Problem
     from pipeline.serving.settings import ServeArgs
@@ -38,16 +40,30 @@ if TYPE_CHECKING:
 log = logging.getLogger("ray.serve")
 
 
+def has_network(args: ServeArgs) -> bool:
+    """Return whether there is a network that wants processes of its own and batches.
+
+    The network `deepsched` wants none: it is compiled and runs beside the other schedulers.
+
+    Raises
+    ------
+    InvalidInput
+        If the checkpoint cannot be read.
+    """
+    return args.checkpoint is not None and read_files(args.checkpoint)[0]["network"] != LEARNED
+
+
 class Heuristics:
-    """One process that runs the compiled schedulers and the pretrained one, `threads` at a time."""
+    """One process that runs the compiled schedulers and `deepsched`, `threads` at a time."""
 
     def __init__(self, args: ServeArgs) -> None:
         self._args = args
+        self._checkpoint = None if has_network(args) else args.checkpoint
         # Parsing holds the GIL, so a second thread would only double the memory it takes.
         self._reader = ThreadPoolExecutor(1)
         self._workers = ThreadPoolExecutor(args.threads)
         for name in ("heft", LEARNED):
-            warm_up(_scheduler(name))
+            warm_up(_scheduler(name, self._checkpoint))
 
     async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
         """Answer one request; a bad one with its 4xx."""
@@ -56,22 +72,29 @@ class Heuristics:
             problem = await loop.run_in_executor(
                 self._reader, read_request, body, encoding, query, self._args
             )
-            return await loop.run_in_executor(self._workers, solve, problem, query)
+            return await loop.run_in_executor(
+                self._workers, solve, problem, query, self._checkpoint
+            )
         except DeepSchedError as error:
             return refusal(error)
 
 
-def solve(problem: Problem, query: Query) -> Answer:
-    """Run the scheduler that the query names; the schedule is validated before it is answered."""
+def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Answer:
+    """Run the scheduler that the query names; the schedule is validated before it is answered.
+
+    Parameters
+    ----------
+    checkpoint : the network that `deepsched` is; None: the pretrained one.
+    """
     name = query.scheduler or LEARNED
-    run = _scheduler(name)
+    run = _scheduler(name, checkpoint, **query.guiding())
     schedule, seconds = timed(run, problem, lambda: teacher_rng(query.seed, 0, name))
     return schedule_answer(problem, schedule, seconds)
 
 
-@functools.cache
-def _scheduler(name: str) -> Scheduler:
-    return resolve_scheduler(name)
+@functools.lru_cache(maxsize=64)
+def _scheduler(name: str, checkpoint: Path | None = None, **guiding: Any) -> Scheduler:
+    return resolve_scheduler(name, checkpoint, guiding)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

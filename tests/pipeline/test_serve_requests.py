@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,11 @@ from baselines.errors import DeepSchedError, TooLarge
 from baselines.generate import GeneratorSpec, generate
 from baselines.heft import heft
 from baselines.readers import problem_from_json
+from baselines.registry import teacher_rng
 from baselines.schedule import make_schedule
+from model.checkpoint import save_checkpoint
+from model.guided.scheduler import PRETRAINED_FEW, GuidedScheduler
+from model.networks import build_network
 from pipeline.serving.gateway import Gateway
 from pipeline.serving.requests import (
     LONGEST_MESSAGE,
@@ -27,7 +32,7 @@ from pipeline.serving.requests import (
     unpack,
 )
 from pipeline.serving.settings import ServeArgs
-from pipeline.serving.workers import schedule_together, solve
+from pipeline.serving.workers import has_network, schedule_together, solve
 
 TASK = {"id": "a", "etc": [1, 2]}
 MACHINES = [{"id": "x"}, {"id": "y"}]
@@ -334,6 +339,57 @@ def test_the_pretrained_network_schedules():
     document = json.loads(solve(problem, Query()).body)
     assert document["scheduler"] == "deepsched"
     assert document["makespan"] < heft(problem).makespan
+
+
+def test_the_query_guides_the_pretrained_network():
+    problem = generate(GeneratorSpec(family="layered", tasks=60, machines=6, ccr=8.0), 1)
+    given = {"objective": "turnaround", "samples": 8, "guard": False, "decode": "full"}
+    query = parse_query([("seed", "3"), *((key, str(value)) for key, value in given.items())])
+    assert query.guiding() == given
+    document = json.loads(solve(problem, query).body)
+    stream = teacher_rng(3, 0, "deepsched")
+    expected = GuidedScheduler.load(**given)(problem, stream)
+    assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
+    assert document["mean_turnaround"] < json.loads(solve(problem, Query()).body)["mean_turnaround"]
+
+
+def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp_path):
+    problem = generate(GeneratorSpec(family="layered", tasks=60, machines=6, ccr=8.0), 1)
+    for name, weights in (("own", PRETRAINED_FEW), ("paper", None)):
+        if weights is None:
+            config = {"width": 8}
+            network = build_network("paper", config)
+            save_checkpoint(tmp_path / name, network, "paper", config, {})
+        else:
+            shutil.copytree(weights, tmp_path / name)
+    assert has_network(ServeArgs(checkpoint=tmp_path / "paper"))
+    assert not has_network(ServeArgs(checkpoint=tmp_path / "own"))
+    assert not has_network(ServeArgs())
+    document = json.loads(solve(problem, Query(), tmp_path / "own").body)
+    expected = GuidedScheduler.load(tmp_path / "own")(problem)
+    assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("scheduler=heft&samples=4", "samples: not for the scheduler heft"),
+        ("budget=11", "budget=11: at most 10 s here"),
+        ("objective=cost", "objective=cost: "),
+        ("samples=257", "samples=257: "),
+        ("guard=perhaps", "guard=perhaps: "),
+    ],
+)
+def test_options_that_cannot_be_are_refused(query, words):
+    answer = asyncio.run(ask(gateway(), query=query))
+    assert answer.status == 400
+    assert words in answer.json["error"]
+
+
+def test_a_network_that_imitates_takes_no_such_options():
+    answer = asyncio.run(ask(gateway(network=Behind()), query="objective=turnaround"))
+    assert answer.status == 400
+    assert answer.json["error"] == "query parameter objective: not for the scheduler paper"
 
 
 @pytest.mark.parametrize(
