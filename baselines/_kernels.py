@@ -108,32 +108,37 @@ def cost_range(etc):
 
 @jit
 def mean_over_finite(etc):
-    """Return (n,) mean of each row over its finite entries.
+    """Return (n,) mean of each row over its finite entries."""
+    mean = np.empty(etc.shape[0])
+    for i in range(etc.shape[0]):
+        mean[i] = finite_mean(etc[i])
+    return mean
+
+
+@jit
+def finite_mean(row):
+    """Return the mean of the finite entries.
 
     The sum runs over four interleaved partial sums, a fixed order that the processor can overlap.
     """
-    n, p = etc.shape
-    mean = np.empty(n)
-    for i in range(n):
-        row = etc[i]
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        for q in range(0, p - 3, 4):
-            a += row[q]
-            b += row[q + 1]
-            c += row[q + 2]
-            d += row[q + 3]
-        for q in range(p - p % 4, p):
-            a += row[q]
-        total = (a + b) + (c + d)
-        count = p
-        if total == np.inf:
-            total, count = 0.0, 0
-            for cost in row:
-                if cost != np.inf:
-                    total += cost
-                    count += 1
-        mean[i] = total / count
-    return mean
+    p = row.size
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for q in range(0, p - 3, 4):
+        a += row[q]
+        b += row[q + 1]
+        c += row[q + 2]
+        d += row[q + 3]
+    for q in range(p - p % 4, p):
+        a += row[q]
+    total = (a + b) + (c + d)
+    count = p
+    if total == np.inf:
+        total, count = 0.0, 0
+        for cost in row:
+            if cost != np.inf:
+                total += cost
+                count += 1
+    return total / count
 
 
 @jit
@@ -188,59 +193,59 @@ def ready_order(priority, tie, succs, pred_ptr):
     """
     n = priority.size
     missing = np.empty(n, np.int64)
-    heap, size = np.empty(n, np.int64), 0
+    # The priorities lie in the heap too: it is walked far more often than it changes.
+    heap, high, size = np.empty(n, np.int64), np.empty(n), 0
     order, done = np.empty(n, np.int64), 0
     for i in range(n):
         missing[i] = pred_ptr[i + 1] - pred_ptr[i]
         if missing[i] == 0:
-            size = _push(heap, size, i, priority, tie)
+            size = _push(heap, high, size, i, priority[i], tie)
     while size > 0:
         i = heap[0]
-        size = _pop(heap, size, priority, tie)
+        size = _pop(heap, high, size, tie)
         order[done] = i
         done += 1
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
             missing[j] -= 1
             if missing[j] == 0:
-                size = _push(heap, size, j, priority, tie)
+                size = _push(heap, high, size, j, priority[j], tie)
     return order[:done]
 
 
 @jit
-def _comes_first(i, j, priority, tie):
-    return priority[i] > priority[j] or (priority[i] == priority[j] and tie[i] < tie[j])
-
-
-@jit
-def _push(heap, size, i, priority, tie):
+def _push(heap, high, size, i, priority, tie):
     at = size
     while at > 0:
         up = (at - 1) // 2
-        if not _comes_first(i, heap[up], priority, tie):
+        if high[up] > priority or (high[up] == priority and tie[heap[up]] < tie[i]):
             break
-        heap[at] = heap[up]
+        heap[at], high[at] = heap[up], high[up]
         at = up
-    heap[at] = i
+    heap[at], high[at] = i, priority
     return size + 1
 
 
 @jit
-def _pop(heap, size, priority, tie):
+def _pop(heap, high, size, tie):
     size -= 1
-    last = heap[size]
+    last, priority = heap[size], high[size]
     at = 0
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and _comes_first(heap[child + 1], heap[child], priority, tie):
-            child += 1
-        if not _comes_first(heap[child], last, priority, tie):
+        other = child + 1
+        if other < size and (
+            high[other] > high[child]
+            or (high[other] == high[child] and tie[heap[other]] < tie[heap[child]])
+        ):
+            child = other
+        if priority > high[child] or (priority == high[child] and tie[last] < tie[heap[child]]):
             break
-        heap[at] = heap[child]
+        heap[at], high[at] = heap[child], high[child]
         at = child
-    heap[at] = last
+    heap[at], high[at] = last, priority
     return size
 
 

@@ -24,6 +24,8 @@ class Few(NamedTuple):
 
     cheap: IntArray  # (n, k) where it costs least, -1 where fewer can hold it
     group: IntArray  # (p,) the group of each machine, groups counted from 0
+    members: IntArray  # (p,) the machines by group, ascending in each
+    group_ptr: IntArray  # (groups + 1,) group k is `members[group_ptr[k]:group_ptr[k + 1]]`
     wide: bool  # more than `cheap`: see `candidate_schedule`
 
 
@@ -69,12 +71,11 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
     n_gaps = np.zeros(p, np.int64)
     longest_gap, tail = np.zeros(p), np.zeros(p)
     host, largest = np.full(n, -1), np.zeros(n)
-    n_groups = group.max() + 1 if wide else 0
-    idle = np.full(max(n_groups, 1), -1)
-    for q in range(p - 1, -1, -1):
-        if wide:
-            idle[group[q]] = q
+    members, group_ptr = few.members, few.group_ptr
+    n_groups = group_ptr.size - 1 if wide else 0
+    idle = members[group_ptr[:-1]]
     seen, tried = np.full(p, -1), np.empty(p, np.int64)
+    ready_at, leans = np.empty(p), np.empty(p)
     succs = guide.succs
     most = 1
     for i in range(n):
@@ -85,9 +86,11 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
         duration = etc[i]
         # With equal links an input arrives everywhere else at the same time.
         first, last = preds.ptr[i], preds.ptr[i + 1]
+        soonest = arrival[i]
         for e in range(first, last):
             j = preds.task[e]
             home[e - first], done_at[e - first] = proc[j], aft[j]
+            soonest = max(soonest, aft[j])
             if links.uniform:
                 there_at[e - first] = aft[j] + (
                     links.latency[0, p - 1] + preds.data[e] / links.bandwidth[0, p - 1]
@@ -125,11 +128,20 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
                     seen[q] = i
                     tried[count] = q
                     count += 1
+        # Appending first: its best value rules out most machines before their gaps are looked at,
+        # many even before it is known when their inputs are there.
         best, machine, gap, begin = np.inf, -1, -1, 0.0
+        open_gaps = 0
         for k in range(count):
             q = tried[k]
             length = duration[q]
             if length == np.inf:
+                continue
+            lean = w_cost * (length - least)
+            for e in range(drawn):
+                if pull[e] == q:
+                    lean -= pulls[e]
+            if soonest + length + lean > best:
                 continue
             ready = arrival[i]
             for e in range(last - first):
@@ -140,29 +152,37 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
                     else:
                         there += links.latency[r, q] + preds.data[first + e] / links.bandwidth[r, q]
                 ready = there if there > ready else ready
-            lean = w_cost * (length - least)
-            for e in range(drawn):
-                if pull[e] == q:
-                    lean -= pulls[e]
-            start, place = max(ready, tail[q]), -1
-            if length <= longest_gap[q] and ready < tail[q]:
-                starts, ends = gap_start[q], gap_end[q]
-                done = ready + length
-                low, high = 0, n_gaps[q]
-                while low < high:
-                    middle = (low + high) // 2
-                    if ends[middle] < done:
-                        low = middle + 1
-                    else:
-                        high = middle
-                for g in range(low, n_gaps[q]):
-                    onset = starts[g] if starts[g] > ready else ready
-                    if onset + length <= ends[g]:
-                        start, place = onset, g
-                        break
+            if ready + length + lean > best:
+                continue
+            start = tail[q] if tail[q] > ready else ready
             value = start + length + lean
             if value < best or (value == best and q < machine):
-                best, machine, gap, begin = value, q, place, start
+                best, machine, begin = value, q, start
+            if length <= longest_gap[q] and ready < tail[q]:
+                tried[open_gaps], ready_at[open_gaps], leans[open_gaps] = q, ready, lean
+                open_gaps += 1
+        for k in range(open_gaps):
+            q, ready, lean = tried[k], ready_at[k], leans[k]
+            length = duration[q]
+            starts, ends = gap_start[q], gap_end[q]
+            done = ready + length
+            if done + lean > best:
+                continue
+            low, high = 0, n_gaps[q]
+            while low < high:
+                middle = (low + high) // 2
+                if ends[middle] < done:
+                    low = middle + 1
+                else:
+                    high = middle
+            for g in range(low, n_gaps[q]):
+                start = starts[g] if starts[g] > ready else ready
+                value = start + length + lean
+                if value > best or (value == best and q > machine):
+                    break
+                if start + length <= ends[g]:
+                    best, machine, gap, begin = value, q, g, start
+                    break
         finish = begin + duration[machine]
         proc[i], ast[i], aft[i] = machine, begin, finish
         _note_inputs(i, machine, guide, host, largest)
@@ -178,8 +198,9 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
             tail[machine] = finish
             if wide and idle[group[machine]] == machine:
                 own = group[machine]
-                for q in range(p):
-                    if group[q] == own and tail[q] < tail[idle[own]]:
+                for k in range(group_ptr[own], group_ptr[own + 1]):
+                    q = members[k]
+                    if tail[q] < tail[idle[own]]:
                         idle[own] = q
         if n_gaps[machine] == capacity:
             gap_start, gap_end = _doubled(gap_start), _doubled(gap_end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from baselines import _kernels
-from baselines._kernels import jit
+from baselines._kernels import finite_mean, jit
 from model.guided._candidates import candidate_schedule
 
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
@@ -16,31 +16,29 @@ SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
 @jit
-def cost_statistics(etc, mean):
-    """Return least, standard deviation and number of each row's finite costs, given their means.
+def cost_statistics(etc, found, slow, seen):
+    """Describe each row's finite costs in one pass over the table.
 
-    The last value is each machine's mean slowness: its costs against the tasks' means.
+    Fills `found` (n, 4) with their mean, least, standard deviation and number, and adds to `slow`
+    and `seen` (p,) each machine's costs against the tasks' means, and how many it can hold.
     """
     n, p = etc.shape
-    least, spread, count = np.empty(n), np.empty(n), np.empty(n)
-    slow, seen = np.zeros(p), np.zeros(p)
     for i in range(n):
-        row, centre = etc[i], mean[i]
+        row = etc[i]
+        centre = finite_mean(row)
         inverse = 1.0 / centre if centre > SMALLEST else 0.0
-        squares, low, k = 0.0, np.inf, 0
+        squares, low, count = 0.0, np.inf, 0
         for q in range(p):
             cost = row[q]
             fits = cost != np.inf
             off = cost - centre if fits else 0.0
             squares += off * off
             low = min(low, cost)
-            k += fits
+            count += fits
             slow[q] += cost * inverse if fits else 0.0
             seen[q] += fits
-        least[i], count[i] = low, k
-        spread[i] = np.sqrt(squares / k)
-    slow /= np.maximum(seen, 1.0)
-    return least, spread, count, slow
+        found[i, 0], found[i, 1] = centre, low
+        found[i, 2], found[i, 3] = np.sqrt(squares / count), count
 
 
 @jit

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines._kernels import EdgeRows, Guide, upward_rank
-from baselines.ranks import mean_communication, mean_execution_cost
+from baselines.ranks import mean_communication
 from model.guided import _kernels
 from model.guided._candidates import Few, cheapest_machines
 from model.guided._kernels import SMALLEST
@@ -101,7 +101,8 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
     n, p = problem.etc.shape
-    mean = mean_execution_cost(problem)
+    costs, slow = _costs(problem.etc)
+    mean = costs[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)
@@ -114,10 +115,8 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
             n, _kernels.optimistic, problem.topo, problem.etc, succs, comm, unit_ahead, table
         )
     else:
-        count = min(CHEAPEST, p) if decode == "topk" else 1
-        cheap = np.empty((n, count), np.int64)
+        cheap = np.empty((n, min(CHEAPEST, p) if decode == "topk" else 1), np.int64)
         tables = beside(n, cheapest_machines, problem.etc, cheap)
-    least, spread, eligible, slow = _kernels.cost_statistics(problem.etc, mean)
     down = _kernels.downward(problem.topo, mean, succs, comm)
     graph = _kernels.edge_statistics(succs, comm)
     crowding = _crowding(down, mean)
@@ -127,9 +126,8 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     else:
         tables.result()
         least_ahead = regret = np.zeros(n)
-        group = np.empty(p, np.int64)
-        group[np.argsort(slow, kind="stable")] = np.arange(p) * min(GROUPS, p) // p
-        few = Few(cheap=cheap, group=group, wide=decode == "topk")
+        few = _few(cheap, slow, wide=decode == "topk")
+    least = costs[:, 1].copy()
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
@@ -138,12 +136,12 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     found[:, 2] = 1.0 - (up + down) / path
     found[:, 3] = np.log((mean + TINY) / (unit + TINY))
     found[:, 4] = np.log((least + TINY) / (mean + TINY))
-    found[:, 5] = spread / (mean + TINY)
+    found[:, 5] = costs[:, 2] / (mean + TINY)
     found[:, 6:8] = np.log1p(graph[:, :2])
     found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
     found[:, 12] = np.log(crowding / p)
     found[:, 13] = problem.arrival / path
-    found[:, 14] = eligible / p
+    found[:, 14] = costs[:, 3] / p
     found[:, 15] = np.log1p(regret / unit)
     found[:, 16] = np.log(total / (path * p))
     found[:, 17] = np.log(p)
@@ -169,6 +167,40 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
             mean_comm=comm,
         ),
         few=few,
+    )
+
+
+def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what `cost_statistics` says of tasks (n, 4), and each machine's mean slowness (p,).
+
+    Two halves are added up beside each other, whatever the number of CPUs: sums depend on order.
+    """
+    n, p = etc.shape
+    found = np.empty((n, 4))
+    slow, seen = np.zeros((2, p)), np.zeros((2, p))
+    half = n // 2
+
+    def describe(part: int, rows: slice) -> None:
+        _kernels.cost_statistics(etc[rows], found[rows], slow[part], seen[part])
+
+    other = beside(n, describe, 1, slice(half, n))
+    describe(0, slice(0, half))
+    other.result()
+    return found, slow.sum(axis=0) / np.maximum(seen.sum(axis=0), 1.0)
+
+
+def _few(cheap: IntArray, slow: FloatArray, *, wide: bool) -> Few:
+    """Return the machines that a task may choose from, the others in groups of like slowness."""
+    p = slow.size
+    groups = min(GROUPS, p)
+    group = np.empty(p, np.int64)
+    group[np.argsort(slow, kind="stable")] = np.arange(p) * groups // p
+    return Few(
+        cheap=cheap,
+        group=group,
+        members=np.argsort(group, kind="stable"),
+        group_ptr=np.searchsorted(np.sort(group), np.arange(groups + 1)),
+        wide=wide,
     )
 
 

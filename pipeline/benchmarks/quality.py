@@ -356,6 +356,7 @@ def by_ccr(outcomes: list[Outcome], least: float) -> list[Outcome]:
 
 @click.command(name="quality")
 @click.option("--quick", is_flag=True, help="Fewer cells, no 10,000 tasks: at most 20 minutes.")
+@click.option("--part", metavar="WORDS", default="", help="Only parts whose name has these words.")
 @click.option(
     "--checkpoint",
     metavar="DIR",
@@ -377,6 +378,7 @@ def by_ccr(outcomes: list[Outcome], least: float) -> list[Outcome]:
 )
 def command(
     quick: bool,
+    part: str,
     checkpoint: Path | None,
     data: Path | None,
     json_out: Path | None,
@@ -393,29 +395,31 @@ def command(
             check_writable(path.absolute().parent, f"{option} {path}")
     runner = Runner(checkpoint)
     parts: dict[str, list[Outcome]] = {}
-    problems = list(_parts(quick, data))
+    chosen = [one for one in _parts(quick, data) if part in one[0]]
+    if not chosen:
+        raise click.BadParameter(f"no part of the exam is called {part!r}")
     with progress_bar() as bar:
-        for part, source, run in problems:
-            task = bar.add_task(part, total=None)
-            parts[part] = []
+        for name, source, run in chosen:
+            task = bar.add_task(name, total=None)
+            parts[name] = []
             for case in source:
-                parts[part].append(run(runner, *case))
+                parts[name].append(run(runner, *case))
                 bar.advance(task)
             if (
                 json_out is not None
             ):  # after each part: a long run that is cut off has told something
                 _write_json(json_out, parts, provenance(quick=quick, network=runner.meta))
     tables = []
-    for part, outcomes in parts.items():
-        tables.append(table(part, outcomes, cells=True))
-        if part == "generated, makespan":
+    for name, outcomes in parts.items():
+        tables.append(table(name, outcomes, cells=True))
+        if name == "generated, makespan":
             heavy = by_ccr(outcomes, 1.0)
             tables.append(table("generated, makespan, CCR >= 1", heavy, cells=False))
     for one in tables:
         results.print(one)
-    for part, (mean, half) in _leads(parts).items():
+    for name, (mean, half) in _leads(parts).items():
         results.print(
-            f"{part}: deepsched is ahead of search by {100 * mean:.2f} ± {100 * half:.2f} % of HEFT"
+            f"{name}: deepsched is ahead of search by {100 * mean:.2f} ± {100 * half:.2f} % of HEFT"
         )
     if data is None:
         messages.print("no real traces: give --data or set DEEPSCHED_DATA")

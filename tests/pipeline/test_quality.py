@@ -146,6 +146,11 @@ def test_the_command_prints_and_writes_every_part(
     ]
     assert list(found["parts"]) == parts
     assert set(found["ahead of search"]) == {"anytime, 0.02 s"}
+    one = deepsched_here(capsys, "benchmark", "quality", "--part", "anytime")
+    assert "anytime, 0.02 s" in one.stdout
+    assert "generated" not in one.stdout
+    none = deepsched_here(capsys, "benchmark", "quality", "--part", "anyhow")
+    assert (none.returncode, "called 'anyhow'" in none.stderr) == (2, True)
     page = (tmp_path / "h").read_text()
     for part in parts:
         assert part in done.stdout
