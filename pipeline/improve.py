@@ -161,7 +161,7 @@ def command(
       deepsched improve --out runs/improve --resume --workers 2
     """  # noqa: D301 - click needs the backspace
     if changes % 2:
-        raise click.BadParameter("must be even: each change is tried both ways", None, None, "")
+        raise click.BadParameter(f"--changes {changes}: must be even, each is tried both ways")
     if tasks[0] > tasks[1]:
         raise click.BadParameter(f"--tasks {tasks[0]} {tasks[1]}: the least comes first")
     check_destination(str(out))
@@ -211,8 +211,8 @@ def command(
             )
     except KeyboardInterrupt:
         messages.print(
-            f"interrupted after turn {done} of {turns}; the same command with --resume goes on "
-            "from the last check"
+            f"interrupted{f' after turn {done} of {turns}' if done else ''}; the same command with "
+            "--resume goes on from the last check"
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     results.print(f"checkpoint {out / CHECKPOINT}", markup=False)

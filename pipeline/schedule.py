@@ -57,7 +57,8 @@ STANDARD = "-"  # in place of a path: standard input, or for --json standard out
     "--decode",
     type=click.Choice(DECODES),
     help=f"Machines that {LEARNED} looks at for a task: all, a few promising ones, or only the one "
-    "where it costs least.  [default: full]",
+    "where it costs least.  [default: as the "
+    "network was trained]",
 )
 @click.option(
     "--objective",

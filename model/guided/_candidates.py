@@ -59,8 +59,8 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
     """Place tasks as `insertion_schedule` does with a guide, but look at few machines.
 
     Those are the task's own in `cheap`, and if `wide` also those of its parents, those where its
-    children's largest inputs lie, and of each group of machines the one whose last task ends first.
-    There is no optimistic cost in the rule.
+    children's largest inputs lie, and of each group of machines the one whose last task ends first
+    among those that can hold the task. There is no optimistic cost in the rule.
     """
     n, p = etc.shape
     cheap, group, wide = few.cheap, few.group, few.wide
@@ -124,6 +124,12 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
                     count += 1
             for k in range(n_groups):
                 q = idle[k]
+                if duration[q] == np.inf:
+                    # The first idle machine of the group that can hold the task, if one can.
+                    for at in range(group_ptr[k], group_ptr[k + 1]):
+                        r = members[at]
+                        if duration[r] != np.inf and (duration[q] == np.inf or tail[r] < tail[q]):
+                            q = r
                 if seen[q] != i:
                     seen[q] = i
                     tried[count] = q

@@ -101,7 +101,8 @@ def optimistic(topo, etc, succs, comm, unit, table):
             count += counts[c]
         low = lows.min()
         least[i], cheapest[i] = low * unit, cheaps.min()
-        regret[i] = (total / count - low) * unit
+        # Never below 0, as rounded sums can be.
+        regret[i] = max(total / count - low, 0.0) * unit
     return least, regret
 
 
@@ -317,11 +318,12 @@ def climb(
 def balance(etc, proc, load, work):
     """Move or swap independent tasks off the fullest machine while that makes it less full.
 
-    Each step takes the change that leaves the least larger load of the two machines. `proc` (n,)
-    and `load` (p,) s change in place; about `work` pairs of tasks are looked at. Returns the rest.
+    Each step takes the change that leaves the least larger load of the two machines, of those that
+    there was time to look at. `proc` (n,) and `load` (p,) s change in place; `work` pairs of tasks
+    are looked at, and at most those of one task more. Returns the rest.
     """
     n, p = etc.shape
-    while work > 0:
+    while work > 0 and p > 1:
         full = 0
         for q in range(p):
             if load[q] > load[full]:
@@ -329,6 +331,8 @@ def balance(etc, proc, load, work):
         # Strictly better by more than rounding, or sums could turn in circles.
         best, task, other, machine = load[full] * (1.0 - 1e-12), -1, -1, -1
         for i in range(n):
+            if work <= 0:
+                break
             if proc[i] != full:
                 continue
             without = load[full] - etc[i, full]

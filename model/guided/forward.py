@@ -31,10 +31,7 @@ def forward(
     """
     state = view.features @ weights["enter.weight"].T
     _kernels.add_and_cut(state, weights["enter.bias"])
-    rounds = 1 + max(
-        (int(key.split(".")[1]) for key in weights if key[:7] == "rounds."), default=-1
-    )
-    for k in range(rounds):
+    for k in range(rounds_of(weights)):
         part = {
             key.removeprefix(f"rounds.{k}."): value
             for key, value in weights.items()
@@ -44,6 +41,20 @@ def forward(
     outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
     return bounded, state
+
+
+def rounds_of(weights: Mapping[str, Float32Array]) -> int:
+    """Return how many rounds of messages the weights are made for."""
+    return len({key.split(".")[1] for key in weights if key.startswith("rounds.")})
+
+
+def weight_names(rounds: int) -> set[str]:
+    """Return the names that the weights of so many rounds have in `DeepSchedNetwork`."""
+    layers = {"enter", "leave"} | {
+        f"rounds.{k}.{layer}" for k in range(rounds) for layer in ("norm", "up", "down", "mix")
+    }
+    edges = {f"rounds.{k}.{way}_edge.weight" for k in range(rounds) for way in ("up", "down")}
+    return edges | {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
 
 
 def _round(

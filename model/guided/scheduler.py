@@ -13,10 +13,10 @@ from baselines.errors import InvalidInput
 from baselines.heft import heft
 from baselines.metrics import makespan, mean_turnaround
 from baselines.schedule import make_schedule
-from model.checkpoint_files import WEIGHTS, read_files
+from model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule
-from model.guided.forward import forward
+from model.guided.forward import forward, rounds_of, weight_names
 from model.guided.graph import DECODES, OBJECTIVES, TASK_FEATURES, graph_view
 from model.guided.justify import justified
 from model.guided.search import climb, sample, thread_count
@@ -67,8 +67,8 @@ class GuidedScheduler:
         objective : one of `OBJECTIVES`, what is to be short.
         samples : schedules decoded from one forward pass; the best is kept. For the makespan a
             quarter of that work pushes an eighth of them, the best, to and fro.
-        budget : s of search from the best of them on; 0: none. It includes all that went before,
-            so that a schedule comes after this time or after one pass, whichever is later.
+        budget : s for everything, of which what is left after the samples is spent on a search from
+            the best of them; 0: no search. What takes longer without one takes longer with it.
         guard : HEFT is run too, and the better schedule returned.
         threads : that decode; default: one a CPU.
         """
@@ -109,12 +109,22 @@ class GuidedScheduler:
             weights = safetensors.numpy.load(data)
         except safetensors.SafetensorError as error:
             raise InvalidInput(f"{folder / WEIGHTS}: not a safetensors file: {error}") from None
-        first, last = weights.get("enter.weight"), weights.get("leave.weight")
-        sizes = (first is not None and first.shape[1], last is not None and last.shape[0])
-        if sizes != (len(TASK_FEATURES), len(OUTPUTS)):
+        expected = weight_names(rounds_of(weights))
+        if set(weights) != expected or (
+            (weights["enter.weight"].shape[1], weights["leave.weight"].shape[0])
+            != (len(TASK_FEATURES), len(OUTPUTS))
+        ):
             raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
         decode = decode or document["config"].get("decode", "full")
+        if decode not in DECODES:
+            raise InvalidInput(
+                f"{folder / CONFIG}: decode is {decode!r}; one of: {', '.join(DECODES)}"
+            )
         return cls(weights, meta=document["meta"], decode=decode, **options)
+
+    def with_options(self, **options: Any) -> GuidedScheduler:
+        """Return a scheduler of the same network and decoding, with options as in `__init__`."""
+        return GuidedScheduler(self._weights, meta=self.meta, decode=self._decode, **options)
 
     def without_network(self) -> GuidedScheduler:
         """Return the same decoder and search with all outputs of the network 0: the control."""
@@ -149,14 +159,17 @@ class GuidedScheduler:
                 problem, view, outputs, hidden, self._samples - 2 * pushed, seed, self._threads
             )
         outputs = drawn[0]
+        once = time.perf_counter()
         start = guided_schedule(problem, view, outputs, NAME)
+        once = time.perf_counter() - once
+        value = measure(problem, start)
         if self._guard:
             other = heft(problem)
-            if measure(problem, other) < measure(problem, start):
+            if measure(problem, other) < value:
                 start = _renamed(other)
                 if self._decode == "full":
                     # Zeros are HEFT itself: a climb goes on from there.
-                    outputs = np.zeros_like(outputs)
+                    outputs, value = np.zeros_like(outputs), measure(problem, other)
         best = start
         for k in range(pushed):
             own = start if k == 0 else guided_schedule(problem, view, drawn[k], NAME)
@@ -164,8 +177,9 @@ class GuidedScheduler:
         left = self._budget - (time.perf_counter() - begin)
         if self._objective == "makespan" and applies(problem):
             return balanced(problem, best, left, seed, self._threads)
+        # After a search its result is decoded, and pushed back and forth like that of samples.
+        left -= once * (3 if pushed else 1)
         if left > 0:
-            value = measure(problem, start)
             outputs, _ = climb(problem, view, outputs, value, left, seed, self._threads)
             found = guided_schedule(problem, view, outputs, NAME)
             if pushed:

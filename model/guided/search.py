@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OWN_NOISE, SHARED_NOISE, COMMON_NOISE = 0.15, 0.15, 0.3
 CHUNK = 4  # samples decoded together
 SLICE = 0.02  # s, after which climbing threads go on from the best of all
-FIRST_STEPS = 4  # of a climb, until its speed is known
 
 
 def thread_count() -> int:
@@ -93,7 +92,7 @@ def climb(
         np.array([word | 1], dtype=np.uint64)
         for word in np.random.SeedSequence(seed).generate_state(threads, np.uint64)
     ]
-    best, steps = start.copy(), FIRST_STEPS
+    best, steps = start.copy(), 1  # until the speed is known
 
     def run(state: np.ndarray) -> tuple[float, Float32Array]:
         own = best.copy()

@@ -147,6 +147,8 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
         counts = [int(size) for size in sizes.split(",") if size]
     except ValueError:
         raise click.BadParameter(f"{sizes!r} is not a list of whole numbers") from None
+    if min(counts, default=1) < 1:
+        raise click.BadParameter(f"--sizes {sizes}: at least one task each")
     seen, unseen = (paper_problems(samples, test=test) for test in (False, True))
     with TemporaryDirectory() as folder, progress_bar() as bar:
         task = bar.add_task("training", total=epochs)

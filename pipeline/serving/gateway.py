@@ -80,7 +80,7 @@ class Gateway:
         limits = self._args.model_dump(
             include={
                 *("max_body_mb", "max_tasks", "max_machines", "max_cells"),
-                *("max_budget_s", "timeout_s"),
+                *("max_sampled_cells", "max_budget_s", "timeout_s"),
             }
         )
         names = list(self._handles)
@@ -129,7 +129,9 @@ class Gateway:
         given = query.guiding()
         if given and (name != LEARNED or self._default != LEARNED):
             raise RequestError(
-                400, f"query parameter {next(iter(given))}: not for the scheduler {name}"
+                400,
+                f"query parameter {next(iter(given))}: not for the scheduler "
+                f"{self._default if name == LEARNED else name}",
             )
         most = self._args.max_budget_s
         if (query.budget or 0.0) > most:

@@ -181,6 +181,13 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         raise RequestError(
             413, f"{tasks} tasks x {machines} machines; this service takes {args.max_cells}"
         )
+    samples = query.samples or 1
+    if samples > 1 and samples * tasks * machines > args.max_sampled_cells:
+        raise RequestError(
+            413,
+            f"{samples} samples x {tasks} tasks x {machines} machines; this service takes "
+            f"{args.max_sampled_cells}",
+        )
 
 
 def _get(value: Any, key: str) -> Any:

@@ -22,6 +22,9 @@ class ServeArgs(BaseModel):
     max_tasks: int = Field(default=100_000, ge=1, description="tasks in one problem")
     max_machines: int = Field(default=1_000, ge=1, description="machines in one problem")
     max_cells: int = Field(default=25_000_000, ge=1, description="tasks x machines in one problem")
+    max_sampled_cells: int = Field(
+        default=400_000_000, ge=1, description="samples x tasks x machines, for one request"
+    )
     max_queued: int = Field(default=64, ge=1, description="requests waiting for a process")
     max_batch_tasks: int = Field(
         default=16_384, ge=1, description="tasks in one pass of the network"

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from baselines.errors import DeepSchedError
-from baselines.registry import Scheduler, teacher_rng
+from baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
 from baselines.schedule import Schedule, violations
 from model.checkpoint_files import read_files
+from model.guided.graph import DECODES
+from model.guided.scheduler import GuidedScheduler
 from model.infer import LearnedScheduler
-from pipeline.schedulers import LEARNED, resolve_scheduler, timed, warm_up
+from pipeline.schedulers import LEARNED, timed, warm_up
 from pipeline.serving.requests import (
     Answer,
     Query,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from pipeline.serving.settings import ServeArgs
 
 log = logging.getLogger("ray.serve")
+
+ONE_THREAD = {"threads": 1}  # a process has one CPU and several requests at once
+ALL_OF_IT: dict[str, Any] = {"samples": 8, "budget": 1e-3}
 
 
 def has_network(args: ServeArgs) -> bool:
@@ -62,8 +67,11 @@ class Heuristics:
         # Parsing holds the GIL, so a second thread would only double the memory it takes.
         self._reader = ThreadPoolExecutor(1)
         self._workers = ThreadPoolExecutor(args.threads)
-        for name in ("heft", LEARNED):
-            warm_up(_scheduler(name, self._checkpoint))
+        warm_up(SCHEDULERS["heft"])
+        # Each way to decode, with samples and search, read and compiled now: a request waits for
+        # neither, and none is answered by a checkpoint that came later.
+        for decoding in (None, *DECODES):
+            warm_up(_guided(self._checkpoint, decoding).with_options(**ONE_THREAD, **ALL_OF_IT))
 
     async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
         """Answer one request; a bad one with its 4xx."""
@@ -87,14 +95,20 @@ def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Ans
     checkpoint : the network that `deepsched` is; None: the pretrained one.
     """
     name = query.scheduler or LEARNED
-    run = _scheduler(name, checkpoint, **query.guiding())
+    run: Scheduler
+    if name == LEARNED:
+        options = query.guiding()
+        learned = _guided(checkpoint, options.pop("decode", None))
+        run = learned.with_options(**ONE_THREAD, **options)
+    else:
+        run = get_scheduler(name)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(query.seed, 0, name))
     return schedule_answer(problem, schedule, seconds)
 
 
-@functools.lru_cache(maxsize=64)
-def _scheduler(name: str, checkpoint: Path | None = None, **guiding: Any) -> Scheduler:
-    return resolve_scheduler(name, checkpoint, guiding)
+@functools.cache
+def _guided(checkpoint: Path | None, decoding: str | None) -> GuidedScheduler:
+    return GuidedScheduler.load(checkpoint, decode=decoding)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import json
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +24,10 @@ from baselines.registry import SCHEDULERS
 from baselines.schedule import violations
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import DeepSchedConfig
+from model.guided import _kernels
 from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule, guided_values
-from model.guided.forward import forward
+from model.guided.forward import forward, weight_names
 from model.guided.graph import CHEAPEST, DECODES, GROUPS, TASK_FEATURES, GraphView, graph_view
 from model.guided.justify import justified
 from model.guided.network import DeepSchedNetwork, graph_batch
@@ -138,8 +141,9 @@ def test_the_few_machines_are_those_of_the_definition(seed: int) -> None:
         found |= {proc[parent] for parent, _ in reference.parents(problem, i)}
         found |= {host[c][1] for c, _ in reference.children(problem, i) if c in host}
         for k in range(GROUPS):
-            own = [q for q in range(20) if group[q] == k]
-            found.add(min(own, key=lambda q: (max((e for _, e in busy[q]), default=0.0), q)))
+            own = [q for q in range(20) if group[q] == k and costs[q] < math.inf]
+            ends = {q: max((e for _, e in busy[q]), default=0.0) for q in own}
+            found |= set(sorted(own, key=lambda q: (ends[q], q))[:1])
         return sorted(found)
 
     own = guided_schedule(problem, view, outputs, "x")
@@ -264,6 +268,7 @@ def test_a_climb_never_goes_down() -> None:
     problem = layered(60, 8, ccr=8.0)
     view, start = graph_view(problem), outputs_of(problem, 0, 0.0)
     before = heft(problem).makespan
+    climb(problem, view, start, before, 0.0, 1, 2)  # compiled, so that it takes none of the time
     best, value = climb(problem, view, start, before, 0.3, 1, 2)
     assert value < before
     assert guided_schedule(problem, view, best, "x").makespan == value
@@ -275,7 +280,7 @@ def test_a_climb_never_goes_down() -> None:
 def test_with_the_guard_it_is_never_worse_than_heft(problem: Problem) -> None:
     weights = arrays(random_network())
     reference_schedule = heft(problem)
-    for objective, samples in (("makespan", 1), ("makespan", 3), ("turnaround", 2)):
+    for objective, samples in (("makespan", 1), ("makespan", 8), ("turnaround", 2)):
         scheduler = GuidedScheduler(weights, objective=objective, samples=samples)
         schedule = scheduler(problem)
         assert schedule.scheduler == "deepsched"
@@ -315,6 +320,47 @@ def test_a_budget_is_kept_and_used() -> None:
     one = GuidedScheduler(arrays(random_network()))
     longer = GuidedScheduler(arrays(random_network()), budget=0.3)
     assert longer(problem).makespan < one(problem).makespan
+    begin = time.perf_counter()
+    longer(problem)
+    # Far more than it takes, far less than if the time did not count.
+    assert 0.2 < time.perf_counter() - begin < 3.0
+
+
+def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_better() -> None:
+    weights = arrays(random_network())
+    searched = 0
+    for seed in range(10):
+        problem = layered(40, 24, seed, ccr=0.3)
+        own = GuidedScheduler(weights, decode="topk", guard=False)(problem)
+        if own.makespan <= heft(problem).makespan:
+            continue
+        view = graph_view(problem, decode="topk")
+        outputs, _ = forward(weights, view)
+        found, value = climb(problem, view, outputs, own.makespan, 0.05, seed, 1)
+        assert value < own.makespan
+        assert guided_schedule(problem, view, found, "x").makespan == value
+        longer = GuidedScheduler(weights, decode="topk", budget=0.05)(problem)
+        assert longer.makespan <= heft(problem).makespan
+        searched += 1
+    assert searched > 3
+
+
+def test_features_are_finite_where_rounded_sums_are_below_their_parts() -> None:
+    etc = np.full((2, 48), np.inf)
+    etc[0, :47] = etc[1, 47] = 0.0
+    problem = make_problem(machines=make_machines(48), etc=etc, edges=([0], [1], [1e6]))
+    view = graph_view(problem)
+    assert np.isfinite(view.features).all()
+    assert view.features[0, TASK_FEATURES.index("regret")] >= 0.0
+
+
+def test_balancing_ends_when_its_work_is_done() -> None:
+    etc = np.random.default_rng(0).uniform(1, 2, (300, 3))
+    for machines, least in ((1, 1_000), (3, -600)):
+        proc = np.zeros(300, np.int64)
+        load = np.array([etc[:, 0].sum(), 0.0, 0.0])[:machines]
+        left = _kernels.balance(etc[:, :machines], proc, load, 1_000)
+        assert least <= left
 
 
 @settings(max_examples=100)
@@ -395,6 +441,25 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
     save_checkpoint(tmp_path, build_network("paper", {"width": 4}), "paper", {"width": 4}, {})
     with pytest.raises(InvalidInput, match="network 'paper'; 'deepsched' expected"):
+        GuidedScheduler.load(tmp_path)
+
+
+def test_a_checkpoint_that_lacks_something_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    whole = random_network()
+    assert set(arrays(whole)) == weight_names(2)
+    for lost in ("leave.bias", "rounds.0.mix.weight"):
+        part = torch.nn.Module()
+        weights = {key: value for key, value in whole.state_dict().items() if key != lost}
+        part.state_dict = lambda weights=weights: weights  # type: ignore[method-assign,misc,assignment]
+        save_checkpoint(tmp_path, part, "deepsched", SMALL, {})
+        with pytest.raises(InvalidInput, match="another version of the network"):
+            GuidedScheduler.load(tmp_path)
+    save_checkpoint(tmp_path, whole, "deepsched", SMALL, {})
+    path = tmp_path / "config.json"
+    document = json.loads(path.read_text())
+    document["config"]["decode"] = "few"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match=r"config\.json: decode is 'few'; one of: full"):
         GuidedScheduler.load(tmp_path)
 
 

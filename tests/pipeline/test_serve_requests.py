@@ -6,21 +6,24 @@ import asyncio
 import gzip
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ray.serve.exceptions import BackPressureError
 
-from baselines.errors import DeepSchedError, TooLarge
+from baselines.errors import DeepSchedError, InvalidInput, TooLarge
 from baselines.generate import GeneratorSpec, generate
 from baselines.heft import heft
-from baselines.readers import problem_from_json
+from baselines.readers import ReadOptions, problem_from_json
 from baselines.registry import teacher_rng
 from baselines.schedule import make_schedule
 from model.checkpoint import save_checkpoint
 from model.guided.scheduler import PRETRAINED_FEW, GuidedScheduler
 from model.networks import build_network
+from pipeline.schedulers import LEARNED
+from pipeline.serving.app import build_app, processes
 from pipeline.serving.gateway import Gateway
 from pipeline.serving.requests import (
     LONGEST_MESSAGE,
@@ -32,7 +35,7 @@ from pipeline.serving.requests import (
     unpack,
 )
 from pipeline.serving.settings import ServeArgs
-from pipeline.serving.workers import has_network, schedule_together, solve
+from pipeline.serving.workers import Heuristics, has_network, schedule_together, solve
 
 TASK = {"id": "a", "etc": [1, 2]}
 MACHINES = [{"id": "x"}, {"id": "y"}]
@@ -126,6 +129,11 @@ def test_bad_queries_are_refused(query, words):
     [
         (SMALL | {"tasks": [TASK] * 11}, "", "11 tasks; this service takes 10"),
         (SMALL | {"machines": MACHINES * 3}, "", "6 machines; this service takes 5"),
+        (
+            SMALL | {"tasks": [TASK] * 8},
+            "samples=4",
+            "4 samples x 8 tasks x 2 machines; this service takes 50",
+        ),
         (SMALL | {"tasks": [TASK] * 7, "machines": MACHINES * 2}, "", "7 tasks x 4 machines"),
         ({"workflow": {"specification": {"tasks": [FLAT] * 11}}}, "", "11 tasks"),
         ({"workflow": {"specification": {"tasks": [FLAT] * 9}}}, "machines=4", "9 tasks x 4"),
@@ -133,7 +141,7 @@ def test_bad_queries_are_refused(query, words):
     ],
 )
 def test_sizes_are_refused_before_anything_is_built(document, query, words):
-    args = ServeArgs(max_tasks=10, max_machines=5, max_cells=25)
+    args = ServeArgs(max_tasks=10, max_machines=5, max_cells=25, max_sampled_cells=50)
     status, message = refused(document, query, args)
     assert status == 413
     assert words in message
@@ -368,6 +376,21 @@ def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp
     document = json.loads(solve(problem, Query(), tmp_path / "own").body)
     expected = GuidedScheduler.load(tmp_path / "own")(problem)
     assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
+
+
+def test_processes_start_with_either_kind_of_checkpoint():
+    body = json.dumps(SMALL | {"tasks": [TASK] * 1}).encode()
+    problem = problem_from_json(json.loads(body), "body", ReadOptions())
+    args = ServeArgs(checkpoint=PRETRAINED_FEW.resolve())
+    build_app(args)
+    assert processes(args) == 1
+    heuristics = Heuristics(args)
+    answer = asyncio.run(heuristics.schedule(body, "", Query(samples=2)))
+    document = json.loads(answer.body)
+    expected = GuidedScheduler.load(PRETRAINED_FEW, samples=2)(problem, teacher_rng(0, 0, LEARNED))
+    assert document["makespan"] == expected.makespan
+    with pytest.raises(InvalidInput, match="absolute"):
+        build_app(ServeArgs(checkpoint=Path("somewhere")))
 
 
 @pytest.mark.parametrize(
