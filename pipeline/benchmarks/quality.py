@@ -232,15 +232,14 @@ class EqualTimeGA:
                 elite=2,
             )
 
-        def timed(generations: int) -> float:
+        generations = 4
+        for _ in range(2):
             begin = time.perf_counter()
             run(generations)
-            return time.perf_counter() - begin
-
-        # Drawing the first individuals costs too, and is not paid again in each generation.
-        few, more = timed(1), timed(4)
-        each = max((more - few) / 3, 1e-6)
-        return run(1 + max(0, int((self._seconds - few) / each)))
+            share = self._seconds / (time.perf_counter() - begin)
+            # The second time drawing the first individuals counts for little.
+            generations = max(1, int(generations * min(share, 50.0)))
+        return run(generations)
 
 
 def grid_problems(quick: bool) -> Iterator[tuple[str, Problem]]:
