@@ -147,7 +147,7 @@ def command(
         check_port(host, port)
     cpus = max(os.cpu_count() or 1, processes(args))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    messages.print("starting; this takes about half a minute")
+    messages.print("starting; this takes about half a minute, the first time longer")
     with ray_session(address=address, num_cpus=cpus if local else None):
         # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
