@@ -14,6 +14,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
     run_command(importlib.import_module("pipeline.evaluate").command)
 
+import contextlib
 import functools
 import json
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ import click
 from baselines.errors import InvalidInput, TooLarge, UnknownName
 from baselines.registry import SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
+from model.guided.scheduler import GuidedScheduler
 from model.infer import LearnedScheduler
 from pipeline.cli import messages, progress_bar, results
 from pipeline.dataset.storage import Dataset
@@ -49,12 +51,14 @@ from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
 from pipeline.ray_session import cluster_cpus, ray_session
 from pipeline.ray_tasks import ray_map
-from pipeline.schedulers import known_schedulers, resolve_scheduler, warm_up
+from pipeline.schedulers import known_schedulers, load_learned, resolve_scheduler, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.progress import Progress
+
+    from pipeline.schedulers import Learned
 
     Chunk = tuple[Sequence[Case], int]  # cases, and the seed of their group
 
@@ -84,7 +88,7 @@ CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reac
     default=",".join(known_schedulers()),
     show_default=True,
     help="Whom to compare with the network, separated by commas; heft is always there, deepsched "
-    "is the pretrained network.",
+    "is the pretrained network, or the one of --checkpoint if that is such a network.",
 )
 @click.option(
     "--split",
@@ -139,6 +143,8 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     Every scheduler gets the same problems: samples that the network was trained on (seen), samples
     of the same dataset that it was not (unseen), and with --unseen problems of another kind.
     Schedules that the dataset holds are read, the others are made now.
+
+    A network that `deepsched improve` made has seen no dataset: it gets no seen group.
     """
     arguments = {"out": out, "schedulers": schedulers, **options}
     words = [f"--{name} {value}" for name, value in arguments.items() if value is not None]
@@ -173,25 +179,31 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
     for name in spec.schedulers:
         if name not in known_schedulers():
             raise UnknownName("scheduler", name, known_schedulers())
+    learned = load_learned(spec.checkpoint)
     own = (name for name in known_schedulers() if name in spec.schedulers)
-    names = tuple(dict.fromkeys([REFERENCE, *own]))
-    learned = LearnedScheduler.load(spec.checkpoint)
-    history = _read_history(spec)
+    names = tuple(name for name in dict.fromkeys([REFERENCE, *own]) if name != learned.name)
+    if isinstance(learned, GuidedScheduler):
+        if spec.history is not None:
+            raise InvalidInput(
+                f"--history: {spec.checkpoint} imitates no teacher and has no such history"
+            )
+        history, teacher, trained_on = [], REFERENCE, 0
+    else:
+        history, teacher = _read_history(spec), str(learned.meta.get("teacher"))
+        trained_on = learned.meta.get("train_config", {}).get("limit_samples")
     dataset = Dataset.open(spec.data)
-    teacher = str(learned.meta.get("teacher"))
     if teacher not in SCHEDULERS:
         raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
-    trained_on = learned.meta.get("train_config", {}).get("limit_samples")
     groups = dataset_groups(dataset, spec.split, spec.limit, trained_on=trained_on)
     if spec.unseen is not None:
-        known = groups[0].known_sources
+        known = groups[-1].known_sources
         groups.append(other_group(spec.unseen, spec.seed, spec.limit, dataset, known))
     job = Job(schedulers=names, checkpoint=spec.checkpoint.absolute(), teacher=teacher)
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
     with progress_bar() as bar:
         outcomes = list(_advancing(_run(chunks, job, spec.workers, address), bar, total))
-    return evaluation_document(spec, dataset, learned, groups, outcomes, history)
+    return evaluation_document(spec, dataset, learned, teacher, groups, outcomes, history)
 
 
 def finished_evaluation(out: Path, spec: EvaluationSpec) -> dict[str, Any] | None:
@@ -242,20 +254,18 @@ def evaluate_chunk(chunk: Chunk, job: Job) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for case in cases:
         rows, target = evaluate_case(case, schedulers, job.teacher, seed)
-        try:
-            fit = network_fit(learned, case.problem, target)
-        except TooLarge:
-            fit = None
+        fit = None
+        if isinstance(learned, LearnedScheduler):
+            with contextlib.suppress(TooLarge):
+                fit = network_fit(learned, case.problem, target)
         outcomes.append((rows, fit))
     return outcomes
 
 
 @functools.lru_cache(maxsize=1)
-def _ready(
-    names: tuple[str, ...], checkpoint: Path
-) -> tuple[LearnedScheduler, Mapping[str, Scheduler]]:
+def _ready(names: tuple[str, ...], checkpoint: Path) -> tuple[Learned, Mapping[str, Scheduler]]:
     """Return the network and the other schedulers, loaded and compiled, once a process."""
-    learned = LearnedScheduler.load(checkpoint)
+    learned = load_learned(checkpoint)
     schedulers = {name: resolve_scheduler(name) for name in names}
     for scheduler in (learned, *schedulers.values()):
         warm_up(scheduler)

@@ -152,8 +152,8 @@ def command(
 
     Each turn draws new problems, tries random changes of the network's outputs on them, decodes
     all, and moves the network towards the changes that made schedules shorter. It begins as HEFT.
-    The network that does best on the development problems becomes DIR/checkpoint, which
-    `deepsched schedule --checkpoint` takes.
+    The network that does best on the development problems becomes DIR/checkpoint, which the
+    commands `schedule`, `evaluate` and `serve` take with --checkpoint.
 
     \b
     Examples:

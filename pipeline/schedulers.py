@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from model.infer import LearnedScheduler
+
+    Learned = GuidedScheduler | LearnedScheduler
+
 LEARNED = "deepsched"  # the name of the learned scheduler beside the others
 SLOW = 0.2  # s; a run that takes longer is not repeated to be timed
 
@@ -48,17 +52,24 @@ def resolve_scheduler(
         If the checkpoint cannot be read, or options are given to who takes none.
     """
     if name == LEARNED:
-        if checkpoint is None or read_files(checkpoint)[0]["network"] == GUIDED:
-            return GuidedScheduler.load(checkpoint, **(guiding or {}))
-        _no_options(guiding, f"the network of {checkpoint}")
-        # torch takes seconds to import; the other schedulers do not wait for it.
-        from model.infer import LearnedScheduler
-
-        return LearnedScheduler.load(checkpoint, device="cpu")
+        return load_learned(checkpoint, guiding)
     _no_options(guiding, name)
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, known_schedulers())
     return SCHEDULERS[name]
+
+
+def load_learned(
+    checkpoint: Path | None = None, guiding: Mapping[str, Any] | None = None
+) -> Learned:
+    """Return the network of a checkpoint as a scheduler; see `resolve_scheduler`."""
+    if checkpoint is None or read_files(checkpoint)[0]["network"] == GUIDED:
+        return GuidedScheduler.load(checkpoint, **(guiding or {}))
+    _no_options(guiding, f"the network of {checkpoint}")
+    # torch takes seconds to import; the other schedulers do not wait for it.
+    from model.infer import LearnedScheduler
+
+    return LearnedScheduler.load(checkpoint, device="cpu")
 
 
 def _no_options(guiding: Mapping[str, Any] | None, name: str) -> None:

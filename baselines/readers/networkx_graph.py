@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from baselines.errors import InvalidInput
@@ -27,6 +26,8 @@ from baselines.readers.options import (
 )
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from baselines.problem import Problem
 
 
@@ -41,6 +42,8 @@ def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Prob
     InvalidInput, InvalidProblem
         Naming the node, edge or attribute.
     """
+    import networkx as nx  # late, as a tenth of what starting a command takes
+
     options = options or ReadOptions()
     if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise InvalidInput(f"a networkx.DiGraph is needed, not {type(graph).__name__}")
@@ -80,6 +83,8 @@ def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Prob
 
 def to_networkx(problem: Problem) -> nx.DiGraph:
     """Return the problem as a graph that `from_networkx` turns into the same problem."""
+    import networkx as nx
+
     graph = nx.DiGraph(name=problem.name, machines=problem.machines, alpha=problem.alpha)
     for i, name in enumerate(problem.task_ids):
         costs: dict[str, Any]

@@ -48,7 +48,8 @@ def dataset_groups(
     Parameters
     ----------
     limit : samples per group.
-    trained_on : how many samples of the training split were used, the first; None for all.
+    trained_on : how many samples of the training split were used, the first; None for all, 0 for a
+        network that was trained on something else: there is no seen group then.
 
     Raises
     ------
@@ -63,6 +64,9 @@ def dataset_groups(
         "seen": f"the training split of {uri}, which the network has learned from",
         "unseen": f"the {split} split of {uri}, kept from the training",
     }
+    if trained_on == 0:
+        del parts["seen"]
+        about["unseen"] = f"the {split} split of {uri}, a dataset that no part of the training was"
     return [
         _dataset_group(dataset, name, part, _spread(samples, limit), about[name], known)
         for name, (part, samples) in parts.items()

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from model.infer import LearnedScheduler
     from pipeline.dataset.storage import Dataset
     from pipeline.evaluation.cases import Group
+    from pipeline.schedulers import Learned
 
 FORMAT = "deepsched-evaluation/1"
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
@@ -65,7 +65,8 @@ class EvaluationSpec:
 def evaluation_document(
     spec: EvaluationSpec,
     dataset: Dataset,
-    learned: LearnedScheduler,
+    learned: Learned,
+    teacher: str,
     groups: Sequence[Group],
     outcomes: Sequence[Outcome],
     history: list[dict[str, Any]],
@@ -100,7 +101,8 @@ def evaluation_document(
         ),
         "network": {
             "name": learned.name,
-            "teacher": str(learned.meta["teacher"]),
+            "teacher": teacher,
+            "imitates": "teacher" in learned.meta,
             "meta": learned.meta,
         },
         "groups": summaries,
@@ -123,7 +125,7 @@ def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
 
 def _notes(
     dataset: Dataset,
-    learned: LearnedScheduler,
+    learned: Learned,
     groups: Sequence[Mapping[str, Any]],
     rows: Sequence[Row],
 ) -> list[str]:
@@ -159,6 +161,11 @@ def _notes(
                 f"{group['title']}: {name} is not offered for problems as large as {count} of the "
                 "samples; its means are over the others."
             )
+    if "teacher" not in learned.meta:
+        notes.append(
+            f"{learned.name} was trained on generated problems of its own and imitates nobody: all "
+            f"groups are unseen, and teacher's machine means {REFERENCE}'s."
+        )
     noted = learned.meta.get("dataset", dataset.manifest.digest())
     if noted != dataset.manifest.digest():
         notes.append(

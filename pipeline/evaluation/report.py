@@ -129,8 +129,9 @@ def _group_table(group: Mapping[str, Any]) -> str:
 def _subtitle(document: Document) -> str:
     network, where = document["network"], document["provenance"]
     others = len(document["groups"][0]["schedulers"]) - 1
+    what = "trained to imitate" if network["imitates"] else "that bends the rule of"
     return (
-        f"{network['name']} is a network trained to imitate {network['teacher']}. "
+        f"{network['name']} is a network {what} {network['teacher']}. "
         f"Here it stands beside {others} other schedulers on the same problems. {where['date']}."
     )
 
@@ -139,13 +140,19 @@ def _tiles(document: Document) -> str:
     tiles = []
     for group in document["groups"]:
         own, fit = group["schedulers"][group["learned"]], group["network"]
-        if own["ratio"] and fit:
-            title = html.escape(group["title"])
-            tiles.append(
-                f"<li><span>{title}: makespan</span><b>{own['ratio']['makespan']['mean']:.3f} "
-                f"× HEFT's</b><span>{title}: teacher's machine</span><b>{_share(fit['accuracy'])}"
-                f"</b><span>{fit['accuracy'] / fit['chance']:.1f} × chance</span></li>"
+        if not own["ratio"]:
+            continue
+        title = html.escape(group["title"])
+        tile = (
+            f"<li><span>{title}: makespan</span><b>{own['ratio']['makespan']['mean']:.3f} × HEFT's"
+            "</b>"
+        )
+        if fit:
+            tile += (
+                f"<span>{title}: teacher's machine</span><b>{_share(fit['accuracy'])}</b>"
+                f"<span>{fit['accuracy'] / fit['chance']:.1f} × chance</span>"
             )
+        tiles.append(f"{tile}</li>")
     return f'<ul class="tiles">{"".join(tiles)}</ul>'
 
 

@@ -19,6 +19,7 @@ from baselines.registry import SCHEDULERS, teacher_rng
 from model.checkpoint import WEIGHTS, save_checkpoint
 from model.decode import ProblemPrediction
 from model.features import time_scale
+from model.guided.scheduler import PRETRAINED, GuidedScheduler
 from model.infer import LearnedScheduler
 from model.networks import build_network, network_config
 from pipeline.dataset.storage import Dataset
@@ -303,6 +304,31 @@ def test_what_is_not_there_is_named(
 def test_the_training_data_are_no_other_kind(spec: EvaluationSpec) -> None:
     with pytest.raises(InvalidInput, match="is the dataset of the training itself"):
         evaluate(replace(spec, unseen=spec.data))
+
+
+def test_a_network_that_imitates_nobody_has_seen_nothing(
+    spec: EvaluationSpec, tmp_path: Path
+) -> None:
+    own = shutil.copytree(PRETRAINED, tmp_path / "own")
+    few = replace(spec, checkpoint=own, schedulers=("deepsched", *FEW), limit=3)
+    found = evaluate(few)
+    (group,) = found["groups"]
+    assert (group["name"], group["known"], group["network"]) == ("unseen", 0, None)
+    # The name is that of the checkpoint's network, which is measured once.
+    assert list(group["schedulers"]) == ["deepsched", *FEW]
+    scheduler = GuidedScheduler.load(own)
+    ratios = []
+    for sample_id, problem in Dataset.open(spec.data).problems("test"):
+        made = scheduler(problem, teacher_rng(0, sample_id, "deepsched"))
+        heft = SCHEDULERS["heft"](problem, teacher_rng(0, sample_id, "heft"))
+        ratios.append(made.makespan / heft.makespan)
+    assert group["schedulers"]["deepsched"]["ratio"]["makespan"]["mean"] == np.mean(ratios) < 1
+    page = render(found)
+    assert "deepsched is a network that bends the rule of heft" in page
+    assert f"{np.mean(ratios):.3f} × HEFT" in page
+    assert "chance</span>" not in page
+    with pytest.raises(InvalidInput, match=r"--history: .*own imitates no teacher"):
+        evaluate(replace(few, history=tmp_path / "history.json"))
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '[{"epoch": 1}]'], ids=["broken", "no list", "short"])

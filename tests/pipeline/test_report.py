@@ -81,7 +81,12 @@ def made_up(**changes: Any) -> dict[str, Any]:
             "machine": "a CPU, 2 CPUs, Linux",
             "versions": {"python": "3.11.7", "torch": "2.13.0"},
         },
-        "network": {"name": "paper", "teacher": "heft", "meta": {"epoch": 3}},
+        "network": {
+            "name": "paper",
+            "teacher": "heft",
+            "imitates": True,
+            "meta": {"epoch": 3},
+        },
         "groups": groups,
         "seconds": seconds_by_size(rows),
         "training": history,
