@@ -229,9 +229,9 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
     """
     from ray import serve
 
-    from pipeline.serve import start_service
     from pipeline.serving.app import APPLICATION, build_app
     from pipeline.serving.settings import ServeArgs
+    from pipeline.serving.start import start_service
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -23,8 +23,7 @@ from model.config import DeepSchedConfig
 from model.guided.graph import DECODES
 from pipeline.cli import EXIT_INTERRUPTED, messages, progress_bar, results
 from pipeline.dataset.files import open_folder
-from pipeline.improving.gradient import TurnSpec
-from pipeline.improving.run import CHECKPOINT, ImproveSpec, improve
+from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
@@ -160,6 +159,8 @@ def command(
       deepsched improve --out runs/improve
       deepsched improve --out runs/improve --resume --workers 2
     """  # noqa: D301 - click needs the backspace
+    from pipeline.improving.run import improve  # late, as torch takes seconds that --help has not
+
     if changes % 2:
         raise click.BadParameter(f"--changes {changes}: must be even, each is tried both ways")
     if tasks[0] > tasks[1]:

@@ -15,27 +15,18 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     run_command(importlib.import_module("pipeline.serve").command)
 
 import contextlib
-import http.client
 import logging
 import os
 import signal
-import socket
 import threading
 from pathlib import Path
 
 import click
-import ray
-from ray import serve
 
-from baselines.errors import DeepSchedError, InvalidInput
 from pipeline.cli import messages, results
 from pipeline.options import CONTEXT_SETTINGS
 from pipeline.ray_session import ray_session
-from pipeline.serving.app import APPLICATION, build_app, processes
-from pipeline.serving.requests import shorten
 from pipeline.serving.settings import ServeArgs
-
-__all__ = ["build_app", "command"]  # cluster/serve.yaml names pipeline.serve:build_app
 
 DEFAULTS = ServeArgs()
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -131,6 +122,13 @@ def command(
       curl --data-binary @workflow.json 'http://127.0.0.1:8000/v1/schedule?machines=8&samples=32'
       curl --data-binary @workflow.json.gz 'http://127.0.0.1:8000/v1/schedule?scheduler=peft'
     """  # noqa: D301 (click's mark for lines that stay as they are)
+    # Late, as torch and Ray Serve take seconds that --help has not.
+    import ray
+    from ray import serve
+
+    from pipeline.serving.app import APPLICATION, build_app, processes
+    from pipeline.serving.start import check_port, start_service
+
     args = ServeArgs(
         checkpoint=checkpoint.resolve() if checkpoint else None,
         device=device,
@@ -161,73 +159,6 @@ def command(
             # It finishes what it has begun. Not serve.shutdown: a cluster that was joined may
             # serve other applications, and a local one ends with the session.
             serve.delete(APPLICATION)
-
-
-def check_port(host: str, port: int) -> None:
-    """Refuse an address that cannot be listened on.
-
-    Raises
-    ------
-    InvalidInput
-        If the host is not one of this machine, or the port is taken or not allowed.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or "
-            "--port"
-        ) from None
-
-
-def start_service(application: serve.Application, host: str, port: int, args: ServeArgs) -> None:
-    """Bring the application up behind an HTTP proxy on this node, and see that it answers.
-
-    Raises
-    ------
-    ServiceFailed
-        If it does not come up, or Serve runs on the cluster already and listens elsewhere.
-    """
-    # The gateway keeps the time limit; the proxy's own only catches a gateway that hangs.
-    http_options = {"host": host, "port": port, "request_timeout_s": 2 * args.timeout_s}
-    try:
-        serve.start(proxy_location="HeadOnly", http_options=http_options)
-        serve.run(application, name=APPLICATION)
-    except (RuntimeError, TimeoutError) as error:
-        reason = _reason() or str(error)
-        raise ServiceFailed(f"the service did not start: {shorten(reason, 400)}") from None
-    connection = http.client.HTTPConnection(_reachable(host), port, timeout=10)
-    try:
-        connection.request("GET", "/health")
-        healthy = connection.getresponse().status == 200
-    except OSError:
-        healthy = False
-    finally:
-        connection.close()
-    if not healthy:
-        raise ServiceFailed(
-            f"nothing answers on {host} port {port}; if the cluster serves on another address "
-            "already, that one stays: stop Serve there, or give its --host and --port"
-        )
-
-
-def _reason() -> str:
-    """Return the error of the first process that did not come up: its last line."""
-    status = serve.status().applications.get(APPLICATION)
-    messages = [part.message for part in status.deployments.values()] if status else []
-    lines = [line for message in messages for line in message.strip().splitlines()[-1:]]
-    return lines[0] if lines else ""
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-class ServiceFailed(DeepSchedError, RuntimeError):
-    """Ray Serve could not bring the application up."""
 
 
 def _announce(host: str, port: int, args: ServeArgs) -> None:

@@ -27,20 +27,12 @@ from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
 from pipeline.training.config import config_options
-from pipeline.training.loop import best_record
-from pipeline.training.run import (
-    Plan,
-    Trained,
-    TrainingFailed,
-    finished_training,
-    plan_training,
-    run_training,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pipeline.training.board import Status
+    from pipeline.training.run import Plan, Trained
     from pipeline.training.state import Record
 
 
@@ -101,6 +93,9 @@ def command(
     DIR/checkpoint. Those ending in 9 are never looked at. Each epoch is saved; after Ctrl-C or a
     crash, the same command with --resume goes on, and after the end it does so with more --epochs.
     """
+    # Late, as torch and Ray Train take seconds that --help has not.
+    from pipeline.training.run import finished_training, plan_training
+
     check_destination(str(out))
     out = out.expanduser().absolute()
     for name, limit in {"max_tasks": max_tasks, "max_machines": max_machines}.items():
@@ -121,6 +116,8 @@ def command(
 
 def _train(plan: Plan, address: str | None) -> Trained:
     """Train and show the progress; leave with an exit code where there is no result."""
+    from pipeline.training.run import TrainingFailed, run_training
+
     done: list[Record] = []
     try:
         with ray_session(address=address), _progress(plan) as on_status:
@@ -143,6 +140,8 @@ def _train(plan: Plan, address: str | None) -> Trained:
 
 def summary(plan: Plan, trained: Trained) -> str:
     """Return what was learned, in a few lines."""
+    from pipeline.training.loop import best_record
+
     best = best_record(trained.history)
     first = trained.history[0]
     lines = {

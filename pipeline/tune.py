@@ -28,19 +28,11 @@ from pipeline.options import CONTEXT_SETTINGS
 from pipeline.outputs import make_folder
 from pipeline.ray_session import ray_session
 from pipeline.training.config import merged_config
-from pipeline.tuning.run import (
-    BEST,
-    Search,
-    SearchFailed,
-    TrialResult,
-    finished_search,
-    plan_search,
-    run_search,
-)
-from pipeline.tuning.search_space import default_space, parse_search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pipeline.tuning.run import Search, TrialResult
 
 EXAMPLES = """\b
 Examples:
@@ -121,6 +113,10 @@ def command(
 
     The same command again goes on where it was stopped.
     """
+    # Late, as torch and Ray Tune take seconds that --help has not.
+    from pipeline.tuning.run import BEST, finished_search, plan_search
+    from pipeline.tuning.search_space import default_space, parse_search
+
     check_destination(str(out))
     out = out.expanduser().absolute()
     config = merged_config(config_file, options)
@@ -139,6 +135,8 @@ def command(
 
 def _search(plan: Search, concurrent: int | None, address: str | None) -> list[TrialResult]:
     """Search and show the progress; leave with an exit code where there is no result."""
+    from pipeline.tuning.run import SearchFailed, run_search
+
     try:
         with ray_session(address=address), _progress(plan) as on_trial:
             return run_search(plan, concurrent=concurrent, on_trial=on_trial)

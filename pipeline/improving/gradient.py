@@ -18,38 +18,10 @@ from pipeline.improving.problems import draw_problem
 if TYPE_CHECKING:
     from baselines.arrays import FloatArray
     from baselines.problem import Problem
-    from model.config import DeepSchedConfig
     from model.guided.graph import GraphView
+    from pipeline.improving.spec import TurnSpec
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnSpec:
-    """How a turn is made.
-
-    Attributes
-    ----------
-    network : settings.
-    seed : of all problems and changes.
-    problems : for each piece of work.
-    changes : tried for each problem; even, since each is tried both ways.
-    tasks : least and most of a problem.
-    own_noise : standard deviation of what is drawn for each task by itself.
-    shared_noise : the same of what follows from the task's hidden state, alike for like tasks.
-    common_noise : the same of what is alike for all tasks.
-    turnaround : share of the problems whose objective is the mean turnaround.
-    """
-
-    network: DeepSchedConfig
-    seed: int = 0
-    problems: int = 8
-    changes: int = 32
-    tasks: tuple[int, int] = (20, 500)
-    own_noise: float = 0.2
-    shared_noise: float = 0.2
-    common_noise: float = 0.2
-    turnaround: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,9 @@ from model.guided.decode import guided_schedule
 from model.guided.forward import forward
 from model.guided.graph import OBJECTIVES, graph_view
 from model.guided.network import DeepSchedNetwork
-from pipeline.improving.gradient import Piece, TurnSpec, improve_piece
+from pipeline.improving.gradient import Piece, improve_piece
 from pipeline.improving.problems import development_problems
+from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
 from pipeline.provenance import provenance
 from pipeline.ray_session import ray_session
 from pipeline.ray_tasks import ray_map
@@ -34,32 +35,10 @@ if TYPE_CHECKING:
     from baselines.problem import Problem
 
 NAME = "deepsched"
-STATE, HISTORY, CHECKPOINT = "state.pt", "history.json", "checkpoint"
+STATE, HISTORY = "state.pt", "history.json"
 AVERAGED = 0.02  # share of the newest weights in the running mean, which is what is kept
 CLIP = 1.0  # largest norm of a step's gradient
 LEAST_RATE = 0.02  # share of the learning rate that is left at the end
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImproveSpec:
-    """What an improvement is made of.
-
-    Attributes
-    ----------
-    turn : how a turn is made.
-    turns : how many.
-    pieces : of work in a turn, done in parallel; part of what is computed, unlike the workers.
-    learning_rate : of Adam, at the start; it falls with the root of what is left.
-    check_every : turns between two looks at the development problems.
-    development : how many of those.
-    """
-
-    turn: TurnSpec
-    turns: int = 3000
-    pieces: int = 2
-    learning_rate: float = 1e-3
-    check_every: int = 250
-    development: int = 200
 
 
 @dataclass(kw_only=True)

@@ -23,7 +23,6 @@ from model.guided.scheduler import PRETRAINED, GuidedScheduler
 from model.infer import LearnedScheduler
 from model.networks import build_network, network_config
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluate import evaluate
 from pipeline.evaluation.cases import RETIMED, dataset_groups
 from pipeline.evaluation.document import EvaluationSpec
 from pipeline.evaluation.measure import (
@@ -37,6 +36,7 @@ from pipeline.evaluation.measure import (
     verdicts,
 )
 from pipeline.evaluation.report import render
+from pipeline.evaluation.run import evaluate
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.training_helpers import tiny_dataset, tiny_problem
 

@@ -15,8 +15,9 @@ from model.config import DeepSchedConfig
 from model.guided.network import DeepSchedNetwork
 from model.guided.scheduler import GuidedScheduler
 from pipeline.improving import problems
-from pipeline.improving.gradient import TurnSpec, improve_piece
-from pipeline.improving.run import CHECKPOINT, HISTORY, ImproveSpec, improve, measure
+from pipeline.improving.gradient import improve_piece
+from pipeline.improving.run import HISTORY, improve, measure
+from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from model.checkpoint import save_checkpoint
 from model.infer import LearnedScheduler
 from model.networks import build_network
 from pipeline.ray_session import ROOT
-from pipeline.serve import check_port, start_service
 from pipeline.serving.app import build_app
 from pipeline.serving.settings import ServeArgs
+from pipeline.serving.start import check_port, start_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
