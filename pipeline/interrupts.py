@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from sys import UnraisableHookArgs
     from types import FrameType
 
 
@@ -38,15 +40,21 @@ def over(seconds: float | None) -> str:
 def lasting_interrupts() -> Iterator[Callable[[], None]]:
     """Let no Ctrl-C in the block get lost; without effect outside the main thread.
 
-    Python drops an error that is raised in some callbacks, a `KeyboardInterrupt` like any other.
-    The function that is yielded raises it again, if there was one.
+    Python drops an error that is raised in some callbacks, a `KeyboardInterrupt` like any other,
+    and prints it. The function that is yielded raises it again, if there was one, so that nothing
+    needs to be printed.
     """
     received = False
+    report = sys.unraisablehook
 
     def note(signal_number: int, frame: FrameType | None) -> None:
         nonlocal received
         received = True
         raise KeyboardInterrupt
+
+    def report_others(dropped: UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            report(dropped)
 
     def check() -> None:
         if received:
@@ -60,9 +68,11 @@ def lasting_interrupts() -> Iterator[Callable[[], None]]:
         yield check
         return
     signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = report_others
     try:
         yield check
     finally:
+        sys.unraisablehook = report
         signal.signal(signal.SIGINT, before)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -57,21 +59,34 @@ def test_in_another_thread_there_is_no_limit() -> None:
     assert reached == [True]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_lost_interrupt_is_raised_again() -> None:
+def test_a_lost_interrupt_is_raised_again_and_only_others_are_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Dropping:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGINT)  # what is raised here is dropped
 
+    class Failing:
+        def __del__(self) -> None:
+            raise ValueError("printed")
+
+    printed: list[Any] = []
+
+    def hook(dropped: Any) -> None:
+        printed.append(dropped.exc_type)
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
     before = signal.getsignal(signal.SIGINT)
 
     def work() -> None:
         with lasting_interrupts() as check:
             check()
-            dropping = Dropping()
-            del dropping
+            dropping, failing = Dropping(), Failing()
+            del dropping, failing
             check()
 
     with pytest.raises(KeyboardInterrupt):
         work()
+    assert printed == [ValueError]
     assert signal.getsignal(signal.SIGINT) is before
+    assert sys.unraisablehook is hook
