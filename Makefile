@@ -52,6 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
 		--no-build-isolation -e '.[dev]'
+	$(BIN)/deepsched compile
 	@touch $@
 
 demo: $(STAMP) ## run every stage once, below runs/ (on $DEEPSCHED_DATA, or what was fetched)

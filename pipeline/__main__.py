@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("pipeline.serve", "Answer scheduling requests over HTTP."),
     "benchmark": ("pipeline.benchmark", "Measure speed and cost, one table a subcommand."),
     "chaos": ("pipeline.chaos", "Break things on purpose and check that nothing is lost."),
+    "compile": ("pipeline.compile", "Compile all schedulers now, so that no first use waits."),
     "demo": ("pipeline.demo", "Run every stage once, small, from problems to report."),
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from baselines import _kernels
 from baselines._kernels import Links
+from baselines.arrays import freeze
 from baselines.list_schedule import insert_in_order
 
 if TYPE_CHECKING:
@@ -29,17 +30,18 @@ def justified(problem: Problem, schedule: Schedule) -> Schedule:
     """
     links = problem.machines.links
     turned = Links(
-        np.ascontiguousarray(links.latency.T),
-        np.ascontiguousarray(links.bandwidth.T),
+        freeze(links.latency.T),
+        freeze(links.bandwidth.T),
         links.uniform,
         links.zero_latency,
     )
     stay = bool(problem.succ_bytes.any())
-    free = np.full(problem.n_tasks, -1)
+    free = freeze(np.full(problem.n_tasks, -1))
+    # Frozen like a problem's own arrays, or all would be compiled again for writable ones.
     proc, _, aft = _kernels.insertion_schedule(
         np.lexsort((-problem.topo_index, -schedule.aft)),
         problem.etc,
-        np.zeros(problem.n_tasks),
+        freeze(np.zeros(problem.n_tasks)),
         problem.successors,
         turned,
         None,
@@ -49,6 +51,6 @@ def justified(problem: Problem, schedule: Schedule) -> Schedule:
         problem,
         np.lexsort((problem.topo_index, -aft)),
         schedule.scheduler,
-        pinned=proc if stay else free,
+        pinned=freeze(proc) if stay else free,
     )
     return found if found.makespan < schedule.makespan else schedule

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ray.serve")
 
 ONE_THREAD = {"threads": 1}  # a process has one CPU and several requests at once
-ALL_OF_IT: dict[str, Any] = {"samples": 8, "budget": 1e-3}
+ALL_OF_IT: dict[str, Any] = {"samples": 8, "budget": 0.02}
 
 
 def has_network(args: ServeArgs) -> bool:
@@ -71,7 +71,9 @@ class Heuristics:
         # Each way to decode, with samples and search, read and compiled now: a request waits for
         # neither, and none is answered by a checkpoint that came later.
         for decoding in (None, *DECODES):
-            warm_up(_guided(self._checkpoint, decoding).with_options(**ONE_THREAD, **ALL_OF_IT))
+            learned = _guided(self._checkpoint, decoding).with_options(**ONE_THREAD, **ALL_OF_IT)
+            for _ in range(2):  # what the first run compiles uses up the budget of the search
+                warm_up(learned)
 
     async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
         """Answer one request; a bad one with its 4xx."""

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""`deepsched compile`: compile all schedulers now, so that no first use waits for it."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
+    import importlib
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from pipeline.cli import run_command
+
+    # Not this module's own: what Ray pickles must belong to a module that can be imported.
+    run_command(importlib.import_module("pipeline.compile").command)
+
+import time
+
+import click
+import numpy as np
+
+from baselines.generate import GeneratorSpec, generate
+from baselines.metrics import lower_bound
+from baselines.registry import SCHEDULERS
+from model.guided.graph import DECODES
+from model.guided.scheduler import GuidedScheduler
+from pipeline.cli import progress_bar, results
+from pipeline.options import CONTEXT_SETTINGS
+from pipeline.schedulers import timed
+
+SAMPLES, BUDGET = 8, 0.01  # of the learned scheduler, so that its search is compiled too
+
+
+@click.command(context_settings=CONTEXT_SETTINGS)
+def command() -> None:
+    """Compile all schedulers now, so that no first use waits for it.
+
+    What is compiled lies beside the source files, or in the user's cache folder where those cannot
+    be written, and is used until a source file changes. Useful in the recipe of an image, and on
+    each node of a cluster before many workers start. `make` does it when it installs.
+    """
+    begin = time.perf_counter()
+    # A graph, twice since what is compiled uses up the budget of the search, and tasks that are
+    # balanced by moves and swaps.
+    problems = [
+        generate(GeneratorSpec(family=family, tasks=4, machines=2), 0)
+        for family in ("layered", "layered", "independent")
+    ]
+    learned = [
+        GuidedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
+    ]
+    with progress_bar() as bar:
+        for scheduler in bar.track([*SCHEDULERS.values(), *learned], description="compiling"):
+            for problem in problems:
+                timed(scheduler, problem, lambda: np.random.default_rng(0))
+    lower_bound(problems[0])
+    results.print(f"all schedulers are compiled ({time.perf_counter() - begin:.1f} s)")

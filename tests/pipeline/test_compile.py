@@ -1,0 +1,38 @@
+"""`deepsched compile`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from baselines.registry import SCHEDULERS
+from model.guided.graph import DECODES
+from model.guided.scheduler import NAME
+from pipeline import compile as stage
+from pipeline.schedulers import timed
+from tests.pipeline.cli_helpers import deepsched_here
+
+if TYPE_CHECKING:
+    import pytest
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+
+
+def test_everything_is_compiled(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, bool]] = []
+
+    def noted(scheduler: Any, problem: Problem, stream: Any) -> tuple[Schedule, float]:
+        schedule, seconds = timed(scheduler, problem, stream)
+        ran.append((schedule.scheduler, bool(problem.succ_bytes.size)))
+        return schedule, seconds
+
+    monkeypatch.setattr(stage, "timed", noted)
+    done = deepsched_here(capsys, "compile")
+    assert (done.returncode, done.stdout.startswith("all schedulers are compiled")) == (0, True)
+    for name in SCHEDULERS:
+        assert {graph for who, graph in ran if who == name} == {True, False}, name
+    # Twice on a graph: the first run's budget is used up by what it compiles.
+    assert ran.count((NAME, True)) == 2 * len(DECODES)
+    assert ran.count((NAME, False)) == len(DECODES)
