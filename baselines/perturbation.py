@@ -37,27 +37,21 @@ def perturbation(
     n = problem.n_tasks
     ranks = upward_rank(problem)
     size = NOISE * float(ranks.max())
-    best = None
+    fewest, most = np.log(min(FEWEST, n)), np.log(n)
+    ordering = (problem.topo_index, problem.successors, problem.pred_ptr)
+    placing = (problem.etc, problem.arrival, problem.predecessors, problem.machines.links)
+    best, value = None, np.inf
     for k in range(evaluations):
         tried = ranks
         if k > 0:
-            count = int(np.exp(rng.uniform(np.log(min(FEWEST, n)), np.log(n))))
+            count = int(np.exp(rng.uniform(fewest, most)))
             tried = ranks.copy()
             tried[rng.integers(0, n, count)] += size * rng.standard_normal(count)
-        order = _kernels.ready_order(
-            tried, problem.topo_index, problem.successors, problem.pred_ptr
-        )
-        found = _kernels.insertion_schedule(
-            order,
-            problem.etc,
-            problem.arrival,
-            problem.predecessors,
-            problem.machines.links,
-            None,
-            None,
-        )
-        if best is None or found[2].max() <= best[2].max():
-            best, ranks = found, tried
+        order = _kernels.ready_order(tried, *ordering)
+        found = _kernels.insertion_schedule(order, *placing, None, None)
+        makespan = float(found[2].max())
+        if makespan <= value:
+            best, value, ranks = found, makespan, tried
     if best is None:
         raise ValueError("evaluations ≥ 1")
     return make_schedule("perturbation", *best)
