@@ -29,13 +29,21 @@ class Rule(enum.Enum):
     POSITIVE = "a finite number above 0"
     FINITE = "a finite number"
 
-    def holds(self, values: FloatArray | np.float64) -> bool:
+    def holds(self, values: FloatArray) -> bool:
         """Tell whether all of them are legal; a NaN never is."""
         if not np.isfinite(values).all():
             return False
         if self is Rule.COST:
             return bool((values >= 0).all())
         return self is Rule.FINITE or bool((values > 0).all())
+
+    def allows(self, value: float) -> bool:
+        """Tell whether one number is legal."""
+        if not math.isfinite(value):
+            return False
+        if self is Rule.COST:
+            return value >= 0
+        return self is Rule.FINITE or value > 0
 
 
 def echo(value: object) -> str:
@@ -76,7 +84,7 @@ def number(value: object, rule: Rule, place: str) -> float:
         result = float(value)
     except OverflowError:
         result = math.inf
-    if not rule.holds(np.float64(result)):
+    if not rule.allows(result):
         shown = "too large" if isinstance(value, int) and math.isinf(result) else repr(result)
         raise InvalidInput(f"{place} is {shown}; it must be {rule.value}")
     return result
@@ -199,7 +207,7 @@ def decimal(token: str, rule: Rule, place: str) -> float:
     if not is_number(token):
         raise InvalidInput(f"{place} is {echo(token)}; it must be {rule.value}")
     value = float(token)
-    if not rule.holds(np.float64(value)):
+    if not rule.allows(value):
         shown = "too large" if math.isinf(value) else echo(token)
         raise InvalidInput(f"{place} is {shown}; it must be {rule.value}")
     return value

@@ -30,7 +30,6 @@ from baselines.readers._values import (
     echo,
     entries,
     names,
-    number,
     positions,
     required,
 )
@@ -132,7 +131,10 @@ def _edges(
     index = {name: i for i, name in enumerate(ids)}
 
     def listed(i: int, key: str) -> list[Any]:
-        return a_list(tasks[i].get(key, []), f"{where}: {SPECIFICATION}tasks[{i}].{key}")
+        found = tasks[i].get(key, [])
+        if type(found) is list:  # spelling the place takes longer than looking
+            return found
+        return a_list(found, f"{where}: {SPECIFICATION}tasks[{i}].{key}")
 
     def relatives(i: int, key: str) -> list[int]:
         place = f"{where}: {SPECIFICATION}tasks[{i}].{key}"
@@ -179,10 +181,11 @@ def _file_sizes(specification: dict[str, Any], where: str) -> dict[str, float]:
         return {}
     items = entries(specification, "files", where, SPECIFICATION)
     place = f"{where}: {SPECIFICATION}files"
-    sizes = {}
-    for k, name in enumerate(_ids(items, place)):
-        size = required(items[k], "sizeInBytes", where, f"{SPECIFICATION}files[{k}].")
-        number(size, Rule.COST, f"{place}[{k}].sizeInBytes")
-        # Kept as written: sums of whole numbers are exact in any order.
-        sizes[name] = size
-    return sizes
+    ids = _ids(items, place)
+    sizes = [
+        required(item, "sizeInBytes", where, f"{SPECIFICATION}files[{k}].")
+        for k, item in enumerate(items)
+    ]
+    column(sizes, Rule.COST, lambda k: f"{place}[{k}].sizeInBytes")
+    # Kept as written: sums of whole numbers are exact in any order.
+    return dict(zip(ids, sizes, strict=True))
