@@ -47,9 +47,11 @@ FEW = "deepsched topk, no guard"
 # Of the anytime comparison: s → graphs a cell, in quick runs 2.
 BUDGETS = {0.1: 10, 1.0: 4, 10.0: 2}
 MOST_ANYTIME = 1_000  # tasks of its problems
-SLOW_TASKS = 2_000  # above them only what takes one pass is run, and nothing quadratic
+SLOW_TASKS = 2_000  # above them searches are a part of their own, of fewer graphs a cell
+SLOW_GRAPHS = 10
 CONFIDENCE = 1.96  # standard errors of a 95 % interval
 TRACE_MACHINES, TRACE_BANDWIDTHS, TRACE_NOISE = (4, 16), (125e6, 1.25e6), 0.2
+TRACE_MANY_MACHINES = (64,)  # on so many HEFT leaves almost nothing: told without a goal
 STG_MACHINES = (2, 4, 8, 16)
 BEST = "best known"  # the reference where there is an optimum, or the best schedule known
 SOLVED_BUDGET = 1.0  # s
@@ -96,16 +98,22 @@ class Runner:
             self.anytime("", problem, 0.01)
 
     def run(self, cell: str, problem: Problem) -> Outcome:
-        """Schedule a problem by everything that is quick enough for its size."""
+        """Schedule a problem by everything, above `SLOW_TASKS` by what takes one pass or so."""
+        return self._run(cell, problem, everything=problem.n_tasks <= SLOW_TASKS)
+
+    def everything(self, cell: str, problem: Problem) -> Outcome:
+        """Schedule a problem by everything, however large."""
+        return self._run(cell, problem, everything=True)
+
+    def _run(self, cell: str, problem: Problem, *, everything: bool) -> Outcome:
         found = Outcome(cell=cell)
-        small = problem.n_tasks <= SLOW_TASKS
         reference = self._timed(found, "heft", problem, heft)
         own = self._timed(found, "deepsched, no guard", problem, self._one)
         self._guarded(found, "deepsched", own, reference)
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
         self._timed(found, FEW, problem, self._few)
         self._timed(found, "peft", problem, peft)
-        if small:
+        if everything:
             self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
             budget = found.seconds[f"deepsched, {SAMPLES} samples"]
             self._timed(found, f"zeroed, {SAMPLES} samples", problem, self._zeroed)
@@ -264,10 +272,19 @@ def cell_problems(cell: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
         yield name, generate(spec, cell["first_seed"] + k)
 
 
-def trace_problems(data: Path, quick: bool) -> Iterator[tuple[str, Problem]]:
-    """Yield the real traces in the trace setting: one cell a family."""
+def slow_problems() -> Iterator[tuple[str, Problem]]:
+    """Yield some graphs of each cell on which searches take long."""
+    for cell in grid()["cells"]:
+        if cell["tasks"] > SLOW_TASKS:
+            yield from cell_problems({**cell, "graphs": SLOW_GRAPHS})
+
+
+def trace_problems(
+    data: Path, quick: bool, counts: tuple[int, ...] = TRACE_MACHINES
+) -> Iterator[tuple[str, Problem]]:
+    """Yield the real traces in the trace setting, on so many machines: one cell a family."""
     for path in sorted((data / "wfinstances").glob("*/*.json.gz")):
-        for machines in TRACE_MACHINES:
+        for machines in counts:
             for seed in range(1 if quick else 3):
                 for bandwidth in TRACE_BANDWIDTHS:
                     options = ReadOptions(
@@ -479,10 +496,15 @@ Part = tuple[str, "Iterator[tuple[Any, ...]]", "Callable[..., Outcome]"]
 
 def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     yield "generated, makespan", grid_problems(quick), Runner.run
+    if not quick:
+        yield "generated, 10,000 tasks, searches too", slow_problems(), Runner.everything
     yield "generated, mean turnaround", grid_problems(quick), Runner.turnaround
     yield "the paper's scale, makespan", _large_problems(), Runner.large
     if data is not None:
         yield "real traces, makespan", trace_problems(data, quick), Runner.run
+        if not quick:
+            many = trace_problems(data, quick, TRACE_MANY_MACHINES)
+            yield "real traces, 64 machines, makespan", many, Runner.run
         yield "HCSP, makespan", hcsp_problems(data), Runner.solved_in_time
         for machines in STG_MACHINES[1:2] if quick else STG_MACHINES:
             part = f"STG-50, {machines} machines"
