@@ -45,12 +45,14 @@ class Guide(NamedTuple):
     """What bends the choice of a machine away from the least EFT, a few numbers a task.
 
     Machine q of task i is taken by the least of
-    EFT + w0 (optimistic cost[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity,
+    EFT + w0 (optimistic cost[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity
+    + Σ_k w_(3+k) codes[k, q],
     where affinity is the mean transfer time, s, to those children whose largest input so far lies
     on q. All weights 0: HEFT's rule.
     """
 
-    weights: FloatArray  # (n, 3)
+    weights: FloatArray  # (n, 3 + c), those of the codes in s
+    codes: FloatArray  # (c, p) what is said of machines; c may be 0
     through: NDArray[np.float32]  # (n, p), PEFT's optimistic costs + the execution times / unit
     unit: float  # s
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
@@ -403,7 +405,8 @@ def _lean(i, duration, guide, host, extra):
     """Fill `extra` (p,) with what the guide adds to the EFTs of task i."""
     through, least_ahead = guide.through[i], guide.least_optimistic[i]
     least = guide.least_cost[i]
-    w_ahead, w_cost, w_affinity = guide.weights[i]
+    weights, codes = guide.weights[i], guide.codes
+    w_ahead, w_cost, w_affinity = weights[0], weights[1], weights[2]
     # The same sum with one product a table.
     w_through = w_ahead * guide.unit
     w_duration, shift = w_cost - w_ahead, -(w_ahead * least_ahead + w_cost * least)
@@ -415,6 +418,10 @@ def _lean(i, duration, guide, host, extra):
         q = host[guide.succs.task[e]]
         if q >= 0:
             extra[q] -= w_affinity * guide.mean_comm[e]
+    for k in range(codes.shape[0]):
+        weight, code = weights[3 + k], codes[k]
+        for q in range(extra.size):
+            extra[q] += weight * code[q]
 
 
 @jit

@@ -50,6 +50,18 @@ class DeepSchedConfig(NetworkConfig):
 
     width: int = Field(default=32, ge=1, le=1024, description="channels of each task")
     rounds: int = Field(default=3, ge=0, le=16, description="exchanges along the edges")
+    recurrence: bool = Field(
+        default=False, description="before them a recurrence along the order of the upward ranks"
+    )
+    machine_code: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="numbers that an encoder of machines makes of each; 0: there is none",
+    )
+    times: bool = Field(
+        default=False, description="predict starts and finishes as well, which nothing reads"
+    )
     decode: Literal["full", "topk"] = Field(
         default="full", description="machines looked at for a task, while it learns: all, or a few"
     )

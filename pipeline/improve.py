@@ -102,6 +102,40 @@ SPEC = ImproveSpec(turn=TURN)
     help="Machines looked at for a task: all, or a few promising ones.",
 )
 @click.option(
+    "--recurrence/--no-recurrence",
+    default=TURN.network.recurrence,
+    show_default=True,
+    help="Before the messages a recurrence along the order of the upward ranks, both ways.",
+)
+@click.option(
+    "--machine-code",
+    type=click.IntRange(0, 64),
+    default=TURN.network.machine_code,
+    show_default=True,
+    help="Numbers an encoder of machines makes of each, for scores of machines; 0: none.",
+)
+@click.option(
+    "--times",
+    type=click.FloatRange(min=0),
+    default=TURN.times,
+    show_default=True,
+    help="Weight of the error of predicted starts and finishes, learned beside; 0: none are.",
+)
+@click.option(
+    "--imitate",
+    type=click.IntRange(min=0),
+    default=TURN.imitate,
+    show_default=True,
+    help="Turns at the start in which the network imitates a teacher; then it learns by trials.",
+)
+@click.option(
+    "--teacher",
+    type=click.Choice(("best-of", "heft")),
+    default=TURN.teacher,
+    show_default=True,
+    help="Of --imitate.",
+)
+@click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
     default=SPEC.learning_rate,
@@ -140,6 +174,11 @@ def command(
     width: int,
     rounds: int,
     decode: Literal["full", "topk"],
+    recurrence: bool,
+    machine_code: int,
+    times: float,
+    imitate: int,
+    teacher: str,
     learning_rate: float,
     seed: int,
     check_every: int,
@@ -150,7 +189,8 @@ def command(
     """Make the network that bends HEFT's rule, from nothing but generated problems.
 
     Each turn draws new problems, tries random changes of the network's outputs on them, decodes
-    all, and moves the network towards the changes that made schedules shorter. It begins as HEFT.
+    all, and moves the network towards the changes that made schedules shorter. It begins as HEFT,
+    or with --imitate at what a teacher does.
     The network that does best on the development problems becomes DIR/checkpoint, which the
     commands `schedule`, `evaluate` and `serve` take with --checkpoint.
 
@@ -169,12 +209,22 @@ def command(
     out = out.expanduser().absolute()
     spec = ImproveSpec(
         turn=TurnSpec(
-            network=DeepSchedConfig(width=width, rounds=rounds, decode=decode),
+            network=DeepSchedConfig(
+                width=width,
+                rounds=rounds,
+                recurrence=recurrence,
+                machine_code=machine_code,
+                times=times > 0,
+                decode=decode,
+            ),
             seed=seed,
             problems=problems,
             changes=changes,
             tasks=tasks,
             turnaround=turnaround,
+            imitate=imitate,
+            teacher=teacher,
+            times=times,
         ),
         turns=turns,
         pieces=pieces,

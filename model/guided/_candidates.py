@@ -30,10 +30,11 @@ class Few(NamedTuple):
 
 
 @jit
-def cheapest_machines(etc, found):
+def cheapest_machines(etc, found, weights, codes):
     """Fill `found` (n, k) with the machines of each task's least costs, -1 where fewer can hold it.
 
-    Of equal costs the lower machine index comes first.
+    What a `Guide` makes of codes is added to the costs. Of equal ones the lower machine index comes
+    first.
     """
     n, p = etc.shape
     k = found.shape[1]
@@ -45,6 +46,8 @@ def cheapest_machines(etc, found):
         worst = np.inf
         for q in range(p):
             cost = row[q]
+            for c in range(codes.shape[0]):
+                cost += weights[i, 3 + c] * codes[c, q]
             if cost < worst:
                 at = k - 1
                 while at > 0 and cost < least[at - 1]:
@@ -96,7 +99,8 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
                     links.latency[0, p - 1] + preds.data[e] / links.bandwidth[0, p - 1]
                 )
         least = guide.least_cost[i]
-        w_cost, w_affinity = guide.weights[i, 1], guide.weights[i, 2]
+        weights, codes = guide.weights[i], guide.codes
+        w_cost, w_affinity = weights[1], weights[2]
         drawn = 0
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             q = host[succs.task[e]]
@@ -144,6 +148,8 @@ def candidate_schedule(order, etc, arrival, preds, links, guide, few):
             if length == np.inf:
                 continue
             lean = w_cost * (length - least)
+            for c in range(codes.shape[0]):
+                lean += weights[3 + c] * codes[c, q]
             for e in range(drawn):
                 if pull[e] == q:
                     lean -= pulls[e]

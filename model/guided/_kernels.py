@@ -6,11 +6,12 @@ import numpy as np
 
 from baselines import _kernels
 from baselines._kernels import finite_mean, jit
-from model.guided._candidates import candidate_schedule
+from model.guided._candidates import Few, candidate_schedule, cheapest_machines
 
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 # What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
 UNITS = (1.0, 0.5, 0.5, 0.5)
+CODE_UNIT = 0.5  # the same of a product of codes, in steps
 LANES = 16
 SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
@@ -199,6 +200,23 @@ def hear_parents(both, ptr, children, weight, edge, heard):
 
 
 @jit
+def recur(gates, order, first, last, heard):
+    """Fill some channels of `heard` (n, w) with a recurrence over the tasks in `order`.
+
+    `gates` (n, 2 w) says for each channel, before the sigmoid, how much is taken over, and of what.
+    """
+    width = heard.shape[1]
+    state = np.zeros(last - first, np.float32)
+    one = np.float32(1)
+    for i in order:
+        row, own = gates[i], heard[i]
+        for c in range(first, last):
+            at = c - first
+            state[at] += (row[width + c] - state[at]) / (one + np.exp(-row[c]))
+            own[c] = state[at]
+
+
+@jit
 def decode(outputs, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, preds, links):
     n = rank.size
     priority = np.empty(n)
@@ -207,21 +225,41 @@ def decode(outputs, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, 
         priority[i] = rank[i] + step * outputs[i, 0]
         for k in range(3):
             weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
+        for k in range(guide.codes.shape[0]):
+            weights[i, 3 + k] = CODE_UNIT * step * outputs[i, 4 + k]
     order = _kernels.ready_order(priority, topo_index, guide.succs, pred_ptr)
     if few is None:
         return _kernels.insertion_schedule(order, etc, arrival, preds, links, None, None, guide)
-    return candidate_schedule(order, etc, arrival, preds, links, guide, few)
+    cheap = few.cheap
+    if guide.codes.shape[0] > 0:
+        cheap = np.empty(few.cheap.shape, np.int64)
+        cheapest_machines(etc, cheap, weights, guide.codes)
+    own = Few(cheap, few.group, few.members, few.group_ptr, few.wide)
+    return candidate_schedule(order, etc, arrival, preds, links, guide, own)
 
 
 @jit
 def values(
-    centre, changes, rank, step, topo_index, pred_ptr, guide, few, etc, arrival, preds, links
+    centre,
+    changes,
+    code_changes,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    guide,
+    few,
+    etc,
+    arrival,
+    preds,
+    links,
 ):
     found = np.empty((changes.shape[0], 2))
     for k in range(changes.shape[0]):
         outputs = centre + changes[k]
         own = _kernels.Guide(
-            np.empty((rank.size, 3)),
+            np.empty(guide.weights.shape),
+            guide.codes + code_changes[k],
             guide.through,
             guide.unit,
             guide.least_optimistic,

@@ -27,7 +27,7 @@ def guided_schedule(
 
     Parameters
     ----------
-    outputs : (n_tasks, len(OUTPUTS)).
+    outputs : (n_tasks, len(OUTPUTS) + codes of a machine in the view).
     """
     proc, ast, aft = _kernels.decode(
         np.nan_to_num(outputs).astype(np.float32, copy=False),
@@ -46,18 +46,26 @@ def guided_schedule(
 
 
 def guided_values(
-    problem: Problem, view: GraphView, centre: Float32Array, changes: Float32Array
+    problem: Problem,
+    view: GraphView,
+    centre: Float32Array,
+    changes: Float32Array,
+    code_changes: FloatArray | None = None,
 ) -> FloatArray:
     """Return (k, 2): makespan and mean turnaround, s, for each of k changes of the outputs.
 
     Parameters
     ----------
-    centre : (n_tasks, len(OUTPUTS)).
-    changes : (k, n_tasks, len(OUTPUTS)), added to it.
+    centre : (n_tasks, outputs), as for `guided_schedule`.
+    changes : (k, n_tasks, outputs), added to it.
+    code_changes : (k, codes, n_machines), added to those of the view; None: nothing.
     """
+    if code_changes is None:
+        code_changes = np.zeros((len(changes), *view.guide.codes.shape))
     values: FloatArray = _kernels.values(
         centre,
         changes,
+        code_changes,
         view.rank,
         view.step,
         problem.topo_index,

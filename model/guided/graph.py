@@ -8,7 +8,7 @@ small finite numbers. All of them are known before scheduling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,15 @@ TASK_FEATURES = (
     "unlikeness",  # standard deviation of the machines' slowness
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
+PROBLEM_WIDE = slice(16, 22)  # the features that are the same for all tasks of a problem
+MACHINE_FEATURES = (
+    "slowness",  # log of the costs there against the tasks' means, in the mean
+    "standing",  # the same in standard deviations from the mean machine
+    "holds",  # share of the tasks that fit
+    "transfers out",  # log of the mean transfer time to the others against that of all pairs
+    "transfers in",
+    *TASK_FEATURES[PROBLEM_WIDE],
+)
 OBJECTIVES = ("makespan", "turnaround")
 # How many machines are looked at for a task: all; where it costs least and where inputs and idle
 # machines are; the one where it costs least.
@@ -70,10 +79,11 @@ class GraphView:
     children : (m,) the child of each edge, edges by parent.
     child_ptr : (n + 1,) the edges of task i lie in `child_ptr[i]:child_ptr[i + 1]`.
     weight : (m,) log of one more than the mean transfer time / mean cost.
+    machines : (p, len(MACHINE_FEATURES)); None: not asked for.
     rank : (n,) s, upward rank.
     step : s, what an upward rank loses from a task to its critical child, in the mean.
     guide : the decoder's tables; its weights are room for one decoder at a time. Without a table
-        of optimistic costs where `few` is set.
+        of optimistic costs where `few` is set. Without codes, see `with_codes`.
     few : the machines looked at for each task; None: all.
     """
 
@@ -81,6 +91,7 @@ class GraphView:
     children: IntArray
     child_ptr: IntArray
     weight: Float32Array
+    machines: Float32Array | None
     rank: FloatArray
     step: float
     guide: Guide
@@ -92,8 +103,14 @@ class GraphView:
         return int(self.rank.size)
 
 
-def graph_view(problem: Problem, objective: str = "makespan", decode: str = "full") -> GraphView:
-    """Return features and tables of a problem.
+def graph_view(
+    problem: Problem,
+    objective: str = "makespan",
+    decode: str = "full",
+    *,
+    machines: bool = False,
+) -> GraphView:
+    """Return features and tables of a problem, those of machines if they are asked for.
 
     All decodings but `full` do without the optimistic costs, the dearest table; what the network
     sees of them is then 0.
@@ -101,7 +118,7 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
     n, p = problem.etc.shape
-    costs, slow = _costs(problem.etc)
+    costs, slow, held = _costs(problem.etc)
     mean = costs[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
@@ -109,6 +126,7 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     # A power of two, so that dividing by it rounds nothing.
     unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
     # From numpy, which asks for large pages: touching small ones takes longer than filling them.
+    weights, codes = np.zeros((n, 3)), np.empty((0, p))
     table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
     if decode == "full":
         tables = beside(
@@ -116,7 +134,7 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
         )
     else:
         cheap = np.empty((n, min(CHEAPEST, p) if decode == "topk" else 1), np.int64)
-        tables = beside(n, cheapest_machines, problem.etc, cheap)
+        tables = beside(n, cheapest_machines, problem.etc, cheap, weights, codes)
     down = _kernels.downward(problem.topo, mean, succs, comm)
     graph = _kernels.edge_statistics(succs, comm)
     crowding = _crowding(down, mean)
@@ -155,10 +173,12 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
         children=problem.succ,
         child_ptr=problem.succ_ptr,
         weight=np.log1p(comm / unit).astype(np.float32),
+        machines=_machines(problem, slow, held / n, found[0]) if machines else None,
         rank=up,
         step=unit + float(graph[:, 5].mean()),
         guide=Guide(
-            weights=np.zeros((n, 3)),
+            weights=weights,
+            codes=codes,
             through=table,
             unit=unit_ahead,
             least_optimistic=least_ahead,
@@ -170,8 +190,19 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     )
 
 
-def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what `cost_statistics` says of tasks (n, 4), and each machine's mean slowness (p,).
+def with_codes(view: GraphView, codes: FloatArray) -> GraphView:
+    """Return a view whose decoder is told these codes of machines, (c, p).
+
+    From then on it takes c more outputs a task.
+    """
+    weights = np.zeros((view.n_tasks, 3 + len(codes)))
+    return replace(view, guide=view.guide._replace(weights=weights, codes=codes))
+
+
+def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what `cost_statistics` says of tasks (n, 4) and of machines.
+
+    Those are each one's mean slowness (p,) and how many tasks it can hold.
 
     Two halves are added up beside each other, whatever the number of CPUs: sums depend on order.
     """
@@ -186,7 +217,28 @@ def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
     other = beside(n, describe, 1, slice(half, n))
     describe(0, slice(0, half))
     other.result()
-    return found, slow.sum(axis=0) / np.maximum(seen.sum(axis=0), 1.0)
+    held = seen.sum(axis=0)
+    return found, slow.sum(axis=0) / np.maximum(held, 1.0), held
+
+
+def _machines(
+    problem: Problem, slow: FloatArray, held: FloatArray, first: Float32Array
+) -> Float32Array:
+    """Return (p, len(MACHINE_FEATURES)), `first` being any task's features."""
+    p = slow.size
+    found = np.empty((p, len(MACHINE_FEATURES)), dtype=np.float32)
+    found[:, 0] = np.log(slow + TINY)
+    found[:, 1] = (slow - slow.mean()) / (slow.std() + TINY)
+    found[:, 2] = held
+    links, m = problem.machines.links, problem.succ_bytes.size
+    data = float(problem.succ_bytes.mean()) if m else 0.0
+    seconds = links.latency + data / links.bandwidth
+    mean = max(float(seconds.mean()), SMALLEST)
+    found[:, 3] = np.log(seconds.mean(axis=1) / mean + TINY)
+    found[:, 4] = np.log(seconds.mean(axis=0) / mean + TINY)
+    found[:, 5:] = first[PROBLEM_WIDE]
+    np.clip(found, -LIMIT, LIMIT, out=found)
+    return found
 
 
 def _few(cheap: IntArray, slow: FloatArray, *, wide: bool) -> Few:

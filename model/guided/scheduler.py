@@ -15,9 +15,9 @@ from baselines.metrics import makespan, mean_turnaround
 from baselines.schedule import make_schedule
 from model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from model.guided.balance import applies, balanced
-from model.guided.decode import OUTPUTS, guided_schedule
-from model.guided.forward import forward, rounds_of, weight_names
-from model.guided.graph import DECODES, OBJECTIVES, TASK_FEATURES, graph_view
+from model.guided.decode import guided_schedule
+from model.guided.forward import expected_shapes, seen
+from model.guided.graph import DECODES, OBJECTIVES
 from model.guided.justify import justified
 from model.guided.search import climb, sample, thread_count
 
@@ -109,11 +109,7 @@ class GuidedScheduler:
             weights = safetensors.numpy.load(data)
         except safetensors.SafetensorError as error:
             raise InvalidInput(f"{folder / WEIGHTS}: not a safetensors file: {error}") from None
-        expected = weight_names(rounds_of(weights))
-        if set(weights) != expected or (
-            (weights["enter.weight"].shape[1], weights["leave.weight"].shape[0])
-            != (len(TASK_FEATURES), len(OUTPUTS))
-        ):
+        if {key: value.shape for key, value in weights.items()} != expected_shapes(weights):
             raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
         decode = decode or document["config"].get("decode", "full")
         if decode not in DECODES:
@@ -148,8 +144,7 @@ class GuidedScheduler:
         Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
         """
         begin = time.perf_counter()
-        view = graph_view(problem, self._objective, self._decode)
-        outputs, hidden = forward(self._weights, view)
+        view, outputs, hidden = seen(self._weights, problem, self._objective, self._decode)
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[self._objective]
         pushed = self._samples // A_PUSH if self._objective == "makespan" else 0

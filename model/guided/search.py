@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.guided import _kernels
-from model.guided.decode import OUTPUTS, guided_values
+from model.guided.decode import guided_values
 from model.guided.graph import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -147,6 +147,6 @@ def _noise(
     noise += COMMON_NOISE * rng.standard_normal((shape[0], 1, shape[2]), dtype=np.float32)
     if level is not None:
         width = level.shape[1]
-        draws = rng.standard_normal((shape[0], width, len(OUTPUTS)), dtype=np.float32)
+        draws = rng.standard_normal((shape[0], width, shape[2]), dtype=np.float32)
         noise += np.float32(SHARED_NOISE / np.sqrt(width)) * (level @ draws)
     return noise

@@ -9,13 +9,18 @@ import numpy as np
 import torch
 
 from baselines.heft import heft
-from model.guided.decode import OUTPUTS, guided_values
-from model.guided.graph import OBJECTIVES, graph_view
+from baselines.registry import SCHEDULERS
+from model.guided.decode import guided_schedule, guided_values
+from model.guided.graph import OBJECTIVES, graph_view, with_codes
 from model.guided.network import DeepSchedNetwork, graph_batch
 from model.threads import one_thread
+from pipeline.improving.imitation import imitation_loss
 from pipeline.improving.problems import draw_problem
+from pipeline.improving.times import times_loss
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from baselines.arrays import FloatArray
     from baselines.problem import Problem
     from model.guided.graph import GraphView
@@ -43,11 +48,11 @@ class Piece:
 
 
 def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.ndarray]]) -> Piece:
-    """Draw problems, try changes of the network's outputs on them, and return the gradient.
+    """Draw problems, let the network learn from trials or from a teacher, and return the gradient.
 
-    The gradient is that of score-function estimation: outputs move towards changes that made
-    schedules shorter and away from those that made them longer, measured against the mean over the
-    same problem's changes.
+    In the first `spec.imitate` turns it is that of `imitation_loss`. After them it is that of
+    score-function estimation: outputs move towards changes that made schedules shorter and away
+    from those that made them longer, measured against the mean over the same problem's changes.
 
     Parameters
     ----------
@@ -60,11 +65,12 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     https://arxiv.org/abs/1703.03864.
     """
     spec, weights = shared
+    imitating = place[0] < spec.imitate
     rng = np.random.default_rng([spec.seed, *place])
     problems = [draw_problem(rng, spec.tasks) for _ in range(spec.problems)]
     chosen = [OBJECTIVES[int(rng.random() < spec.turnaround)] for _ in problems]
     views = [
-        graph_view(problem, objective, spec.network.decode)
+        graph_view(problem, objective, spec.network.decode, machines=spec.network.machine_code > 0)
         for problem, objective in zip(problems, chosen, strict=True)
     ]
     with one_thread():
@@ -72,22 +78,32 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
         network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
         batch = graph_batch(views)
         hidden = network.hidden(batch)
-        outputs = network.outputs(hidden)
-        level = torch.nn.functional.layer_norm(hidden.detach(), hidden.shape[1:])
-        pulls, ratios, best = [], [], []
-        cuts = np.cumsum(batch.sizes)[:-1]
-        for problem, view, own, states in zip(
+        loss = hidden.new_zeros(())
+        ratios, best = [], []
+        for problem, view, outputs, states in zip(
             problems,
             views,
-            np.split(outputs.detach().numpy(), cuts),
-            np.split(level.numpy(), cuts),
+            torch.split_with_sizes(network.outputs(hidden), batch.sizes),
+            torch.split_with_sizes(hidden, batch.sizes),
             strict=True,
         ):
-            pull, values = _pull(problem, view, own, states, spec, rng)
-            pulls.append(pull)
+            codes = outputs.new_zeros((0, problem.n_machines))
+            if view.machines is not None:
+                codes = network.codes(torch.from_numpy(view.machines)).T
+            learning = _Learning(
+                problem=problem,
+                view=with_codes(view, np.ascontiguousarray(codes.detach().numpy(), np.float64)),
+                outputs=outputs,
+                codes=codes,
+                states=states,
+            )
+            found, values = (_taught if imitating else _tried)(learning, spec, rng)
+            if spec.times:
+                own = guided_schedule(problem, learning.view, outputs.detach().numpy(), "own")
+                found = found + spec.times * times_loss(problem, view, network.times(states), own)
+            loss = loss + found / len(problems)
             ratios.append(values[0])
             best.append(values.min())
-        loss = (torch.from_numpy(np.concatenate(pulls)) * outputs).sum() / len(problems)
         loss.backward()  # type: ignore[no-untyped-call]
     gradient = np.concatenate(
         [
@@ -100,32 +116,70 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     return Piece(number=place[1], gradient=gradient, ratios=np.array(ratios), best=np.array(best))
 
 
-def _pull(
-    problem: Problem,
-    view: GraphView,
-    own: np.ndarray,
-    states: np.ndarray,
-    spec: TurnSpec,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, FloatArray]:
-    """Return (n, outputs) where the loss pulls, and the ratios to HEFT, the network's own first."""
-    n, width = states.shape
-    half = spec.changes // 2
-    own_noise = spec.own_noise * rng.standard_normal((half, n, len(OUTPUTS)), dtype=np.float32)
-    draws = rng.standard_normal((half, width, len(OUTPUTS)), dtype=np.float32)
-    shared_noise = spec.shared_noise / np.float32(np.sqrt(width)) * (states @ draws)
-    common_noise = rng.standard_normal((half, 1, len(OUTPUTS)), dtype=np.float32)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Learning:
+    """A problem and what the network says of it: outputs (n, o), codes (c, p), states (n, w)."""
+
+    problem: Problem
+    view: GraphView
+    outputs: Tensor
+    codes: Tensor
+    states: Tensor
+
+    def ratios(self, changes: np.ndarray, code_changes: FloatArray) -> FloatArray:
+        """Return the objective for each change, of the outputs and of the codes / HEFT's."""
+        problem, view = self.problem, self.view
+        own = self.outputs.detach().numpy()
+        values = guided_values(problem, view, own, changes, code_changes)
+        reference = heft(problem)
+        objective = int(view.features[0, -1])
+        before = reference.makespan
+        if objective:
+            before = float((reference.aft - problem.arrival).mean())
+        return values[:, objective] / max(before, 1e-300)
+
+
+def _taught(
+    learning: _Learning, spec: TurnSpec, rng: np.random.Generator
+) -> tuple[Tensor, FloatArray]:
+    """Return the loss against the teacher, and the ratio to HEFT of the network's own schedule."""
+    taught = SCHEDULERS[spec.teacher](learning.problem, rng)
+    outputs, codes = learning.outputs, learning.codes
+    loss = imitation_loss(learning.problem, learning.view, outputs, codes, taught)
+    nothing = np.zeros((1, *outputs.shape), np.float32), np.zeros((1, *codes.shape))
+    return loss, learning.ratios(*nothing)
+
+
+def _tried(
+    learning: _Learning, spec: TurnSpec, rng: np.random.Generator
+) -> tuple[Tensor, FloatArray]:
+    """Return the loss whose gradient pulls towards good changes, and the ratios to HEFT.
+
+    The first ratio is that of no change.
+    """
+    outputs, codes = learning.outputs, learning.codes
+    (n, wide), (kept, p) = outputs.shape, codes.shape
+    states = torch.nn.functional.layer_norm(learning.states.detach(), learning.states.shape[1:])
+    width, half = states.shape[1], spec.changes // 2
+    own_noise = spec.own_noise * rng.standard_normal((half, n, wide), dtype=np.float32)
+    draws = rng.standard_normal((half, width, wide), dtype=np.float32)
+    shared_noise = spec.shared_noise / np.float32(np.sqrt(width)) * (states.numpy() @ draws)
+    common_noise = rng.standard_normal((half, 1, wide), dtype=np.float32)
     shared_noise = shared_noise + np.float32(spec.common_noise) * common_noise
-    changes = own_noise + shared_noise
-    tried = np.concatenate([np.zeros((1, n, len(OUTPUTS)), np.float32), changes, -changes])
-    values = guided_values(problem, view, own, tried)
-    reference = heft(problem)
-    objective = int(view.features[0, -1])
-    before = float((reference.aft - problem.arrival).mean()) if objective else reference.makespan
-    ratios = values[:, objective] / max(before, 1e-300)
+    code_noise = spec.own_noise * rng.standard_normal((half, kept, p))
+    ratios = learning.ratios(_both_ways(own_noise + shared_noise), _both_ways(code_noise))
     score = np.log(np.maximum(ratios[1:], 1e-9))
     score = (score - score.mean()) / (score.std() + EASY)
     score = ((score[:half] - score[half:]) / spec.changes).astype(np.float32)
     pull = np.tensordot(score, own_noise, 1) / np.float32(np.sqrt(n) * spec.own_noise)
     pull += np.tensordot(score, shared_noise, 1) * np.float32(3.0 / (n * spec.shared_noise))
-    return pull, ratios
+    loss = (torch.from_numpy(pull) * outputs).sum()
+    if kept:
+        pull = np.tensordot(score, code_noise, 1) / (np.sqrt(p) * spec.own_noise)
+        loss = loss + (torch.from_numpy(pull.astype(np.float32)) * codes).sum()
+    return loss, ratios
+
+
+def _both_ways(changes: np.ndarray) -> np.ndarray:
+    """Return no change, the changes, and their opposites."""
+    return np.concatenate([np.zeros_like(changes[:1]), changes, -changes])

@@ -18,8 +18,8 @@ from baselines.heft import heft
 from baselines.writers.atomic import write_text
 from model.checkpoint import save_checkpoint
 from model.guided.decode import guided_schedule
-from model.guided.forward import forward
-from model.guided.graph import OBJECTIVES, graph_view
+from model.guided.forward import seen
+from model.guided.graph import OBJECTIVES
 from model.guided.network import DeepSchedNetwork
 from pipeline.improving.gradient import Piece, improve_piece
 from pipeline.improving.problems import development_problems
@@ -163,8 +163,8 @@ def measure(
     for objective in OBJECTIVES:
         ratios = []
         for problem in problems:
-            view = graph_view(problem, objective, decode)
-            own = guided_schedule(problem, view, forward(weights, view)[0], NAME)
+            view, outputs, _ = seen(weights, problem, objective, decode)
+            own = guided_schedule(problem, view, outputs, NAME)
             other = heft(problem)
             if objective == "makespan":
                 ratio = own.makespan / other.makespan

@@ -26,6 +26,9 @@ class TurnSpec:
     shared_noise : the same of what follows from the task's hidden state, alike for like tasks.
     common_noise : the same of what is alike for all tasks.
     turnaround : share of the problems whose objective is the mean turnaround.
+    imitate : turns at the start in which the network does as a teacher does.
+    teacher : a scheduler.
+    times : weight of the error of predicted starts and finishes.
     """
 
     network: DeepSchedConfig
@@ -37,6 +40,9 @@ class TurnSpec:
     shared_noise: float = 0.2
     common_noise: float = 0.2
     turnaround: float = 0.3
+    imitate: int = 0
+    teacher: str = "best-of"
+    times: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

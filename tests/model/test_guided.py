@@ -27,8 +27,18 @@ from model.config import DeepSchedConfig
 from model.guided import _kernels
 from model.guided.balance import applies, balanced
 from model.guided.decode import OUTPUTS, guided_schedule, guided_values
-from model.guided.forward import forward, weight_names
-from model.guided.graph import CHEAPEST, DECODES, GROUPS, TASK_FEATURES, GraphView, graph_view
+from model.guided.forward import expected_shapes, forward, seen
+from model.guided.graph import (
+    CHEAPEST,
+    DECODES,
+    GROUPS,
+    MACHINE_FEATURES,
+    PROBLEM_WIDE,
+    TASK_FEATURES,
+    GraphView,
+    graph_view,
+    with_codes,
+)
 from model.guided.justify import justified
 from model.guided.network import DeepSchedNetwork, graph_batch
 from model.guided.scheduler import PRETRAINED, GuidedScheduler
@@ -43,6 +53,10 @@ if TYPE_CHECKING:
     from baselines.problem import Problem
 
 SMALL = DeepSchedConfig(width=8, rounds=2)
+RECURRENT = DeepSchedConfig(width=8, rounds=2, recurrence=True)
+ONE_CHANNEL = DeepSchedConfig(width=1, rounds=1, recurrence=True)
+ODD = DeepSchedConfig(width=3, rounds=0, recurrence=True)
+CODED = DeepSchedConfig(width=8, rounds=1, machine_code=3, times=True, recurrence=True)
 
 
 def random_network(seed: int = 0, config: DeepSchedConfig = SMALL) -> DeepSchedNetwork:
@@ -58,9 +72,17 @@ def arrays(network: DeepSchedNetwork) -> dict[str, np.ndarray]:
     return {key: value.detach().numpy() for key, value in network.state_dict().items()}
 
 
-def outputs_of(problem: Problem, seed: int, size: float = 1.0) -> np.ndarray:
+def outputs_of(problem: Problem, seed: int, size: float = 1.0, codes: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return (size * rng.standard_normal((problem.n_tasks, len(OUTPUTS)))).astype(np.float32)
+    shape = (problem.n_tasks, len(OUTPUTS) + codes)
+    return (size * rng.standard_normal(shape)).astype(np.float32)
+
+
+def coded(problem: Problem, seed: int, codes: int, decode: str = "full") -> GraphView:
+    """Return a view with random codes of machines."""
+    rng = np.random.default_rng(seed)
+    view = graph_view(problem, decode=decode)
+    return with_codes(view, rng.uniform(-1, 1, (codes, problem.n_machines)))
 
 
 def by_definition(
@@ -77,7 +99,7 @@ def by_definition(
     proc, ast, aft = [-1] * problem.n_tasks, [0.0] * problem.n_tasks, [0.0] * problem.n_tasks
     host: dict[int, tuple[float, int]] = {}
     for i in order.tolist():
-        _, ahead, cost, near = (0.5 * outputs[i].astype(float)).tolist()
+        _, ahead, cost, near, *further = (0.5 * outputs[i].astype(float)).tolist()
         best = (math.inf, -1, 0.0)
         machines = range(problem.n_machines)
         for q in machines if candidates is None else candidates(i, proc, host, busy):
@@ -90,6 +112,10 @@ def by_definition(
             for child, data in reference.children(problem, i):
                 if child in host and host[child][1] == q:
                     lean -= near * reference.mean_transfer(problem, data)
+            lean += sum(
+                view.step * own * float(code[q])
+                for own, code in zip(further, view.guide.codes, strict=True)
+            )
             if begin + duration + lean < best[0]:
                 best = (begin + duration + lean, q, begin)
         _, q, begin = best
@@ -121,13 +147,15 @@ def test_where_the_few_machines_are_all_it_is_heft_too(problem: Problem) -> None
     assert own.aft.tobytes() == expected.aft.tobytes()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_few_machines_are_those_of_the_definition(seed: int) -> None:
+@pytest.mark.parametrize("codes", [0, 2])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_few_machines_are_those_of_the_definition(seed: int, codes: int) -> None:
     problem = layered(
         60, 20, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
     )
-    view, outputs = graph_view(problem, decode="topk"), outputs_of(problem, seed)
+    view, outputs = coded(problem, seed, codes, "topk"), outputs_of(problem, seed, 1.0, codes)
     outputs[:, 1] = 0.0
+    scores = 0.5 * view.step * (outputs[:, len(OUTPUTS) :].astype(float) @ view.guide.codes)
     assert view.few is not None
     group = view.few.group.tolist()
     slow = np.where(np.isinf(problem.etc), np.nan, problem.etc)
@@ -136,8 +164,8 @@ def test_the_few_machines_are_those_of_the_definition(seed: int) -> None:
     assert group == [order.index(q) * GROUPS // 20 for q in range(20)]
 
     def few(i: int, proc: list[int], host: Any, busy: Any) -> list[int]:
-        costs = problem.etc[i].tolist()
-        found = set(sorted(range(20), key=lambda q: (costs[q], q))[:CHEAPEST])
+        costs, scored = problem.etc[i].tolist(), (problem.etc[i] + scores[i]).tolist()
+        found = set(sorted(range(20), key=lambda q: (scored[q], q))[:CHEAPEST])
         found |= {proc[parent] for parent, _ in reference.parents(problem, i)}
         found |= {host[c][1] for c, _ in reference.children(problem, i) if c in host}
         for k in range(GROUPS):
@@ -163,10 +191,11 @@ def test_argmax_takes_the_machine_of_least_cost() -> None:
 @settings(max_examples=100)
 @given(problem=strategies.problems(), seed=st.integers(0, 1000), decode=st.sampled_from(DECODES))
 def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int, decode: str) -> None:
-    outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1))
+    codes = seed % 2
+    outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1), codes)
     if seed % 3 == 0:
-        outputs[0] = [np.nan, np.inf, -np.inf, np.nan]
-    schedule = guided_schedule(problem, graph_view(problem, decode=decode), outputs, "x")
+        outputs[0, :4] = [np.nan, np.inf, -np.inf, np.nan]
+    schedule = guided_schedule(problem, coded(problem, seed, codes, decode), outputs, "x")
     assert violations(problem, schedule) == []
 
 
@@ -175,7 +204,8 @@ def test_it_follows_the_definition() -> None:
         problem = layered(
             40, 4, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
         )
-        view, outputs = graph_view(problem), outputs_of(problem, seed)
+        codes = seed % 3
+        view, outputs = coded(problem, seed, codes), outputs_of(problem, seed, 1.0, codes)
         own = guided_schedule(problem, view, outputs, "x")
         proc, ast, aft = by_definition(problem, view, outputs)
         assert own.proc.tolist() == proc
@@ -186,7 +216,10 @@ def test_it_follows_the_definition() -> None:
 @settings(max_examples=100)
 @given(problem=strategies.problems())
 def test_features_are_finite_and_tables_are_those_of_the_baselines(problem: Problem) -> None:
-    view = graph_view(problem, "turnaround")
+    view = graph_view(problem, "turnaround", machines=True)
+    assert view.machines is not None
+    assert view.machines.shape == (problem.n_machines, len(MACHINE_FEATURES))
+    assert np.isfinite(view.machines).all()
     assert view.features.shape == (problem.n_tasks, len(TASK_FEATURES))
     assert np.isfinite(view.features).all()
     assert (view.features[:, -1] == 1.0).all()
@@ -198,10 +231,13 @@ def test_features_are_finite_and_tables_are_those_of_the_baselines(problem: Prob
     assert view.features[:, 1] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("config", [SMALL, RECURRENT, ODD])
 @pytest.mark.parametrize("machines", [1, 2, 7])
 @pytest.mark.parametrize("tasks", [1, 2, 60])
-def test_the_compiled_pass_equals_torchs(tasks: int, machines: int) -> None:
-    network, view = random_network(tasks), graph_view(layered(tasks, machines, tasks))
+def test_the_compiled_pass_equals_torchs(
+    tasks: int, machines: int, config: DeepSchedConfig
+) -> None:
+    network, view = random_network(tasks, config), graph_view(layered(tasks, machines, tasks))
     with torch.inference_mode():
         expected, hidden = network(graph_batch([view])), network.hidden(graph_batch([view]))
     outputs, state = forward(arrays(network), view)
@@ -210,8 +246,55 @@ def test_the_compiled_pass_equals_torchs(tasks: int, machines: int) -> None:
     assert np.abs(outputs).max() > 0.1
 
 
-def test_problems_side_by_side_do_not_hear_each_other() -> None:
-    network = random_network()
+def test_the_machines_codes_too_equal_torchs_and_tell_machines_apart() -> None:
+    problem = layered(30, 5, link_spread=4.0, memory=0.3, noise=0.5)
+    network = random_network(config=CODED)
+    view, outputs, _ = seen(arrays(network), problem)
+    assert view.machines is not None
+    with torch.inference_mode():
+        codes = network.codes(torch.from_numpy(view.machines)).numpy().T
+        expected = network(graph_batch([view])).numpy()
+    assert view.guide.codes == pytest.approx(codes, rel=1e-4, abs=1e-5)
+    assert outputs == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert outputs.shape == (30, len(OUTPUTS) + 3)
+    assert np.ptp(codes, axis=1).min() > 0.01
+
+
+def test_machines_are_described_as_they_are() -> None:
+    problem = make_problem(
+        machines=make_machines(2, bandwidth=[[0, 4], [1, 0]]),
+        etc=[[1, 3], [2, 6], [1, np.inf]],
+        edges=([0], [1], [8]),
+    )
+    view = graph_view(problem, machines=True)
+    assert view.machines is not None
+    slow, standing, held, out, into = view.machines[:, :5].T
+    assert np.exp(slow) == pytest.approx([2 / 3, 1.5])
+    assert standing == pytest.approx([-1.0, 1.0])
+    assert held == pytest.approx([1, 2 / 3])
+    # 8 bytes take 2 s there and 8 s back; nothing on the spot.
+    assert np.exp(out) == pytest.approx([0.4, 1.6])
+    assert np.exp(into) == pytest.approx([1.6, 0.4])
+    assert (view.machines[:, 5:] == view.features[0, PROBLEM_WIDE]).all()
+
+
+@settings(max_examples=30)
+@given(problem=strategies.problems(), seed=st.integers(0, 99), decode=st.sampled_from(DECODES[:2]))
+def test_a_network_with_codes_schedules_searches_and_begins_as_heft(
+    problem: Problem, seed: int, decode: str
+) -> None:
+    network = arrays(random_network(seed, CODED))
+    scheduler = GuidedScheduler(network, decode=decode, samples=9, budget=0.002)
+    assert violations(problem, scheduler(problem)) == []
+    network |= {key: 0 * value for key, value in network.items() if key.startswith("leave.")}
+    view, outputs, _ = seen(network, problem, "makespan", decode)
+    start = guided_schedule(problem, view, outputs, "x")
+    assert start.aft.tobytes() == heft(problem).aft.tobytes()
+
+
+@pytest.mark.parametrize("config", [SMALL, RECURRENT, ONE_CHANNEL])
+def test_problems_side_by_side_do_not_hear_each_other(config: DeepSchedConfig) -> None:
+    network = random_network(config=config)
     views = [graph_view(layered(n, 3, n)) for n in (1, 30, 12)]
     with torch.inference_mode():
         together = network(graph_batch(views)).split([1, 30, 12])
@@ -228,6 +311,21 @@ def test_values_are_those_of_the_schedules() -> None:
         schedule = guided_schedule(problem, view, centre + change, "x")
         assert value[0] == schedule.makespan
         assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)
+
+
+def test_codes_are_changed_too() -> None:
+    problem = layered(50, 4)
+    view, centre = coded(problem, 1, 2), outputs_of(problem, 1, 1.0, 2)
+    changes = np.zeros((3, 50, 6), np.float32)
+    changes[2] = outputs_of(problem, 2, 1.0, 2)
+    codes = np.random.default_rng(0).normal(size=(3, 2, 4))
+    values = guided_values(problem, view, centre, changes, codes)
+    for change, code, value in zip(changes, codes, values, strict=True):
+        other = with_codes(view, view.guide.codes + code)
+        assert guided_schedule(problem, other, centre + change, "x").makespan == value[0]
+    assert len(set(values[:, 0])) == 3
+    unchanged = guided_values(problem, view, centre, changes[:1])[0, 0]
+    assert guided_schedule(problem, view, centre, "x").makespan == unchanged != values[0, 0]
 
 
 def test_samples_come_best_first_and_do_not_depend_on_threads() -> None:
@@ -422,12 +520,15 @@ def test_a_checkpoint_is_decoded_as_it_was_trained(tmp_path: Path) -> None:
     assert own.aft.tobytes() == few.aft.tobytes() != whole.aft.tobytes()
 
 
-def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> None:
-    network = random_network()
-    save_checkpoint(tmp_path, network, "deepsched", SMALL, {"turn": 3})
+@pytest.mark.parametrize("config", [SMALL, CODED])
+def test_torch_and_the_scheduler_read_the_same_checkpoint(
+    tmp_path: Path, config: DeepSchedConfig
+) -> None:
+    network = random_network(config=config)
+    save_checkpoint(tmp_path, network, "deepsched", config, {"turn": 3})
     loaded = load_checkpoint(tmp_path)
     problem = layered(30, 3)
-    view = graph_view(problem)
+    view, _, _ = seen(arrays(network), problem)
     with torch.inference_mode():
         outputs = loaded.network(graph_batch([view])).numpy()
     own = GuidedScheduler.load(tmp_path, guard=False)
@@ -445,16 +546,18 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_lacks_something_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    whole = random_network()
-    assert set(arrays(whole)) == weight_names(2)
-    for lost in ("leave.bias", "rounds.0.mix.weight"):
+    whole = random_network(config=CODED)
+    found = {key: value.shape for key, value in arrays(whole).items()}
+    assert found == expected_shapes(arrays(whole))
+    every = ("leave.bias", "rounds.0.mix.weight", "machine_enter.bias", "times.bias")
+    for lost in (*every, "recurrence.norm.weight"):
         part = torch.nn.Module()
         weights = {key: value for key, value in whole.state_dict().items() if key != lost}
         part.state_dict = lambda weights=weights: weights  # type: ignore[method-assign,misc,assignment]
-        save_checkpoint(tmp_path, part, "deepsched", SMALL, {})
+        save_checkpoint(tmp_path, part, "deepsched", CODED, {})
         with pytest.raises(InvalidInput, match="another version of the network"):
             GuidedScheduler.load(tmp_path)
-    save_checkpoint(tmp_path, whole, "deepsched", SMALL, {})
+    save_checkpoint(tmp_path, whole, "deepsched", CODED, {})
     path = tmp_path / "config.json"
     document = json.loads(path.read_text())
     document["config"]["decode"] = "few"

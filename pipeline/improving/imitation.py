@@ -1,0 +1,68 @@
+"""Imitation of a teacher: its choices of machines as soft labels, and its order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from model.guided._kernels import CODE_UNIT, UNITS
+from pipeline.improving import _kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from baselines.problem import Problem
+    from baselines.schedule import Schedule
+    from model.guided.graph import GraphView
+
+TEMPERATURE = 0.2  # steps of the upward rank, within which machines and ranks count as alike
+FAR = 1e4  # stands for machines that cannot hold a task
+
+
+def imitation_loss(
+    problem: Problem, view: GraphView, outputs: Tensor, codes: Tensor, taught: Schedule
+) -> Tensor:
+    """Return how far the outputs are from doing as a schedule does.
+
+    Tasks are taken in the order of their starts, each seeing what the schedule has placed before
+    it. A machine's label falls exponentially with how far its EFT is from that of the machine the
+    schedule takes, so that equally good ones share it; against it stands the softmax of what the
+    decoder compares, with its sign turned. The order adds a logistic loss of consecutive tasks'
+    priorities.
+
+    Parameters
+    ----------
+    outputs : (n, outputs) of the network.
+    codes : (c, p) of its machines.
+    """
+    order = np.lexsort((problem.topo_index, taught.aft, taught.ast))
+    eft, terms = _kernels.replay(
+        order,
+        taught.proc,
+        taught.ast,
+        taught.aft,
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+        view.guide,
+    )
+    unit = TEMPERATURE * view.step
+    taken = eft[np.arange(problem.n_tasks), taught.proc][:, None]
+    label = np.exp(-np.abs(eft - taken) / unit)
+    label /= label.sum(axis=1, keepdims=True)
+    late = np.minimum((eft - eft.min(axis=1, keepdims=True)) / unit, FAR)
+    weights = outputs[:, 1:4] * outputs.new_tensor(UNITS[1:])
+    bent = torch.einsum("nk,nkp->np", weights, _tensor(terms / unit))
+    bent = bent + (CODE_UNIT / TEMPERATURE) * (outputs[:, 4:] @ codes)
+    said = torch.log_softmax(-(_tensor(late) + bent), dim=1)
+    placing = -(_tensor(label) * said).sum(dim=1).mean()
+    priority = _tensor(view.rank / unit) + outputs[:, 0] * (UNITS[0] / TEMPERATURE)
+    ahead = priority[order[:-1]] - priority[order[1:]]
+    return placing + torch.nn.functional.softplus(-ahead).sum() / problem.n_tasks
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
