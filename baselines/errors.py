@@ -32,5 +32,9 @@ class TooLarge(DeepSchedError, ValueError):
     """The problem is larger than this scheduler or service is offered for."""
 
 
+class NotInstalled(DeepSchedError, ImportError):
+    """A scheduler needs a package that is not installed; the message says which."""
+
+
 class UnwritableOutput(DeepSchedError, OSError):
     """An output path cannot be written; nothing was left there half-written."""

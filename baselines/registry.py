@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from baselines.best_of import best_of
+from baselines.cp_sat import NAME as CP_SAT
+from baselines.cp_sat import cp_sat, require
 from baselines.cpop import cpop
 from baselines.errors import UnknownName
 from baselines.genetic import genetic, genetic_makespan
@@ -56,6 +58,7 @@ SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(
         "ga-makespan": genetic_makespan,
         "perturbation": perturbation,
         "best-of": best_of,
+        CP_SAT: cp_sat,
     }
 )
 
@@ -67,11 +70,16 @@ def get_scheduler(name: str) -> Scheduler:
     ------
     UnknownName
         Listing the known ones.
+    NotInstalled
+        If it needs a package that is missing.
     """
     try:
-        return SCHEDULERS[name]
+        found = SCHEDULERS[name]
     except KeyError:
         raise UnknownName("scheduler", name, SCHEDULERS) from None
+    if name == CP_SAT:
+        require()
+    return found
 
 
 def teacher_rng(seed: int, sample_id: int, teacher: str) -> np.random.Generator:

@@ -11,7 +11,7 @@ import numpy as np
 from baselines.errors import InvalidInput, UnknownName
 from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
-from baselines.registry import SCHEDULERS, Scheduler
+from baselines.registry import SCHEDULERS, Scheduler, get_scheduler
 from baselines.schedule import Schedule, violations
 from model.checkpoint_files import read_files
 from model.guided.scheduler import NAME as GUIDED
@@ -48,6 +48,8 @@ def resolve_scheduler(
     ------
     UnknownName
         Listing the known ones.
+    NotInstalled
+        If it needs a package that is missing.
     InvalidInput
         If the checkpoint cannot be read, or options are given to who takes none.
     """
@@ -56,7 +58,7 @@ def resolve_scheduler(
     _no_options(guiding, name)
     if name not in SCHEDULERS:
         raise UnknownName("scheduler", name, known_schedulers())
-    return SCHEDULERS[name]
+    return get_scheduler(name)
 
 
 def load_learned(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from baselines.list_schedule import replay_order
 from model.guided._kernels import CODE_UNIT, UNITS
 from pipeline.improving import _kernels
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from model.guided.graph import GraphView
 
 TEMPERATURE = 0.2  # steps of the upward rank, within which machines and ranks count as alike
+ORDER = 0.2  # weight of the order's loss against that of the machines
 FAR = 1e4  # stands for machines that cannot hold a task
 
 
@@ -37,7 +39,7 @@ def imitation_loss(
     outputs : (n, outputs) of the network.
     codes : (c, p) of its machines.
     """
-    order = np.lexsort((problem.topo_index, taught.aft, taught.ast))
+    order = replay_order(problem, taught)
     eft, terms = _kernels.replay(
         order,
         taught.proc,
@@ -61,7 +63,8 @@ def imitation_loss(
     placing = -(_tensor(label) * said).sum(dim=1).mean()
     priority = _tensor(view.rank / unit) + outputs[:, 0] * (UNITS[0] / TEMPERATURE)
     ahead = priority[order[:-1]] - priority[order[1:]]
-    return placing + torch.nn.functional.softplus(-ahead).sum() / problem.n_tasks
+    ordering = torch.nn.functional.softplus(-ahead).sum() / problem.n_tasks
+    return placing + ORDER * ordering
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from baselines.errors import InvalidInput
 from baselines.generate import FAMILIES
 from baselines.heft import heft
+from baselines.list_schedule import replay_order
 from baselines.machines import make_machines
 from baselines.problem import make_problem
 from baselines.ranks import downward_rank, optimistic_cost, upward_rank
@@ -95,7 +96,7 @@ def _places() -> list[tuple[tuple[int, int], dict[str, np.ndarray]]]:
 @given(problem=strategies.problems(), teacher=st.sampled_from(["heft", "min-min", "cpop"]))
 def test_a_replay_says_what_each_machine_offers(problem: Problem, teacher: str) -> None:
     taught, view = SCHEDULERS[teacher](problem, np.random.default_rng(0)), graph_view(problem)
-    order = np.lexsort((problem.topo_index, taught.aft, taught.ast))
+    order = replay_order(problem, taught)
     eft, terms = replayed(problem, view, taught)
     proc, aft = taught.proc.tolist(), taught.aft.tolist()
     table = np.where(np.isfinite(problem.etc), optimistic_cost(problem), np.inf)
@@ -128,7 +129,7 @@ def test_a_replay_says_what_each_machine_offers(problem: Problem, teacher: str) 
 
 
 def replayed(problem: Problem, view: GraphView, taught: Schedule) -> tuple[Any, Any]:
-    order = np.lexsort((problem.topo_index, taught.aft, taught.ast))
+    order = replay_order(problem, taught)
     found: tuple[Any, Any] = _kernels.replay(
         order,
         taught.proc,

@@ -155,7 +155,7 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         (("folder",), "folder"),
         (
             ("example.json", "--scheduler", "best"),
-            "unknown scheduler 'best'; one of: best-of, cpop, d",
+            "unknown scheduler 'best'; one of: best-of, cp-sat, cpop, d",
         ),
         (
             ("example.json", "--scheduler", "ga", "--samples", "2"),

@@ -338,7 +338,7 @@ def test_without_a_checkpoint_the_pretrained_network_answers():
     answer = asyncio.run(ask(app, query="scheduler=paper"))
     assert answer.status == 400
     assert answer.json["error"].startswith(
-        "unknown scheduler 'paper'; one of: best-of, cpop, deepsched"
+        "unknown scheduler 'paper'; one of: best-of, cp-sat, cpop, deepsched"
     )
 
 
