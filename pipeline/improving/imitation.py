@@ -14,6 +14,7 @@ from pipeline.improving import _kernels
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from baselines.arrays import FloatArray, IntArray
     from baselines.problem import Problem
     from baselines.schedule import Schedule
     from model.guided.graph import GraphView
@@ -39,18 +40,7 @@ def imitation_loss(
     outputs : (n, outputs) of the network.
     codes : (c, p) of its machines.
     """
-    order = replay_order(problem, taught)
-    eft, terms = _kernels.replay(
-        order,
-        taught.proc,
-        taught.ast,
-        taught.aft,
-        problem.etc,
-        problem.arrival,
-        problem.predecessors,
-        problem.machines.links,
-        view.guide,
-    )
+    order, eft, terms = replayed(problem, view, taught)
     unit = TEMPERATURE * view.step
     taken = eft[np.arange(problem.n_tasks), taught.proc][:, None]
     label = np.exp(-np.abs(eft - taken) / unit)
@@ -65,6 +55,28 @@ def imitation_loss(
     ahead = priority[order[:-1]] - priority[order[1:]]
     ordering = torch.nn.functional.softplus(-ahead).sum() / problem.n_tasks
     return placing + ORDER * ordering
+
+
+def replayed(
+    problem: Problem, view: GraphView, taught: Schedule
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return the tasks by their start, and what each finds when its turn comes.
+
+    That is the EFT on each machine, (n, p) s, and the three terms of a `Guide`, (n, 3, p) s.
+    """
+    order = replay_order(problem, taught)
+    eft, terms = _kernels.replay(
+        order,
+        taught.proc,
+        taught.ast,
+        taught.aft,
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+        view.guide,
+    )
+    return order, eft, terms
 
 
 def _tensor(values: np.ndarray) -> Tensor:

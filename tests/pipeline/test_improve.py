@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from baselines.errors import InvalidInput
 from baselines.generate import FAMILIES
 from baselines.heft import heft
-from baselines.list_schedule import replay_order
 from baselines.machines import make_machines
 from baselines.problem import make_problem
 from baselines.ranks import downward_rank, optimistic_cost, upward_rank
@@ -26,9 +25,9 @@ from model.guided.decode import guided_schedule
 from model.guided.graph import graph_view, with_codes
 from model.guided.network import DeepSchedNetwork
 from model.guided.scheduler import GuidedScheduler
-from pipeline.improving import _kernels, problems
+from pipeline.improving import problems
 from pipeline.improving.gradient import improve_piece
-from pipeline.improving.imitation import imitation_loss
+from pipeline.improving.imitation import imitation_loss, replayed
 from pipeline.improving.run import HISTORY, improve, measure
 from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
 from pipeline.improving.times import times_loss
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from baselines.problem import Problem
-    from baselines.schedule import Schedule
-    from model.guided.graph import GraphView
 
 TURN = TurnSpec(network=DeepSchedConfig(width=8, rounds=1), problems=3, changes=8, tasks=(20, 60))
 SPEC = ImproveSpec(turn=TURN, turns=6, pieces=2, check_every=2, development=5)
@@ -96,8 +93,7 @@ def _places() -> list[tuple[tuple[int, int], dict[str, np.ndarray]]]:
 @given(problem=strategies.problems(), teacher=st.sampled_from(["heft", "min-min", "cpop"]))
 def test_a_replay_says_what_each_machine_offers(problem: Problem, teacher: str) -> None:
     taught, view = SCHEDULERS[teacher](problem, np.random.default_rng(0)), graph_view(problem)
-    order = replay_order(problem, taught)
-    eft, terms = replayed(problem, view, taught)
+    order, eft, terms = replayed(problem, view, taught)
     proc, aft = taught.proc.tolist(), taught.aft.tolist()
     table = np.where(np.isfinite(problem.etc), optimistic_cost(problem), np.inf)
     busy: list[list[tuple[float, float]]] = [[] for _ in range(problem.n_machines)]
@@ -126,22 +122,6 @@ def test_a_replay_says_what_each_machine_offers(problem: Problem, teacher: str) 
             seconds = reference.mean_transfer(problem, data)
             if child not in host or seconds > host[child][0]:
                 host[child] = (seconds, q)
-
-
-def replayed(problem: Problem, view: GraphView, taught: Schedule) -> tuple[Any, Any]:
-    order = replay_order(problem, taught)
-    found: tuple[Any, Any] = _kernels.replay(
-        order,
-        taught.proc,
-        taught.ast,
-        taught.aft,
-        problem.etc,
-        problem.arrival,
-        problem.predecessors,
-        problem.machines.links,
-        view.guide,
-    )
-    return found
 
 
 def test_who_does_as_heft_has_nothing_to_learn_from_its_machines() -> None:
