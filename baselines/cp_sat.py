@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NAME = "cp-sat"
 MAX_CHOICES = 128  # tasks times machines
-EFFORT = 5.0  # of the solver's own clock, which does not depend on the machine; some seconds
+EFFORT = 1.0  # of the solver's own clock, which does not depend on the machine; up to ten seconds
+SMALLEST = 1e-300  # s; below it a makespan cannot be divided into ticks
 TICKS = 1_000_000  # parts of the makespan at the start, to which times are rounded for the solver
 
 
@@ -46,15 +47,20 @@ def cp_sat(problem: Problem, rng: np.random.Generator) -> Schedule:
             f"and {problem.name} has {problem.n_tasks} times {problem.n_machines}; use best-of"
         )
     start = best_of(problem, rng)
-    found = _solve(problem, start) if start.makespan > 0 else None
+    found = _solve(problem, start) if start.makespan > SMALLEST else None
     if found is None or found.makespan >= start.makespan:
         return make_schedule(NAME, start.proc, start.ast, start.aft)
     return found
 
 
+def installed() -> bool:
+    """Return whether OR-Tools is there."""
+    return find_spec("ortools") is not None
+
+
 def require() -> None:
     """Raise `NotInstalled` where OR-Tools is missing."""
-    if find_spec("ortools") is None:
+    if not installed():
         raise NotInstalled(f"{NAME} needs OR-Tools: pip install ortools")
 
 
@@ -63,15 +69,16 @@ def _solve(problem: Problem, start: Schedule) -> Schedule | None:
     n, p = problem.etc.shape
     tick = start.makespan / TICKS
 
-    def ticks(seconds: float) -> int:
-        return round(seconds / tick)
-
     # So much more than what is known to be enough that rounding takes nothing away.
     horizon = TICKS + 2 * (n + problem.n_edges)
+
+    def ticks(seconds: float) -> int:
+        return round(min(seconds / tick, horizon + 1))  # what is too long stays too long
+
     model = cp_model.CpModel()
     begin = [model.new_int_var(ticks(a), horizon, "") for a in problem.arrival.tolist()]
-    takes = [[ticks(cost) if cost < np.inf else -1 for cost in row] for row in problem.etc.tolist()]
-    on = [{q: model.new_bool_var("") for q in range(p) if takes[i][q] >= 0} for i in range(n)]
+    takes = [[ticks(cost) for cost in row] for row in problem.etc.tolist()]
+    on = [{q: model.new_bool_var("") for q in range(p) if takes[i][q] <= TICKS} for i in range(n)]
     end = [begin[i] + sum(takes[i][q] * chosen for q, chosen in on[i].items()) for i in range(n)]
     for i in range(n):
         model.add_exactly_one(on[i].values())
@@ -106,5 +113,6 @@ def _solve(problem: Problem, start: Schedule) -> Schedule | None:
     if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     proc = np.array([next(q for q, c in on[i].items() if solver.value(c)) for i in range(n)])
-    order = np.lexsort((problem.topo_index, [solver.value(var) for var in begin]))
+    begins, ends = ([solver.value(var) for var in variables] for variables in (begin, end))
+    order = np.lexsort((problem.topo_index, ends, begins))  # as in `replay_order`
     return append_in_order(problem, order, proc, NAME)

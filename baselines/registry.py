@@ -58,9 +58,10 @@ SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(
         "ga-makespan": genetic_makespan,
         "perturbation": perturbation,
         "best-of": best_of,
-        CP_SAT: cp_sat,
     }
 )
+# They need packages beside those that DeepSched needs, and may refuse all but tiny problems.
+OPTIONAL: Mapping[str, Scheduler] = MappingProxyType({CP_SAT: cp_sat})
 
 
 def get_scheduler(name: str) -> Scheduler:
@@ -73,13 +74,13 @@ def get_scheduler(name: str) -> Scheduler:
     NotInstalled
         If it needs a package that is missing.
     """
-    try:
-        found = SCHEDULERS[name]
-    except KeyError:
-        raise UnknownName("scheduler", name, SCHEDULERS) from None
-    if name == CP_SAT:
+    if name in OPTIONAL:
         require()
-    return found
+        return OPTIONAL[name]
+    try:
+        return SCHEDULERS[name]
+    except KeyError:
+        raise UnknownName("scheduler", name, [*SCHEDULERS, *OPTIONAL]) from None
 
 
 def teacher_rng(seed: int, sample_id: int, teacher: str) -> np.random.Generator:

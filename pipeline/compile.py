@@ -14,13 +14,11 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
     run_command(importlib.import_module("pipeline.compile").command)
 
-import contextlib
 import time
 
 import click
 import numpy as np
 
-from baselines.errors import NotInstalled
 from baselines.generate import GeneratorSpec, generate
 from baselines.metrics import lower_bound
 from baselines.registry import SCHEDULERS
@@ -54,7 +52,6 @@ def command() -> None:
     with progress_bar() as bar:
         for scheduler in bar.track([*SCHEDULERS.values(), *learned], description="compiling"):
             for problem in problems:
-                with contextlib.suppress(NotInstalled):
-                    timed(scheduler, problem, lambda: np.random.default_rng(0))
+                timed(scheduler, problem, lambda: np.random.default_rng(0))
     lower_bound(problems[0])
     results.print(f"all schedulers are compiled ({time.perf_counter() - begin:.1f} s)")

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from baselines.registry import SCHEDULERS
 from pipeline.cli import messages, results
 from pipeline.label import check_destination
 from pipeline.options import CONTEXT_SETTINGS, split_names
 from pipeline.outputs import make_folder
-from pipeline.schedulers import known_schedulers
+from pipeline.schedulers import LEARNED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--schedulers",
     metavar="NAMES",
-    default=",".join(known_schedulers()),
+    default=",".join((LEARNED, *SCHEDULERS)),
     show_default=True,
     help="Whom to compare with the network, separated by commas; heft is always there, deepsched "
     "is the pretrained network, or the one of --checkpoint if that is such a network.",

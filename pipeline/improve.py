@@ -133,7 +133,7 @@ SPEC = ImproveSpec(turn=TURN)
     type=click.Choice(("best-of", "heft")),
     default=TURN.teacher,
     show_default=True,
-    help="Of --imitate.",
+    help="Of --imitate; its schedules have short makespans, whatever the objective.",
 )
 @click.option(
     "--learning-rate",

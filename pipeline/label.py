@@ -25,7 +25,7 @@ import click
 from baselines.errors import InvalidInput
 from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from baselines.readers import ReadOptions
-from baselines.registry import SCHEDULERS, get_scheduler
+from baselines.registry import OPTIONAL, SCHEDULERS, get_scheduler
 from pipeline.cli import EXIT_FAILED, messages, results
 from pipeline.labelling.metrics import Metrics
 from pipeline.labelling.paper_preset import NAME as PAPER
@@ -83,7 +83,7 @@ LOOKED_AT = 1000  # samples whose sizes decide the default
     metavar="NAMES",
     default="heft",
     show_default=True,
-    help=f"Teachers, separated by commas, out of: {', '.join(SCHEDULERS)}.",
+    help=f"Teachers, separated by commas, out of: {', '.join((*SCHEDULERS, *OPTIONAL))}.",
 )
 @click.option(
     "--seed",

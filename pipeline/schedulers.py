@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from baselines.cp_sat import installed
 from baselines.errors import InvalidInput, UnknownName
 from baselines.machines import make_machines
 from baselines.problem import Problem, make_problem
-from baselines.registry import SCHEDULERS, Scheduler, get_scheduler
+from baselines.registry import OPTIONAL, SCHEDULERS, Scheduler, get_scheduler
 from baselines.schedule import Schedule, violations
 from model.checkpoint_files import read_files
 from model.guided.scheduler import NAME as GUIDED
@@ -31,7 +32,7 @@ SLOW = 0.2  # s; a run that takes longer is not repeated to be timed
 
 def known_schedulers() -> tuple[str, ...]:
     """Return the names a user can give, the learned one first."""
-    return (LEARNED, *SCHEDULERS)
+    return (LEARNED, *SCHEDULERS, *(name for name in OPTIONAL if installed()))
 
 
 def resolve_scheduler(
@@ -56,7 +57,7 @@ def resolve_scheduler(
     if name == LEARNED:
         return load_learned(checkpoint, guiding)
     _no_options(guiding, name)
-    if name not in SCHEDULERS:
+    if name not in (*SCHEDULERS, *OPTIONAL):
         raise UnknownName("scheduler", name, known_schedulers())
     return get_scheduler(name)
 

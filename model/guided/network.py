@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._higher_order_ops.associative_scan import associative_scan
 
 from model.guided.decode import OUTPUTS
 from model.guided.forward import SHARPEST, by_rank
@@ -178,6 +177,9 @@ class _Recurrence(nn.Module):
 
 def _scan(keep: Tensor, new: Tensor, first: np.ndarray) -> Tensor:
     """Return h with h[t] = keep[t] h[t - 1] + new[t], from 0 at the rows `first`."""
+    # A prototype of torch's that may move: only networks with a recurrence shall miss it then.
+    from torch._higher_order_ops.associative_scan import associative_scan
+
     if keep.shape[1] == 0:  # which `associative_scan` cannot take
         return new
     keep = keep.index_fill(0, torch.from_numpy(first.copy()).to(keep.device), 0.0)

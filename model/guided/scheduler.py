@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "deepsched"
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
-PRETRAINED_FEW = PRETRAINED / "topk"
+PRETRAINED_FEW, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
 A_PUSH = 8  # one in so many samples is pushed to and fro, in the time of two others
 MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
 
@@ -92,7 +92,8 @@ class GuidedScheduler:
 
         Parameters
         ----------
-        folder : default: the one of two that come with the package which is made for `decode`.
+        folder : default: of the three that come with the package the one made for the decoding and
+            the objective.
 
         Raises
         ------
@@ -100,7 +101,11 @@ class GuidedScheduler:
             Naming the file: missing, damaged, of another network or an older version of this one.
         """
         if folder is None:
-            folder = PRETRAINED if decode in (None, "full") else PRETRAINED_FEW
+            folder = PRETRAINED
+            if decode not in (None, "full"):
+                folder = PRETRAINED_FEW
+            elif options.get("objective") == "turnaround":
+                folder = PRETRAINED_TURNAROUND
         folder = Path(folder)
         document, data = read_files(folder)
         if document["network"] != NAME:
@@ -125,7 +130,7 @@ class GuidedScheduler:
     def without_network(self) -> GuidedScheduler:
         """Return the same decoder and search with all outputs of the network 0: the control."""
         weights = {
-            key: np.zeros_like(value) if key.startswith("leave.") else value
+            key: np.zeros_like(value) if key.startswith(("leave.", "machine_leave.")) else value
             for key, value in self._weights.items()
         }
         return GuidedScheduler(

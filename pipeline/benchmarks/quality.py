@@ -503,7 +503,7 @@ def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     if data is not None:
         yield "real traces, makespan", trace_problems(data, quick), Runner.run
         if not quick:
-            many = trace_problems(data, quick, TRACE_MANY_MACHINES)
+            many = trace_problems(data, False, TRACE_MANY_MACHINES)
             yield "real traces, 64 machines, makespan", many, Runner.run
         yield "HCSP, makespan", hcsp_problems(data), Runner.solved_in_time
         for machines in STG_MACHINES[1:2] if quick else STG_MACHINES:

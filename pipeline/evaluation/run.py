@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from baselines.errors import InvalidInput, TooLarge, UnknownName
-from baselines.registry import SCHEDULERS, Scheduler
+from baselines.registry import OPTIONAL, SCHEDULERS, Scheduler
 from baselines.writers.atomic import write_text
 from model.guided.scheduler import GuidedScheduler
 from model.infer import LearnedScheduler
@@ -77,7 +77,7 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
         history, teacher = _read_history(spec), str(learned.meta.get("teacher"))
         trained_on = learned.meta.get("train_config", {}).get("limit_samples")
     dataset = Dataset.open(spec.data)
-    if teacher not in SCHEDULERS:
+    if teacher not in (*SCHEDULERS, *OPTIONAL):
         raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
     groups = dataset_groups(dataset, spec.split, spec.limit, trained_on=trained_on)
     if spec.unseen is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.2  # steps of the upward rank, within which machines and ranks count as alike
 ORDER = 0.2  # weight of the order's loss against that of the machines
-FAR = 1e4  # stands for machines that cannot hold a task
+FAR = 1e4  # temperatures late is as late as a machine that cannot hold the task
 
 
 def imitation_loss(

@@ -27,7 +27,7 @@ class TurnSpec:
     common_noise : the same of what is alike for all tasks.
     turnaround : share of the problems whose objective is the mean turnaround.
     imitate : turns at the start in which the network does as a teacher does.
-    teacher : a scheduler.
+    teacher : a scheduler; what it makes short is the makespan, whatever a problem's objective.
     times : weight of the error of predicted starts and finishes.
     """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from baselines.cp_sat import NAME as CP_SAT
 from baselines.errors import InvalidInput
 from pipeline.cli import messages
 from pipeline.dataset.card import dataset_card
@@ -48,11 +49,10 @@ from pipeline.ray_session import ray_session
 from pipeline.ray_tasks import ray_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 QUEUED = 2  # tasks for each that can run, so that a worker finds the next one waiting
 LEAST_QUEUED = 8  # so that a cluster without CPUs yet sees a demand to grow for
-_MADE_WITH = ("deepsched", "numpy", "numba", "pyarrow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +148,14 @@ def label(
             machines=_shared_machines(folder, spec),
             problems=_in_order(problems),
             labels={teacher: _in_order(parts) for teacher, parts in labels.items()},
-            made_with={name: version(name) for name in _MADE_WITH},
+            made_with={name: version(name) for name in _made_with(spec.teachers)},
         )
         return _publish(folder, manifest, before, counts)
+
+
+def _made_with(teachers: Iterable[str]) -> tuple[str, ...]:
+    needed = ("ortools",) if CP_SAT in teachers else ()
+    return ("deepsched", "numpy", "numba", "pyarrow", *needed)
 
 
 def _shards(spec: LabelSpec, before: Manifest | None, *, retry_failed: bool) -> list[Shard]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from baselines.errors import DeepSchedError
 from baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
 from baselines.schedule import Schedule, violations
 from model.checkpoint_files import read_files
-from model.guided.graph import DECODES
+from model.guided.graph import DECODES, OBJECTIVES
 from model.guided.scheduler import GuidedScheduler
 from model.infer import LearnedScheduler
 from pipeline.schedulers import LEARNED, timed, warm_up
@@ -70,8 +71,9 @@ class Heuristics:
         warm_up(SCHEDULERS["heft"])
         # Each way to decode, with samples and search, read and compiled now: a request waits for
         # neither, and none is answered by a checkpoint that came later.
-        for decoding in (None, *DECODES):
-            learned = _guided(self._checkpoint, decoding).with_options(**ONE_THREAD, **ALL_OF_IT)
+        for decoding, objective in itertools.product((None, *DECODES), OBJECTIVES):
+            learned = _guided(self._checkpoint, decoding, objective)
+            learned = learned.with_options(objective=objective, **ONE_THREAD, **ALL_OF_IT)
             for _ in range(2):  # what the first run compiles uses up the budget of the search
                 warm_up(learned)
 
@@ -100,7 +102,8 @@ def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Ans
     run: Scheduler
     if name == LEARNED:
         options = query.guiding()
-        learned = _guided(checkpoint, options.pop("decode", None))
+        objective = options.get("objective", OBJECTIVES[0])
+        learned = _guided(checkpoint, options.pop("decode", None), objective)
         run = learned.with_options(**ONE_THREAD, **options)
     else:
         run = get_scheduler(name)
@@ -109,8 +112,8 @@ def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Ans
 
 
 @functools.cache
-def _guided(checkpoint: Path | None, decoding: str | None) -> GuidedScheduler:
-    return GuidedScheduler.load(checkpoint, decode=decoding)
+def _guided(checkpoint: Path | None, decoding: str | None, objective: str) -> GuidedScheduler:
+    return GuidedScheduler.load(checkpoint, decode=decoding, objective=objective)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

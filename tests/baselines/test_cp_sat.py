@@ -63,6 +63,27 @@ def test_no_schedule_at_all_is_shorter(seed: int) -> None:
     assert cp_sat(problem, rng()).makespan == pytest.approx(shortest(problem), rel=1e-5)
 
 
+def test_tasks_that_take_no_time_are_put_in_order() -> None:
+    for seed in range(6):
+        rand = np.random.default_rng(seed)
+        etc = rand.uniform(1, 5, (5, 2)) * (rand.random((5, 1)) < 0.5)
+        edges = ([0, 1, 2, 3], [2, 3, 4, 4], [2e6] * 4)
+        problem = make_problem(machines=make_machines(2), etc=etc, edges=edges)
+        schedule = cp_sat(problem, rng())
+        assert violations(problem, schedule) == []
+        assert schedule.makespan == pytest.approx(shortest(problem), rel=1e-5)
+
+
+def test_what_takes_far_too_long_is_avoided() -> None:
+    etc = np.array([[1.0, 2.0, 1e15], [2.0, 1.0, 1e15], [1.0, 1e15, 2.0], [1e15, 1.0, np.inf]])
+    edges = ([0, 0, 1], [1, 2, 3], [1e21, 1.0, 1e6])
+    problem = make_problem(machines=make_machines(3), etc=etc, edges=edges)
+    schedule = cp_sat(problem, rng())
+    assert violations(problem, schedule) == []
+    assert schedule.makespan == pytest.approx(shortest(problem), rel=1e-5)
+    assert schedule.makespan < 10
+
+
 def test_it_finds_what_heuristics_and_searches_do_not() -> None:
     problems = [
         generate(GeneratorSpec(family="layered", tasks=10, machines=3, ccr=1.0), k)

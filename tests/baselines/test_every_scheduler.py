@@ -20,7 +20,6 @@ from baselines.schedule import Schedule, violations
 from tests import strategies
 
 SLOW = ("ga", "ga-makespan", "perturbation", "best-of")
-ANY_SIZE = [name for name in SCHEDULERS if name != "cp-sat"]  # it has tests of its own
 
 
 def bits(schedule: Schedule) -> tuple[bytes, bytes, bytes]:
@@ -44,7 +43,7 @@ def renamed(problem: Problem) -> Problem:
 @given(problem=strategies.problems())
 def test_every_schedule_is_valid_bounded_repeatable_replayable(problem: Problem) -> None:
     bound, other_names = lower_bound(problem) * (1 - 1e-12), renamed(problem)
-    for name in ANY_SIZE:
+    for name in SCHEDULERS:
         note(name)
         schedule = run(name, problem)
         assert schedule.scheduler == name

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines.errors import InvalidInput
+from baselines.generate import GeneratorSpec, generate
 from baselines.heft import heft
 from baselines.machines import make_machines
 from baselines.metrics import mean_turnaround
@@ -507,6 +508,23 @@ def test_few_machines_have_weights_of_their_own_and_beat_heft_too() -> None:
     assert np.mean(ratios) < 0.97
     whole = GuidedScheduler.load(guard=False)
     assert all(scheduler(p).aft.tobytes() != whole(p).aft.tobytes() for p in problems)
+
+
+def test_the_mean_turnaround_has_weights_of_its_own_and_beats_those_of_the_makespan() -> None:
+    scheduler = GuidedScheduler.load(guard=False, objective="turnaround")
+    assert scheduler.meta["improve"]["turn"]["imitate"] > 0
+    other = GuidedScheduler.load(PRETRAINED, guard=False, objective="turnaround")
+    problems = [
+        generate(GeneratorSpec(family=family, tasks=150, machines=8, ccr=ccr), 10**6 + k)
+        for k, family in enumerate(("in-tree", "out-tree", "erdos-renyi", "independent") * 3)
+        for ccr in (0.2, 2.0)
+    ]
+    own, others, reference = (
+        np.array([mean_turnaround(p, run(p)) for p in problems]) for run in (scheduler, other, heft)
+    )
+    assert np.mean(own / reference) < 0.97 * np.mean(others / reference) < 0.97
+    few = GuidedScheduler.load(objective="turnaround", decode="topk")
+    assert few.meta["improve"]["turn"]["network"]["decode"] == "topk"
 
 
 def test_a_checkpoint_is_decoded_as_it_was_trained(tmp_path: Path) -> None:

@@ -172,6 +172,11 @@ def test_times_are_what_is_added_to_the_downward_rank() -> None:
     [
         {"network": DeepSchedConfig(width=8, rounds=1, machine_code=2)},
         {"network": DeepSchedConfig(width=8, rounds=1, machine_code=2, decode="topk")},
+        {"network": DeepSchedConfig(width=8, rounds=1, recurrence=True, machine_code=2)},
+        {
+            "network": DeepSchedConfig(width=8, rounds=1, recurrence=True, machine_code=2),
+            "imitate": 10,
+        },
         {"network": DeepSchedConfig(width=8, rounds=1, times=True), "times": 0.1},
         {"imitate": 10},
         {"imitate": 10, "teacher": "heft"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -254,7 +255,11 @@ def test_outputs_that_can_be_written_leave_no_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_known_scheduler_but_the_learned_one_needs_no_checkpoint() -> None:
+def test_every_known_scheduler_but_the_learned_one_needs_no_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert known_schedulers() == ("deepsched", *SCHEDULERS, "cp-sat")
+    monkeypatch.setitem(sys.modules, "ortools", None)
     assert known_schedulers() == ("deepsched", *SCHEDULERS)
     for name in SCHEDULERS:
         assert resolve_scheduler(name) is SCHEDULERS[name]

@@ -24,7 +24,7 @@ import torch
 from baselines.errors import InvalidInput
 from baselines.generate import GeneratorSpec, generate
 from baselines.readers import ReadOptions, problem_document, problem_from_json
-from baselines.registry import SCHEDULERS
+from baselines.registry import OPTIONAL, SCHEDULERS
 from baselines.schedule import make_schedule, violations
 from model.checkpoint import save_checkpoint
 from model.infer import LearnedScheduler
@@ -241,7 +241,7 @@ def test_routes(service):
     assert service("GET", "/health").json == {"status": "ok"}
     listed = service("GET", "/v1/schedulers").json
     assert listed["default"] == "paper"
-    assert {*SCHEDULERS, "paper", "deepsched"} == set(listed["schedulers"])
+    assert {*SCHEDULERS, *OPTIONAL, "paper", "deepsched"} == set(listed["schedulers"])
     assert service("GET", "/v1/schedule").status == 405
     assert service("POST", "/v2/schedule", b"{}").status == 404
 
