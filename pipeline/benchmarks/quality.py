@@ -80,7 +80,6 @@ class Runner:
         self._load: Callable[..., GuidedScheduler] = functools.partial(
             GuidedScheduler.load, checkpoint
         )
-        self.meta = self._load().meta
         self._one = self._load(guard=False)
         self._few = self._load(guard=False, decode="topk")
         self._many = self._load(samples=SAMPLES)
@@ -88,6 +87,11 @@ class Runner:
         self._search = self._load(samples=SAMPLES, budget=SOLVED_BUDGET)
         self._turnaround = self._load(objective="turnaround")
         self._turnaround_many = self._load(objective="turnaround", samples=SAMPLES)
+        self.networks = {
+            "makespan": self._one.meta,
+            "topk": self._few.meta,
+            "turnaround": self._turnaround.meta,
+        }
 
     def warm_up(self) -> None:
         """Run everything once on small problems, so that no time holds a compilation."""
@@ -447,10 +451,9 @@ def command(
             for case in source:
                 parts[name].append(run(runner, *case))
                 bar.advance(task)
-            if (
-                json_out is not None
-            ):  # after each part: a long run that is cut off has told something
-                _write_json(json_out, parts, provenance(quick=quick, network=runner.meta))
+            # After each part: a long run that is cut off has told something.
+            if json_out is not None:
+                _write_json(json_out, parts, provenance(quick=quick, networks=runner.networks))
     tables = []
     for name, outcomes in parts.items():
         tables.append(table(name, outcomes, cells=True))

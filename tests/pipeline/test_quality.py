@@ -163,6 +163,9 @@ def test_the_command_prints_and_writes_every_part(
         "anytime, 0.02 s",
     ]
     assert list(found["parts"]) == parts
+    networks = found["provenance"]["networks"]
+    assert list(networks) == ["makespan", "topk", "turnaround"]
+    assert len({network["date"] for network in networks.values()}) == 3
     assert set(found["ahead"]) == {"anytime, 0.02 s"}
     assert set(found["ahead"]["anytime, 0.02 s"]) == {"search", "zeroed"}
     one = deepsched_here(capsys, "benchmark", "quality", "--part", "anytime")
