@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from baselines.errors import DeepSchedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import ray
 
@@ -22,11 +22,12 @@ def ray_map(
     *,
     room: Callable[[], int],
     **options: Any,
-) -> Generator[Result, None, None]:
+) -> Iterator[Result]:
     """Yield `function(item, shared)` for every item, in the order in which they end.
 
-    Ray must run. Items are drawn as there is room. What still runs when the generator is closed is
-    cancelled, as far as Ray can: a task that is just about to begin may run to its end.
+    Ray must run. Items are drawn as there is room. What still runs when the iterator is left
+    ends when this process leaves Ray, or by itself: where `ray.cancel` crosses a result that
+    arrives, Ray 2.60 ends the whole process.
 
     Parameters
     ----------
@@ -45,18 +46,14 @@ def ray_map(
     there = ray.put(shared)
     todo = iter(items)
     running: list[ray.ObjectRef[Result]] = []
-    try:
-        while True:
-            for _, item in zip(range(room() - len(running)), todo, strict=False):
-                running.append(task.remote(item, there))
-            if not running:
-                return
-            done, running = ray.wait(running, num_returns=1)
-            for ref in done:
-                yield _result(ref)
-    finally:
-        for ref in running:
-            ray.cancel(ref)
+    while True:
+        for _, item in zip(range(room() - len(running)), todo, strict=False):
+            running.append(task.remote(item, there))
+        if not running:
+            return
+        done, running = ray.wait(running, num_returns=1)
+        for ref in done:
+            yield _result(ref)
 
 
 def _result(ref: ray.ObjectRef[Result]) -> Result:

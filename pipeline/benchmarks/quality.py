@@ -47,8 +47,7 @@ FEW = "deepsched topk, no guard"
 # Of the anytime comparison: s → graphs a cell, in quick runs 2.
 BUDGETS = {0.1: 10, 1.0: 4, 10.0: 2}
 MOST_ANYTIME = 1_000  # tasks of its problems
-SLOW_TASKS = 2_000  # above them searches are a part of their own, of fewer graphs a cell
-SLOW_GRAPHS = 10
+MOST_TURNED = 2_000  # tasks; above them the mean turnaround is that of one pass only
 CONFIDENCE = 1.96  # standard errors of a 95 % interval
 TRACE_MACHINES, TRACE_BANDWIDTHS, TRACE_NOISE = (4, 16), (125e6, 1.25e6), 0.2
 TRACE_MANY_MACHINES = (64,)  # on so many HEFT leaves almost nothing: told without a goal
@@ -102,14 +101,7 @@ class Runner:
             self.anytime("", problem, 0.01)
 
     def run(self, cell: str, problem: Problem) -> Outcome:
-        """Schedule a problem by everything, above `SLOW_TASKS` by what takes one pass or so."""
-        return self._run(cell, problem, everything=problem.n_tasks <= SLOW_TASKS)
-
-    def everything(self, cell: str, problem: Problem) -> Outcome:
-        """Schedule a problem by everything, however large."""
-        return self._run(cell, problem, everything=True)
-
-    def _run(self, cell: str, problem: Problem, *, everything: bool) -> Outcome:
+        """Schedule a problem by everything."""
         found = Outcome(cell=cell)
         reference = self._timed(found, "heft", problem, heft)
         own = self._timed(found, "deepsched, no guard", problem, self._one)
@@ -117,12 +109,11 @@ class Runner:
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
         self._timed(found, FEW, problem, self._few)
         self._timed(found, "peft", problem, peft)
-        if everything:
-            self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
-            budget = found.seconds[f"deepsched, {SAMPLES} samples"]
-            self._timed(found, f"zeroed, {SAMPLES} samples", problem, self._zeroed)
-            self._timed(found, "search, equal time", problem, Search(budget))
-            self._timed(found, "ga, equal time", problem, EqualTimeGA(budget))
+        self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
+        budget = found.seconds[f"deepsched, {SAMPLES} samples"]
+        self._timed(found, f"zeroed, {SAMPLES} samples", problem, self._zeroed)
+        self._timed(found, "search, equal time", problem, Search(budget))
+        self._timed(found, "ga, equal time", problem, EqualTimeGA(budget))
         found.values["lower bound"] = lower_bound(problem)
         return found
 
@@ -132,7 +123,7 @@ class Runner:
         measure = mean_turnaround
         self._timed(found, "heft", problem, heft, measure)
         self._timed(found, "deepsched", problem, self._turnaround, measure)
-        if problem.n_tasks <= SLOW_TASKS:
+        if problem.n_tasks <= MOST_TURNED:
             many = self._turnaround_many
             self._timed(found, f"deepsched, {SAMPLES} samples", problem, many, measure)
         return found
@@ -274,13 +265,6 @@ def cell_problems(cell: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     name = f"{spec.family} {spec.tasks} x {spec.machines}, CCR {spec.ccr:g}"
     for k in range(cell["graphs"]):
         yield name, generate(spec, cell["first_seed"] + k)
-
-
-def slow_problems() -> Iterator[tuple[str, Problem]]:
-    """Yield some graphs of each cell on which searches take long."""
-    for cell in grid()["cells"]:
-        if cell["tasks"] > SLOW_TASKS:
-            yield from cell_problems({**cell, "graphs": SLOW_GRAPHS})
 
 
 def trace_problems(
@@ -499,8 +483,6 @@ Part = tuple[str, "Iterator[tuple[Any, ...]]", "Callable[..., Outcome]"]
 
 def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     yield "generated, makespan", grid_problems(quick), Runner.run
-    if not quick:
-        yield "generated, 10,000 tasks, searches too", slow_problems(), Runner.everything
     yield "generated, mean turnaround", grid_problems(quick), Runner.turnaround
     yield "the paper's scale, makespan", _large_problems(), Runner.large
     if data is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections import Counter
@@ -305,9 +304,8 @@ def _label_on_ray(
             num_cpus=workers.cpus,
             resources=dict(workers.resources),
         )
-        with contextlib.closing(reports):
-            for report in reports:
-                on_report(report)
+        for report in reports:
+            on_report(report)
 
 
 def _check_feasible(workers: Workers) -> None:

@@ -354,7 +354,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     process.send_signal(signal_)
     message = process.communicate(timeout=60)[1]
     if signal_ == signal.SIGINT:
-        assert process.returncode == 130
+        assert process.returncode == 130, message
         assert "interrupted" in message
         assert "Traceback" not in message
     assert not (out / "manifest.json").exists()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from baselines.errors import InvalidInput
+from pipeline.ray_session import ROOT
 from pipeline.ray_tasks import ray_map
 
 if TYPE_CHECKING:
@@ -42,21 +47,43 @@ def test_a_mistake_found_by_a_worker_is_that_mistake(local_ray: None) -> None:
     assert str(caught.value) == "x.json: bad"
 
 
-def test_what_still_runs_is_cancelled(local_ray: None, tmp_path: Path) -> None:
-    def work(item: int, folder: Path) -> int:
-        if item:
-            (folder / "began").touch()
-            for _ in range(6_000):  # a cancelled task ends between two sleeps, not within one
-                time.sleep(0.01)
-            (folder / "ended").touch()
-        return item
+INTERRUPTED = """
+import os, sys, time
+from pathlib import Path
+from pipeline.ray_session import ray_session
+from pipeline.ray_tasks import ray_map
 
-    results = ray_map(work, [0, 1], tmp_path, room=lambda: 2, max_retries=0)
-    assert next(results) == 0
-    # Ray may lose the cancellation of a task that is just about to begin.
-    while not (tmp_path / "began").exists():
-        time.sleep(0.01)
-    time.sleep(0.5)
-    results.close()
-    assert list(ray_map(work, [0], tmp_path, room=lambda: 1, num_cpus=2)) == [0]
+def work(item, folder):
+    if item:
+        (folder / "pid").write_text(str(os.getpid()))
+        (folder / "pid").rename(folder / "began")
+        time.sleep(120)
+        (folder / "ended").touch()
+
+folder = Path(sys.argv[1])
+with ray_session(address=sys.argv[2], num_cpus=2):
+    for _ in ray_map(work, [1, 0], folder, room=lambda: 2, max_retries=-1):
+        while not (folder / "began").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_what_still_runs_ends_with_who_asked_for_it(
+    local_ray: None, tmp_path: Path, joined: bool
+) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address if joined else "local"
+    script = [sys.executable, "-c", INTERRUPTED, tmp_path, address]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "KeyboardInterrupt" in done.stderr
+    worker = int((tmp_path / "began").read_text())
+    deadline = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(worker, 0)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     assert not (tmp_path / "ended").exists()
