@@ -10,7 +10,7 @@ import numpy as np
 
 from baselines.best_of import best_of
 from baselines.errors import NotInstalled, TooLarge
-from baselines.list_schedule import append_in_order
+from baselines.list_schedule import append_in_order, replay_order
 from baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ def _solve(problem: Problem, start: Schedule) -> Schedule | None:
         return None
     proc = np.array([next(q for q, c in on[i].items() if solver.value(c)) for i in range(n)])
     begins, ends = ([solver.value(var) for var in variables] for variables in (begin, end))
-    order = np.lexsort((problem.topo_index, ends, begins))  # as in `replay_order`
+    order = replay_order(problem, make_schedule(NAME, proc, begins, ends))
     return append_in_order(problem, order, proc, NAME)
