@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.errors import TooLarge
-from baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.errors import TooLarge
+from deepsched.baselines.kernels import batch_mode as kernels
+from deepsched.baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 MAX_TASKS = 20_000  # every ready task is looked at after each assignment: quadratic in the tasks
 
@@ -30,7 +30,7 @@ def assign_one_by_one(problem: Problem, name: str, rule: int) -> Schedule:
             f"{name} compares all ready tasks at every step, quadratic in the tasks; it is offered "
             f"up to {MAX_TASKS:,} tasks and {problem.name} has {problem.n_tasks:,}; use heft or mct"
         )
-    proc, ast, aft = _batch_kernels.batch_mode(
+    proc, ast, aft = kernels.batch_mode(
         rule,
         problem.topo_index,
         problem.etc,

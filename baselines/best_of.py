@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.batch_mode import MAX_TASKS
-from baselines.cpop import cpop
-from baselines.genetic import genetic
-from baselines.min_min import min_min
-from baselines.peft import peft
-from baselines.perturbation import perturbation
-from baselines.ranks import heft_order
-from baselines.schedule import Schedule, make_schedule
-from baselines.sufferage import sufferage
+from deepsched.baselines.batch_mode import MAX_TASKS
+from deepsched.baselines.cpop import cpop
+from deepsched.baselines.genetic import genetic
+from deepsched.baselines.kernels import batch_mode as kernels
+from deepsched.baselines.min_min import min_min
+from deepsched.baselines.peft import peft
+from deepsched.baselines.perturbation import perturbation
+from deepsched.baselines.ranks import heft_order
+from deepsched.baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.sufferage import sufferage
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 GENERATIONS = 50  # of the genetic search, half of what it makes as a scheduler of its own
 
@@ -35,7 +35,7 @@ def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
     Each member names its own; HEFT without insertion is discussed by Topcuoglu, Hariri, Wu (2002),
     doi:10.1109/71.993206.
     """
-    appended = _batch_kernels.minimum_completion_time(
+    appended = kernels.minimum_completion_time(
         heft_order(problem),
         problem.etc,
         problem.arrival,

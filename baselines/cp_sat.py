@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.best_of import best_of
-from baselines.errors import NotInstalled, TooLarge
-from baselines.list_schedule import append_in_order, replay_order
-from baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.best_of import best_of
+from deepsched.baselines.errors import NotInstalled, TooLarge
+from deepsched.baselines.list_schedule import append_in_order, replay_order
+from deepsched.baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 NAME = "cp-sat"
 MAX_CHOICES = 128  # tasks times machines

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.list_schedule import insert_in_order
-from baselines.ranks import downward_rank, ready_order, upward_rank
+from deepsched.baselines.list_schedule import insert_in_order
+from deepsched.baselines.ranks import downward_rank, ready_order, upward_rank
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray, IntArray
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def cpop(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from baselines import _genetic_kernels
-from baselines.heft import heft
-from baselines.list_schedule import append_in_order, replay_order
-from baselines.ranks import heft_order
+from deepsched.baselines.heft import heft
+from deepsched.baselines.kernels import genetic as kernels
+from deepsched.baselines.list_schedule import append_in_order, replay_order
+from deepsched.baselines.ranks import heft_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from baselines.arrays import FloatArray, IntArray
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 POPULATION = 64
 GENERATIONS = 100
@@ -64,7 +64,7 @@ def genetic(
     start = heft(problem) if seeded else None
     order = heft_order(problem) if start is None else replay_order(problem, start)
     people = np.empty((n, population), dtype=genes)
-    _genetic_kernels.draw_machines(rng.random((n, population)), order, problem.etc, people)
+    kernels.draw_machines(rng.random((n, population)), order, problem.etc, people)
     if start is not None:
         people[:, 0] = start.proc[order]
     children = np.empty_like(people)
@@ -82,7 +82,7 @@ def genetic(
             cut = rng.integers(1, max(n, 2), population)
             if elite:
                 children[:, :elite] = people[:, np.argsort(value, kind="stable")[:elite]]
-            _genetic_kernels.breed(people, value, rivals, cut, children, elite)
+            kernels.breed(people, value, rivals, cut, children, elite)
             if mutations > 0:
                 _mutate(problem, order, children, mutations, elite, rng)
             people, children = children, people
@@ -127,7 +127,7 @@ def _evaluator(
     bounds = np.linspace(0, population, min(workers, population) + 1).astype(int).tolist()
 
     def run(first: int, last: int, people: np.ndarray) -> None:
-        _genetic_kernels.evaluate(
+        kernels.evaluate(
             first,
             last,
             people,
@@ -167,4 +167,4 @@ def _mutate(
     columns = np.repeat(np.arange(elite, population), counts)
     rows = rng.integers(0, n, columns.size)
     uniform = rng.random(rows.size)
-    _genetic_kernels.mutate(children, columns, rows, uniform, order, problem.etc)
+    kernels.mutate(children, columns, rows, uniform, order, problem.etc)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines.list_schedule import insert_in_order
-from baselines.ranks import heft_order
+from deepsched.baselines.list_schedule import insert_in_order
+from deepsched.baselines.ranks import heft_order
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def heft(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
-from baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.kernels import placement as placement_kernels
+from deepsched.baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from baselines.arrays import FloatArray, IntArray
-    from baselines.problem import Problem
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.problem import Problem
 
 
 def insert_in_order(
@@ -33,7 +33,7 @@ def insert_in_order(
         task fits.
     pinned : (n_tasks,) machine a task must take, -1 where it is free.
     """
-    proc, ast, aft = _kernels.insertion_schedule(
+    proc, ast, aft = placement_kernels.insertion_schedule(
         order,
         problem.etc,
         problem.arrival,
@@ -85,7 +85,7 @@ def simulate(
 
 def append_in_order(problem: Problem, order: IntArray, proc: IntArray, scheduler: str) -> Schedule:
     """Do as :func:`simulate`, for an order and machines that are known to be legal."""
-    ast, aft = _kernels.append_schedule(
+    ast, aft = placement_kernels.append_schedule(
         order,
         proc,
         problem.etc,

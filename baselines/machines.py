@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
-from baselines._kernels import Links
-from baselines.arrays import FloatArray, freeze, frozen_float
-from baselines.errors import InvalidProblem
+from deepsched.baselines.arrays import FloatArray, freeze, frozen_float
+from deepsched.baselines.errors import InvalidProblem
+from deepsched.baselines.kernels import costs as costs_kernels
+from deepsched.baselines.kernels.structures import Links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +145,7 @@ def execution_times(
     -------
     (n_tasks, n_machines) seconds.
     """
-    etc: FloatArray = _kernels.execution_times(
+    etc: FloatArray = costs_kernels.execution_times(
         work,
         speed,
         _NO_NOISE if noise is None else noise,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.kernels import batch_mode as kernels
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def max_min(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
@@ -22,10 +22,10 @@ def max_min(problem: Problem, rng: np.random.Generator | None = None) -> Schedul
     Raises
     ------
     TooLarge
-        Beyond `baselines.batch_mode.MAX_TASKS` tasks.
+        Beyond `deepsched.baselines.batch_mode.MAX_TASKS` tasks.
 
     References
     ----------
     Ibarra, Kim (1977), doi:10.1145/322003.322011, algorithm E.
     """
-    return assign_one_by_one(problem, "max-min", _batch_kernels.MAX_MIN)
+    return assign_one_by_one(problem, "max-min", kernels.MAX_MIN)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.kernels import batch_mode as kernels
+from deepsched.baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 
 def mct(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
@@ -23,7 +23,7 @@ def mct(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
     ----------
     Maheswaran, Ali, Siegel, Hensgen, Freund (1999), doi:10.1006/jpdc.1999.1581.
     """
-    proc, ast, aft = _batch_kernels.minimum_completion_time(
+    proc, ast, aft = kernels.minimum_completion_time(
         problem.topo,
         problem.etc,
         problem.arrival,

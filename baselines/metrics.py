@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
+from deepsched.baselines.kernels import bounds as bounds_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from baselines.arrays import FloatArray
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 AREA_WORK = 50_000_000  # task-machine visits that the area bound may spend
 AREA_ROUNDS = (4, 400)  # least and most ascent steps
@@ -86,7 +86,9 @@ def critical_path(problem: Problem, *, arrivals: bool = False) -> float:
     """
     release = problem.arrival if arrivals else np.zeros(problem.n_tasks)
     return float(
-        _kernels.longest_path(problem.topo, problem.etc.min(axis=1), release, problem.predecessors)
+        bounds_kernels.longest_path(
+            problem.topo, problem.etc.min(axis=1), release, problem.predecessors
+        )
     )
 
 
@@ -101,7 +103,7 @@ def area_bound(problem: Problem) -> float:
     """
     low, high = AREA_ROUNDS
     rounds = int(np.clip(AREA_WORK // problem.etc.size, low, high))
-    bound = _kernels.area_bound(problem.etc, _inverse_mean_cost(problem.etc), rounds)
+    bound = bounds_kernels.area_bound(problem.etc, _inverse_mean_cost(problem.etc), rounds)
     return float(bound) + float(problem.arrival.min())
 
 

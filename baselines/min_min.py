@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.kernels import batch_mode as kernels
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def min_min(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
@@ -22,11 +22,11 @@ def min_min(problem: Problem, rng: np.random.Generator | None = None) -> Schedul
     Raises
     ------
     TooLarge
-        Beyond `baselines.batch_mode.MAX_TASKS` tasks.
+        Beyond `deepsched.baselines.batch_mode.MAX_TASKS` tasks.
 
     References
     ----------
     Ibarra, Kim (1977), doi:10.1145/322003.322011, algorithm D; on ready tasks of a DAG as in
     Blythe et al. (2005), doi:10.1109/CCGRID.2005.1558639.
     """
-    return assign_one_by_one(problem, "min-min", _batch_kernels.MIN_MIN)
+    return assign_one_by_one(problem, "min-min", kernels.MIN_MIN)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
-from baselines.ranks import upward_rank
-from baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.kernels import placement as placement_kernels
+from deepsched.baselines.kernels import ranks as ranks_kernels
+from deepsched.baselines.ranks import upward_rank
+from deepsched.baselines.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 EVALUATIONS = 100
 NOISE = 0.1  # standard deviation of the change of a rank, as a share of the largest one
@@ -47,8 +48,8 @@ def perturbation(
             count = int(np.exp(rng.uniform(fewest, most)))
             tried = ranks.copy()
             tried[rng.integers(0, n, count)] += size * rng.standard_normal(count)
-        order = _kernels.ready_order(tried, *ordering)
-        found = _kernels.insertion_schedule(order, *placing, None, None)
+        order = ranks_kernels.ready_order(tried, *ordering)
+        found = placement_kernels.insertion_schedule(order, *placing, None, None)
         makespan = float(found[2].max())
         if makespan <= value:
             best, value, ranks = found, makespan, tried

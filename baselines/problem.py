@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from baselines import _kernels
-from baselines.arrays import FloatArray, IntArray, freeze, frozen_float, frozen_int
-from baselines.errors import InvalidProblem
-from baselines.machines import (
+from deepsched.baselines.arrays import FloatArray, IntArray, freeze, frozen_float, frozen_int
+from deepsched.baselines.errors import InvalidProblem
+from deepsched.baselines.kernels import costs as costs_kernels
+from deepsched.baselines.kernels import ranks as ranks_kernels
+from deepsched.baselines.kernels.structures import EdgeRows
+from deepsched.baselines.machines import (
     RANGE_RULE,
     Machines,
     checked_vector,
@@ -88,14 +90,14 @@ class Problem:
         return int(self.succ.size)
 
     @property
-    def successors(self) -> _kernels.EdgeRows:
+    def successors(self) -> EdgeRows:
         """The edges by parent, as compiled kernels take them."""
-        return _kernels.EdgeRows(self.succ_ptr, self.succ, self.succ_bytes)
+        return EdgeRows(self.succ_ptr, self.succ, self.succ_bytes)
 
     @property
-    def predecessors(self) -> _kernels.EdgeRows:
+    def predecessors(self) -> EdgeRows:
         """The edges by child, as compiled kernels take them."""
-        return _kernels.EdgeRows(self.pred_ptr, self.pred, self.pred_bytes)
+        return EdgeRows(self.pred_ptr, self.pred, self.pred_bytes)
 
     def edge_list(self) -> tuple[IntArray, IntArray, FloatArray]:
         """Return (parents, children, bytes), each (n_edges,), sorted by parent, then child."""
@@ -136,7 +138,7 @@ def make_problem(
 
     Examples
     --------
-    >>> from baselines.machines import make_machines
+    >>> from deepsched.baselines.machines import make_machines
     >>> problem = make_problem(
     ...     machines=make_machines(2), etc=[[1, 2], [3, 1]], edges=([0], [1], [125e6])
     ... )
@@ -169,7 +171,7 @@ def make_problem(
         times.flags.writeable = False
     else:
         times = _checked_etc(given, memories, ids, machines)
-    stuck, longest = _kernels.cost_range(times)
+    stuck, longest = costs_kernels.cost_range(times)
     if stuck >= 0:
         raise InvalidProblem(_why_stuck(stuck, memories, ids, machines))
     succ_ptr, succ, succ_bytes, pred_ptr, pred, pred_bytes = _checked_edges(edges, n, ids)
@@ -319,8 +321,10 @@ def _topological_order(
     position = np.arange(n, dtype=np.int64)
     if bool((np.repeat(position, np.diff(succ_ptr)) < succ).all()):
         return position  # every edge points forward: the input order is the smallest one
-    succs = _kernels.EdgeRows(succ_ptr, succ, np.empty(0))
-    order: IntArray = _kernels.ready_order(-position.astype(np.float64), position, succs, pred_ptr)
+    succs = EdgeRows(succ_ptr, succ, np.empty(0))
+    order: IntArray = ranks_kernels.ready_order(
+        -position.astype(np.float64), position, succs, pred_ptr
+    )
     if order.size < n:
         path = " -> ".join(repr(ids[i]) for i in _find_cycle(succ_ptr, succ, order))
         raise InvalidProblem(f"the edges close a cycle: {path}")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _genetic_kernels
-from baselines.list_schedule import append_in_order
+from deepsched.baselines.kernels import genetic as kernels
+from deepsched.baselines.list_schedule import append_in_order
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def random_assignment(problem: Problem, rng: np.random.Generator) -> Schedule:
@@ -25,5 +25,5 @@ def random_assignment(problem: Problem, rng: np.random.Generator) -> Schedule:
     """
     proc = np.empty((problem.n_tasks, 1), dtype=np.int64)
     everyone = np.arange(problem.n_tasks)
-    _genetic_kernels.draw_machines(rng.random((everyone.size, 1)), everyone, problem.etc, proc)
+    kernels.draw_machines(rng.random((everyone.size, 1)), everyone, problem.etc, proc)
     return append_in_order(problem, problem.topo, proc[:, 0], "random")

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
+from deepsched.baselines.kernels import costs as costs_kernels
+from deepsched.baselines.kernels import ranks as ranks_kernels
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray, IntArray
-    from baselines.problem import Problem
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.problem import Problem
 
 
 def mean_execution_cost(problem: Problem) -> FloatArray:
     """Return (n_tasks,) s, the mean over the machines that can hold the task."""
-    mean: FloatArray = _kernels.mean_over_finite(problem.etc)
+    mean: FloatArray = costs_kernels.mean_over_finite(problem.etc)
     return mean
 
 
@@ -47,7 +48,7 @@ def upward_rank(problem: Problem) -> FloatArray:
     ----------
     Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 8.
     """
-    rank: FloatArray = _kernels.upward_rank(
+    rank: FloatArray = ranks_kernels.upward_rank(
         problem.topo,
         mean_execution_cost(problem),
         problem.successors,
@@ -67,7 +68,7 @@ def downward_rank(problem: Problem) -> FloatArray:
     ----------
     Topcuoglu, Hariri, Wu (2002), doi:10.1109/71.993206, eq. 10.
     """
-    rank: FloatArray = _kernels.downward_rank(
+    rank: FloatArray = ranks_kernels.downward_rank(
         problem.topo,
         mean_execution_cost(problem),
         problem.predecessors,
@@ -88,7 +89,7 @@ def optimistic_cost(problem: Problem) -> FloatArray:
     ----------
     Arabnejad, Barbosa (2014), doi:10.1109/TPDS.2013.57, eq. 4.
     """
-    table: FloatArray = _kernels.optimistic_cost(
+    table: FloatArray = ranks_kernels.optimistic_cost(
         problem.topo,
         problem.etc,
         problem.successors,
@@ -117,7 +118,7 @@ def ready_order(problem: Problem, priority: FloatArray) -> IntArray:
 
     Ties go to the lower topological index. Any priorities give a topological order.
     """
-    order: IntArray = _kernels.ready_order(
+    order: IntArray = ranks_kernels.ready_order(
         priority, problem.topo_index, problem.successors, problem.pred_ptr
     )
     return order

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from baselines.best_of import best_of
-from baselines.cp_sat import NAME as CP_SAT
-from baselines.cp_sat import cp_sat, require
-from baselines.cpop import cpop
-from baselines.errors import UnknownName
-from baselines.genetic import genetic, genetic_makespan
-from baselines.heft import heft
-from baselines.max_min import max_min
-from baselines.mct import mct
-from baselines.min_min import min_min
-from baselines.peft import peft
-from baselines.perturbation import perturbation
-from baselines.random_assignment import random_assignment
-from baselines.round_robin import round_robin
-from baselines.sufferage import sufferage
+from deepsched.baselines.best_of import best_of
+from deepsched.baselines.cp_sat import NAME as CP_SAT
+from deepsched.baselines.cp_sat import cp_sat, require
+from deepsched.baselines.cpop import cpop
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.genetic import genetic, genetic_makespan
+from deepsched.baselines.heft import heft
+from deepsched.baselines.max_min import max_min
+from deepsched.baselines.mct import mct
+from deepsched.baselines.min_min import min_min
+from deepsched.baselines.peft import peft
+from deepsched.baselines.perturbation import perturbation
+from deepsched.baselines.random_assignment import random_assignment
+from deepsched.baselines.round_robin import round_robin
+from deepsched.baselines.sufferage import sufferage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 class Scheduler(Protocol):
@@ -62,6 +63,44 @@ SCHEDULERS: Mapping[str, Scheduler] = MappingProxyType(
 )
 # They need packages beside those that DeepSched needs, and may refuse all but tiny problems.
 OPTIONAL: Mapping[str, Scheduler] = MappingProxyType({CP_SAT: cp_sat})
+RESERVED = ("deepsched", "paper")  # the networks
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+_registered: dict[str, Scheduler] = {}
+
+
+def register(name: str, scheduler: Scheduler) -> None:
+    """Make a scheduler of one's own known by a name, in this process and in its Ray tasks.
+
+    A name that was registered before is taken over.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is one of the package's own or cannot be part of a file's name, or `scheduler`
+        cannot be called.
+    """
+    if name in SCHEDULERS or name in OPTIONAL or name in RESERVED:
+        raise InvalidInput(f"scheduler {name!r} is one of the package's own; give another name")
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"scheduler name {name!r}: give up to 64 ASCII letters, digits, '-', '_' and '.', the "
+            "first a letter or digit"
+        )
+    if not callable(scheduler):
+        raise InvalidInput(f"scheduler {name!r}: {type(scheduler).__name__} cannot be called")
+    _registered[name] = scheduler
+
+
+def registered() -> Mapping[str, Scheduler]:
+    """Return what :func:`register` has made known, by name."""
+    return MappingProxyType(_registered)
+
+
+def is_known(name: str) -> bool:
+    """Return whether :func:`get_scheduler` finds that name."""
+    return name in SCHEDULERS or name in OPTIONAL or name in _registered
 
 
 def get_scheduler(name: str) -> Scheduler:
@@ -78,9 +117,9 @@ def get_scheduler(name: str) -> Scheduler:
         require()
         return OPTIONAL[name]
     try:
-        return SCHEDULERS[name]
+        return SCHEDULERS[name] if name in SCHEDULERS else _registered[name]
     except KeyError:
-        raise UnknownName("scheduler", name, [*SCHEDULERS, *OPTIONAL]) from None
+        raise UnknownName("scheduler", name, [*SCHEDULERS, *OPTIONAL, *_registered]) from None
 
 
 def teacher_rng(seed: int, sample_id: int, teacher: str) -> np.random.Generator:

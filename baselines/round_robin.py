@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.list_schedule import append_in_order
+from deepsched.baselines.list_schedule import append_in_order
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def round_robin(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:

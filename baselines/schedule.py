@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
-from baselines.errors import InvalidInput
+from deepsched.baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
+from deepsched.baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 RELATIVE_TOLERANCE = 1e-9  # of the makespan
 MAX_REPORTED = 20  # violations named per rule; the rest are counted

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines import _batch_kernels
-from baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.batch_mode import assign_one_by_one
+from deepsched.baselines.kernels import batch_mode as kernels
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def sufferage(problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
@@ -24,10 +24,10 @@ def sufferage(problem: Problem, rng: np.random.Generator | None = None) -> Sched
     Raises
     ------
     TooLarge
-        Beyond `baselines.batch_mode.MAX_TASKS` tasks.
+        Beyond `deepsched.baselines.batch_mode.MAX_TASKS` tasks.
 
     References
     ----------
     Maheswaran, Ali, Siegel, Hensgen, Freund (1999), doi:10.1006/jpdc.1999.1581.
     """
-    return assign_one_by_one(problem, "sufferage", _batch_kernels.SUFFERAGE)
+    return assign_one_by_one(problem, "sufferage", kernels.SUFFERAGE)

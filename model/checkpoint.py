@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 
-from baselines.errors import InvalidInput, UnknownName, UnwritableOutput
-from model.checkpoint_files import CONFIG, FORMAT, WEIGHTS, read_files
-from model.config import NetworkConfig
-from model.networks import EVERY_NETWORK, network_config
+from deepsched.baselines.errors import InvalidInput, UnknownName, UnwritableOutput
+from deepsched.baselines.settings import Settings
+from deepsched.model.checkpoint_files import CONFIG, FORMAT, WEIGHTS, read_files
+from deepsched.model.networks import NETWORKS, network_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,14 +31,14 @@ class Checkpoint:
     Attributes
     ----------
     network : the module, on the CPU, in evaluation mode.
-    name : its row in `EVERY_NETWORK`.
+    name : its row in `NETWORKS`.
     config : its settings.
     meta : what the one who saved it wrote along, such as teacher, epoch and versions.
     """
 
     network: nn.Module
     name: str
-    config: NetworkConfig
+    config: Settings
     meta: dict[str, Any]
 
 
@@ -46,7 +46,7 @@ def save_checkpoint(
     folder: Path,
     network: nn.Module,
     name: str,
-    config: NetworkConfig | Mapping[str, Any],
+    config: Settings | Mapping[str, Any],
     meta: Mapping[str, Any],
 ) -> None:
     """Write a network's weights and settings; other files of the folder stay.
@@ -65,8 +65,8 @@ def save_checkpoint(
     UnknownName, InvalidInput
         If name and settings do not belong together, so that nobody could load what was saved.
     """
-    values = config.model_dump() if isinstance(config, NetworkConfig) else dict(config)
-    checked = network_config(name, values, f"network {name!r}", EVERY_NETWORK)
+    values = asdict(config) if isinstance(config, Settings) else dict(config)
+    checked = network_config(name, values, f"network {name!r}")
     tensors = {
         key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()
     }
@@ -74,7 +74,7 @@ def save_checkpoint(
     document = {
         "format": FORMAT,
         "network": name,
-        "config": checked.model_dump(),
+        "config": asdict(checked),
         "meta": dict(meta),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -100,14 +100,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     document, weights = read_files(folder)
     name = document["network"]
     try:
-        config = network_config(name, document["config"], f"{config_path}: config", EVERY_NETWORK)
+        config = network_config(name, document["config"], f"{config_path}: config")
     except UnknownName as error:
         raise InvalidInput(f"{config_path}: {error}") from None
     try:
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise InvalidInput(f"{weights_path}: not a safetensors file: {error}") from None
-    network = EVERY_NETWORK[name].build(config)
+    network = NETWORKS[name].build(config)
     _check_shapes(tensors, network.state_dict(), weights_path)
     network.load_state_dict(tensors)
     network.eval()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pathlib import Path

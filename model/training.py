@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from baselines.errors import InvalidInput
-from model.loss import Losses, schedule_loss
-from model.threads import one_thread
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks.paper.loss import Losses, schedule_loss
+from deepsched.model.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from model.batch import Batch
+    from deepsched.model.networks.paper.batch import Batch
 
 MAX_GRADIENT_NORM = 1.0  # long recurrences have rare steep steps
 

@@ -9,19 +9,28 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
-    run_command(importlib.import_module("pipeline.benchmark").command)
+    run_command(importlib.import_module("deepsched.pipeline.benchmark").command)
 
 import click
 
-from pipeline.cli import LazyGroup
+from deepsched.pipeline.common.cli import LazyGroup
 
 MEASUREMENTS = {
-    "speed": ("pipeline.benchmarks.speed", "Time schedulers at the paper's sizes."),
-    "quality": ("pipeline.benchmarks.quality", "Compare schedules with HEFT's on unseen graphs."),
-    "label": ("pipeline.benchmarks.labelling", "Measure what labelling costs, and project it."),
-    "claims": ("pipeline.benchmarks.claims", "Hold the paper's network against HEFT and the GA."),
+    "speed": ("deepsched.pipeline.benchmarks.speed", "Time schedulers at the paper's sizes."),
+    "quality": (
+        "deepsched.pipeline.benchmarks.quality",
+        "Compare schedules with HEFT's on unseen graphs.",
+    ),
+    "label": (
+        "deepsched.pipeline.benchmarks.labelling",
+        "Measure what labelling costs, and project it.",
+    ),
+    "claims": (
+        "deepsched.pipeline.benchmarks.claims",
+        "Hold the paper's network against HEFT and the GA.",
+    ),
 }
 
 

@@ -9,13 +9,13 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
-    run_command(importlib.import_module("pipeline.chaos").command)
+    run_command(importlib.import_module("deepsched.pipeline.chaos").command)
 
 import click
 
-from pipeline.faults.label import command as label
+from deepsched.pipeline.faults.label import command as label
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

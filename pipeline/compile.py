@@ -9,24 +9,24 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.compile").command)
+    run_command(importlib.import_module("deepsched.pipeline.compile").command)
 
 import time
 
 import click
 import numpy as np
 
-from baselines.generate import GeneratorSpec, generate
-from baselines.metrics import lower_bound
-from baselines.registry import SCHEDULERS
-from model.guided.graph import DECODES
-from model.guided.scheduler import GuidedScheduler
-from pipeline.cli import progress_bar, results
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.schedulers import timed
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.metrics import lower_bound
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.baselines.timing import timed
+from deepsched.model.networks.deepsched.options import DECODES
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 
 SAMPLES, BUDGET = 8, 0.01  # of the learned scheduler, so that its search is compiled too
 
@@ -47,7 +47,7 @@ def command() -> None:
         for family in ("layered", "layered", "independent")
     ]
     learned = [
-        GuidedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
+        DeepSchedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
     ]
     with progress_bar() as bar:
         for scheduler in bar.track([*SCHEDULERS.values(), *learned], description="compiling"):

@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.demo").command)
+    run_command(importlib.import_module("deepsched.pipeline.demo").command)
 
 import http.client
 import importlib
@@ -28,15 +28,15 @@ from typing import Any
 
 import click
 
-from baselines.errors import InvalidInput
-from baselines.readers import problem_document
-from baselines.writers.atomic import write_text
-from pipeline.cli import messages, results
-from pipeline.label import check_destination
-from pipeline.labelling.presets import PresetSource, get_preset
-from pipeline.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
-from pipeline.outputs import make_folder
-from pipeline.ray_session import ray_session
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers import problem_document
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.label import check_destination
+from deepsched.pipeline.labelling.presets import PresetSource, get_preset
 
 PRESET = "demo"  # problems where there are no traces
 GENERATED_OUT, TRACES_OUT = "runs/demo", "runs/demo-traces"
@@ -229,9 +229,9 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
     """
     from ray import serve
 
-    from pipeline.serving.app import APPLICATION, build_app
-    from pipeline.serving.settings import ServeArgs
-    from pipeline.serving.start import start_service
+    from deepsched.pipeline.serving.app import APPLICATION, build_app
+    from deepsched.pipeline.serving.settings import ServeArgs
+    from deepsched.pipeline.serving.start import start_service
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

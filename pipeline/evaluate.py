@@ -9,22 +9,23 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.evaluate").command)
+    run_command(importlib.import_module("deepsched.pipeline.evaluate").command)
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from baselines.registry import SCHEDULERS
-from pipeline.cli import messages, results
-from pipeline.label import check_destination
-from pipeline.options import CONTEXT_SETTINGS, split_names
-from pipeline.outputs import make_folder
-from pipeline.schedulers import LEARNED
+from deepsched.baselines.plugins import register_named
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.load import PRETRAINED
+from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, split_names
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.label import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 @click.option(
     "--schedulers",
     metavar="NAMES",
-    default=",".join((LEARNED, *SCHEDULERS)),
+    default=",".join((PRETRAINED, *SCHEDULERS)),
     show_default=True,
     help="Whom to compare with the network, separated by commas; heft is always there, deepsched "
-    "is the pretrained network, or the one of --checkpoint if that is such a network.",
+    "is the pretrained network, or the one of --checkpoint if that is such a network. One of your "
+    "own is FILE.py:function or module:function.",
 )
 @click.option(
     "--split",
@@ -111,13 +113,13 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     A network that `deepsched improve` made has seen no dataset: it gets no seen group.
     """
     # Late, as torch takes seconds that --help has not.
-    from pipeline.evaluation.document import EvaluationSpec
-    from pipeline.evaluation.run import evaluate, finished_evaluation, write_report
+    from deepsched.pipeline.evaluation.document import EvaluationSpec
+    from deepsched.pipeline.evaluation.run import evaluate, finished_evaluation, write_report
 
     arguments = {"out": out, "schedulers": schedulers, **options}
     words = [f"--{name} {value}" for name, value in arguments.items() if value is not None]
     spec = EvaluationSpec(
-        schedulers=tuple(split_names(schedulers)),
+        schedulers=tuple(register_named(name) for name in split_names(schedulers)),
         command=" ".join([click.get_current_context().command_path, *words]),
         **options,
     )
@@ -134,8 +136,8 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
 
 def print_summary(out: Path, document: Mapping[str, Any]) -> None:
     """Print the comparison tables, what they say, and where the report lies."""
-    from pipeline.evaluation.report import comparison_table
-    from pipeline.evaluation.run import PAGE
+    from deepsched.pipeline.evaluation.report import comparison_table
+    from deepsched.pipeline.evaluation.run import PAGE
 
     for group in document["groups"]:
         results.print(comparison_table(group))

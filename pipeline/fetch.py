@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.fetch").command)
+    run_command(importlib.import_module("deepsched.pipeline.fetch").command)
 
 import shlex
 import time
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from baselines.errors import InvalidInput
-from pipeline.cli import EXIT_FAILED, messages, progress_bar, results
-from pipeline.fetching.place import is_right
-from pipeline.fetching.run import Outcome, fetch_all
-from pipeline.fetching.sources import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
+from deepsched.pipeline.fetching.place import is_right
+from deepsched.pipeline.fetching.run import Outcome, fetch_all
+from deepsched.pipeline.fetching.sources import (
     DEFAULT_BASE,
     Source,
     check_base,
@@ -34,7 +35,6 @@ from pipeline.fetching.sources import (
     notices,
     select,
 )
-from pipeline.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,24 +9,23 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.improve").command)
+    run_command(importlib.import_module("deepsched.pipeline.improve").command)
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
-from model.config import DeepSchedConfig
-from model.guided.graph import DECODES
-from pipeline.cli import EXIT_INTERRUPTED, messages, progress_bar, results
-from pipeline.dataset.files import open_folder
-from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
-from pipeline.label import check_destination
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.outputs import make_folder
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
+from deepsched.model.networks.deepsched.options import DECODES
+from deepsched.pipeline.common.cli import EXIT_INTERRUPTED, messages, progress_bar, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
+from deepsched.pipeline.label import check_destination
 
 TURN = TurnSpec(network=DeepSchedConfig())
 SPEC = ImproveSpec(turn=TURN)
@@ -102,26 +101,6 @@ SPEC = ImproveSpec(turn=TURN)
     help="Machines looked at for a task: all, or a few promising ones.",
 )
 @click.option(
-    "--recurrence/--no-recurrence",
-    default=TURN.network.recurrence,
-    show_default=True,
-    help="Before the messages a recurrence along the order of the upward ranks, both ways.",
-)
-@click.option(
-    "--machine-code",
-    type=click.IntRange(0, 64),
-    default=TURN.network.machine_code,
-    show_default=True,
-    help="Numbers an encoder of machines makes of each, for scores of machines; 0: none.",
-)
-@click.option(
-    "--times",
-    type=click.FloatRange(min=0),
-    default=TURN.times,
-    show_default=True,
-    help="Weight of the error of predicted starts and finishes, learned beside; 0: none are.",
-)
-@click.option(
     "--imitate",
     type=click.IntRange(min=0),
     default=TURN.imitate,
@@ -173,10 +152,7 @@ def command(
     turnaround: float,
     width: int,
     rounds: int,
-    decode: Literal["full", "topk"],
-    recurrence: bool,
-    machine_code: int,
-    times: float,
+    decode: str,
     imitate: int,
     teacher: str,
     learning_rate: float,
@@ -199,7 +175,9 @@ def command(
       deepsched improve --out runs/improve
       deepsched improve --out runs/improve --resume --workers 2
     """  # noqa: D301 - click needs the backspace
-    from pipeline.improving.run import improve  # late, as torch takes seconds that --help has not
+    from deepsched.pipeline.improving.run import (
+        improve,  # late, as torch takes seconds that --help has not
+    )
 
     if changes % 2:
         raise click.BadParameter(f"--changes {changes}: must be even, each is tried both ways")
@@ -212,9 +190,6 @@ def command(
             network=DeepSchedConfig(
                 width=width,
                 rounds=rounds,
-                recurrence=recurrence,
-                machine_code=machine_code,
-                times=times > 0,
                 decode=decode,
             ),
             seed=seed,
@@ -224,7 +199,6 @@ def command(
             turnaround=turnaround,
             imitate=imitate,
             teacher=teacher,
-            times=times,
         ),
         turns=turns,
         pieces=pieces,

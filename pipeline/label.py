@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.label").command)
+    run_command(importlib.import_module("deepsched.pipeline.label").command)
 
 import math
 import time
@@ -22,31 +22,37 @@ from typing import TYPE_CHECKING
 
 import click
 
-from baselines.errors import InvalidInput
-from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
-from baselines.readers import ReadOptions
-from baselines.registry import OPTIONAL, SCHEDULERS, get_scheduler
-from pipeline.cli import EXIT_FAILED, messages, results
-from pipeline.labelling.metrics import Metrics
-from pipeline.labelling.paper_preset import NAME as PAPER
-from pipeline.labelling.paper_preset import PaperSource
-from pipeline.labelling.plan import plan
-from pipeline.labelling.presets import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
+from deepsched.baselines.plugins import register_named
+from deepsched.baselines.readers import ReadOptions
+from deepsched.baselines.registry import OPTIONAL, SCHEDULERS, get_scheduler
+from deepsched.pipeline.common.cli import EXIT_FAILED, messages, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, split_names
+from deepsched.pipeline.common.ray_session import under_ray_job
+from deepsched.pipeline.labelling.metrics import Metrics
+from deepsched.pipeline.labelling.paper_preset import NAME as PAPER
+from deepsched.pipeline.labelling.paper_preset import PaperSource
+from deepsched.pipeline.labelling.plan import plan
+from deepsched.pipeline.labelling.presets import (
     PresetSource,
     get_preset,
     preset_names,
     preset_samples,
     preset_source,
 )
-from pipeline.labelling.report import Totals, list_some, progress, summary
-from pipeline.labelling.run import Workers, label
-from pipeline.labelling.shard import LabelSpec, ShardReport
-from pipeline.labelling.traces import MachineChoice, TraceSource, find_traces, machine_choice
-from pipeline.options import CONTEXT_SETTINGS, split_names
-from pipeline.ray_session import under_ray_job
+from deepsched.pipeline.labelling.report import Totals, list_some, progress, summary
+from deepsched.pipeline.labelling.run import Workers, label
+from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
+from deepsched.pipeline.labelling.traces import (
+    MachineChoice,
+    TraceSource,
+    find_traces,
+    machine_choice,
+)
 
 if TYPE_CHECKING:
-    from pipeline.labelling.sources import Source
+    from deepsched.pipeline.labelling.sources import Source
 
 DEFAULT_SHARDS = 32  # as many, so that progress shows and no worker waits long at the end
 SHARD_BYTES = (20_000, 64_000_000)  # of problems, uncompressed; the default stays within
@@ -83,7 +89,8 @@ LOOKED_AT = 1000  # samples whose sizes decide the default
     metavar="NAMES",
     default="heft",
     show_default=True,
-    help=f"Teachers, separated by commas, out of: {', '.join((*SCHEDULERS, *OPTIONAL))}.",
+    help=f"Teachers, separated by commas, out of: {', '.join((*SCHEDULERS, *OPTIONAL))}; or "
+    "of your own, FILE.py:function or module:function.",
 )
 @click.option(
     "--seed",
@@ -198,7 +205,7 @@ def command(
       deepsched label --preset demo --out s3://bucket/data?region=eu-west-1
     """  # noqa: D301 - click needs the backspace
     check_destination(out)
-    teachers = split_names(schedulers)
+    teachers = [register_named(name) for name in split_names(schedulers)]
     if not teachers:
         raise InvalidInput("--schedulers names none")
     for teacher in teachers:

@@ -9,32 +9,40 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.schedule").command)
+    run_command(importlib.import_module("deepsched.pipeline.schedule").command)
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from baselines.metrics import METRICS, lower_bound
-from baselines.readers import ReadOptions, problem_from_bytes, read_problem
-from baselines.registry import teacher_rng
-from baselines.writers import schedule_document, write_csv, write_gantt, write_json, write_trace
-from model.guided.graph import DECODES, OBJECTIVES
-from pipeline.cli import messages, results
-from pipeline.options import CONTEXT_SETTINGS, machine_options
-from pipeline.outputs import check_writable
-from pipeline.schedulers import LEARNED, known_schedulers, resolve_scheduler, timed, warm_up
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.baselines.metrics import METRICS, lower_bound
+from deepsched.baselines.plugins import register_named
+from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
+from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.timing import timed, warm_up
+from deepsched.baselines.writers import (
+    schedule_document,
+    write_csv,
+    write_gantt,
+    write_json,
+    write_trace,
+)
+from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
+from deepsched.model.networks.deepsched.options import DeepSchedOptions
+from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
+from deepsched.pipeline.common.outputs import check_writable
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 STANDARD = "-"  # in place of a path: standard input, or for --json standard output
 
@@ -45,43 +53,16 @@ STANDARD = "-"  # in place of a path: standard input, or for --json standard out
 @click.option(
     "--scheduler",
     metavar="NAME",
-    help=f"One of: {', '.join(known_schedulers())}.  [default: {LEARNED}]",
+    help=f"One of: {', '.join(known_schedulers())}; or one of your own as FILE.py:function or "
+    f"module:function.  [default: {PRETRAINED}]",
 )
 @click.option(
     "--checkpoint",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help=f"Folder with the network that {LEARNED} uses.  [default: the pretrained one]",
+    help=f"Folder with the network that {PRETRAINED} uses.  [default: the pretrained one]",
 )
-@click.option(
-    "--decode",
-    type=click.Choice(DECODES),
-    help=f"Machines that {LEARNED} looks at for a task: all, a few promising ones, or only the one "
-    "where it costs least.  [default: as the "
-    "network was trained]",
-)
-@click.option(
-    "--objective",
-    type=click.Choice(OBJECTIVES),
-    help=f"What {LEARNED} makes short: the makespan, or the mean turnaround.  [default: makespan]",
-)
-@click.option(
-    "--samples",
-    metavar="K",
-    type=click.IntRange(min=1),
-    help=f"Schedules that {LEARNED} decodes from one forward pass; the best is kept.  [default: 1]",
-)
-@click.option(
-    "--budget",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    help=f"Time that {LEARNED} may search for a better one.  [default: 0]",
-)
-@click.option(
-    "--guard/--no-guard",
-    default=None,
-    help=f"Run HEFT too and return the better one of {LEARNED}'s and HEFT's.  [default: guard]",
-)
+@settings_options(DeepSchedOptions, "network_options", "Of the network: ")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -100,11 +81,7 @@ def command(
     read_options: ReadOptions,
     scheduler: str | None,
     checkpoint: Path | None,
-    decode: str | None,
-    objective: str | None,
-    samples: int | None,
-    budget: float | None,
-    guard: bool | None,
+    network_options: dict[str, Any],
     seed: int,
     json_out: str | None,
     csv_out: str | None,
@@ -123,21 +100,13 @@ def command(
       deepsched schedule montage.json.gz --machines 32 --scheduler ga --gantt montage.html
       deepsched schedule problem.json --checkpoint runs/train/checkpoint --json schedule.json
     """
-    name = scheduler or LEARNED
-    if checkpoint and name != LEARNED:
-        raise InvalidInput(f"--checkpoint is for --scheduler {LEARNED}, not for {name}")
+    name = register_named(scheduler or PRETRAINED)
+    if checkpoint and name != PRETRAINED:
+        raise InvalidInput(f"--checkpoint is for --scheduler {PRETRAINED}, not for {name}")
     outputs = {"--json": json_out, "--csv": csv_out, "--gantt": gantt_out, "--trace": trace_out}
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
-    options = {
-        "decode": decode,
-        "objective": objective,
-        "samples": samples,
-        "budget": budget,
-        "guard": guard,
-    }
-    guiding = {key: value for key, value in options.items() if value is not None}
-    run = resolve_scheduler(name, checkpoint, guiding)
+    run = resolve_scheduler(name, checkpoint, network_options)
     problem = _read(file, read_options)
     warm_up(run)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))

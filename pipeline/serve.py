@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.serve").command)
+    run_command(importlib.import_module("deepsched.pipeline.serve").command)
 
 import contextlib
 import logging
@@ -23,10 +23,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import messages, results
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.ray_session import ray_session
-from pipeline.serving.settings import ServeArgs
+from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.serving.settings import ServeArgs
 
 DEFAULTS = ServeArgs()
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -126,8 +126,8 @@ def command(
     import ray
     from ray import serve
 
-    from pipeline.serving.app import APPLICATION, build_app, processes
-    from pipeline.serving.start import check_port, start_service
+    from deepsched.pipeline.serving.app import APPLICATION, build_app, processes
+    from deepsched.pipeline.serving.start import check_port, start_service
 
     args = ServeArgs(
         checkpoint=checkpoint.resolve() if checkpoint else None,

@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.train").command)
+    run_command(importlib.import_module("deepsched.pipeline.train").command)
 
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,20 +20,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli import EXIT_FAILED, EXIT_INTERRUPTED, messages, progress_bar, results
-from pipeline.dataset.files import open_folder
-from pipeline.label import check_destination
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.outputs import make_folder
-from pipeline.ray_session import ray_session
-from pipeline.training.config import config_options
+from deepsched.pipeline.common.cli import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    messages,
+    progress_bar,
+    results,
+)
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.label import check_destination
+from deepsched.pipeline.training.config import config_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.training.board import Status
-    from pipeline.training.run import Plan, Trained
-    from pipeline.training.state import Record
+    from deepsched.pipeline.training.board import Status
+    from deepsched.pipeline.training.run import Plan, Trained
+    from deepsched.pipeline.training.state import Record
 
 
 EXAMPLES = """\b
@@ -94,7 +100,7 @@ def command(
     crash, the same command with --resume goes on, and after the end it does so with more --epochs.
     """
     # Late, as torch and Ray Train take seconds that --help has not.
-    from pipeline.training.run import finished_training, plan_training
+    from deepsched.pipeline.training.run import finished_training, plan_training
 
     check_destination(str(out))
     out = out.expanduser().absolute()
@@ -116,7 +122,7 @@ def command(
 
 def _train(plan: Plan, address: str | None) -> Trained:
     """Train and show the progress; leave with an exit code where there is no result."""
-    from pipeline.training.run import TrainingFailed, run_training
+    from deepsched.pipeline.training.run import TrainingFailed, run_training
 
     done: list[Record] = []
     try:
@@ -140,7 +146,7 @@ def _train(plan: Plan, address: str | None) -> Trained:
 
 def summary(plan: Plan, trained: Trained) -> str:
     """Return what was learned, in a few lines."""
-    from pipeline.training.loop import best_record
+    from deepsched.pipeline.training.loop import best_record
 
     best = best_record(trained.history)
     first = trained.history[0]

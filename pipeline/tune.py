@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.tune").command)
+    run_command(importlib.import_module("deepsched.pipeline.tune").command)
 
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,18 +21,24 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from pipeline.cli import EXIT_FAILED, EXIT_INTERRUPTED, messages, progress_bar, results
-from pipeline.dataset.files import open_folder
-from pipeline.label import check_destination
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.outputs import make_folder
-from pipeline.ray_session import ray_session
-from pipeline.training.config import merged_config
+from deepsched.pipeline.common.cli import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    messages,
+    progress_bar,
+    results,
+)
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.label import check_destination
+from deepsched.pipeline.training.config import merged_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.tuning.run import Search, TrialResult
+    from deepsched.pipeline.tuning.run import Search, TrialResult
 
 EXAMPLES = """\b
 Examples:
@@ -114,8 +120,8 @@ def command(
     The same command again goes on where it was stopped.
     """
     # Late, as torch and Ray Tune take seconds that --help has not.
-    from pipeline.tuning.run import BEST, finished_search, plan_search
-    from pipeline.tuning.search_space import default_space, parse_search
+    from deepsched.pipeline.tuning.run import BEST, finished_search, plan_search
+    from deepsched.pipeline.tuning.search_space import default_space, parse_search
 
     check_destination(str(out))
     out = out.expanduser().absolute()
@@ -135,7 +141,7 @@ def command(
 
 def _search(plan: Search, concurrent: int | None, address: str | None) -> list[TrialResult]:
     """Search and show the progress; leave with an exit code where there is no result."""
-    from pipeline.tuning.run import SearchFailed, run_search
+    from deepsched.pipeline.tuning.run import SearchFailed, run_search
 
     try:
         with ray_session(address=address), _progress(plan) as on_trial:

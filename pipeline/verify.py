@@ -9,10 +9,10 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from pipeline.cli import run_command
+    from deepsched.pipeline.common.cli import run_command
 
     # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("pipeline.verify").command)
+    run_command(importlib.import_module("deepsched.pipeline.verify").command)
 
 import time
 from contextlib import closing
@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli import EXIT_FAILED, progress_bar, results
-from pipeline.dataset.stores import without_secret
-from pipeline.dataset.verify import verify_shard, verify_top
-from pipeline.options import CONTEXT_SETTINGS
-from pipeline.ray_session import cluster_cpus, ray_session
-from pipeline.ray_tasks import ray_map
+from deepsched.pipeline.common.cli import EXIT_FAILED, progress_bar, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
+from deepsched.pipeline.common.ray_tasks import ray_map
+from deepsched.pipeline.dataset.stores import without_secret
+from deepsched.pipeline.dataset.verify import verify_shard, verify_top
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pipeline.dataset.storage import Dataset
-    from pipeline.dataset.verify import Finding, ShardCheck
+    from deepsched.pipeline.dataset.storage import Dataset
+    from deepsched.pipeline.dataset.verify import Finding, ShardCheck
 
 SMALL = 100_000_000  # bytes, for which Ray's start is not worth while
 MEGABYTE = 1_000_000

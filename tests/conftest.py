@@ -99,7 +99,7 @@ def local_ray() -> Iterator[None]:
     """Start one private Ray of two CPUs for all tests that need one."""
     import ray
 
-    from pipeline.ray_session import ray_session
+    from deepsched.pipeline.common.ray_session import ray_session
 
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

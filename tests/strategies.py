@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
 
 
 class Kind(NamedTuple):

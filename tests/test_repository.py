@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import pytest
 
-from baselines.readers import FORMATS, JSON_FORMATS, TEXT_FORMATS
-from baselines.registry import SCHEDULERS
+from deepsched.baselines.readers import FORMATS, JSON_FORMATS, TEXT_FORMATS
+from deepsched.baselines.registry import SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("baselines", "model", "pipeline")
+PACKAGES = ("deepsched", "baselines", "model", "pipeline")
 SOURCE = re.compile(r"doi:|https?://|\((1[89]|20)\d\d\)")
 
 
@@ -194,7 +194,14 @@ def test_importing_everything_has_no_effect(tmp_path: Path) -> None:
     # matplotlib writes a font cache, which takes seconds; everything else must leave HOME alone.
     fonts = mpl.get_cachedir()
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL, *PACKAGES],
+        [
+            sys.executable,
+            "-c",
+            IMPORT_ALL,
+            "deepsched.baselines",
+            "deepsched.model",
+            "deepsched.pipeline",
+        ],
         cwd=tmp_path,
         env={
             "HOME": str(tmp_path),

@@ -1,7 +1,7 @@
 """Seeded random problems: a task graph of some family, machines, links, costs and limits."""
 
-from baselines.generate.draw import generate
-from baselines.generate.families import FAMILIES, Family, Graph, Shape
-from baselines.generate.spec import GeneratorSpec
+from deepsched.baselines.generate.draw import generate
+from deepsched.baselines.generate.families import FAMILIES, Family, Graph, Shape
+from deepsched.baselines.generate.spec import GeneratorSpec
 
 __all__ = ["FAMILIES", "Family", "GeneratorSpec", "Graph", "Shape", "generate"]

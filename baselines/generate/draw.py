@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines import _kernels
-from baselines.generate.families import FAMILIES
-from baselines.generate.spec import check_count
-from baselines.machines import (
+from deepsched.baselines.generate.families import FAMILIES
+from deepsched.baselines.generate.spec import check_count
+from deepsched.baselines.kernels import costs as costs_kernels
+from deepsched.baselines.machines import (
     DEFAULT_BANDWIDTH,
     REFERENCE_FREQUENCY,
     execution_times,
     make_machines,
 )
-from baselines.problem import Problem, make_problem
+from deepsched.baselines.problem import Problem, make_problem
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
-    from baselines.generate.spec import GeneratorSpec
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.generate.spec import GeneratorSpec
 
 MEDIAN_WORK = 60.0  # work units: seconds on a machine of speed 1
 WORK_SIGMA = 1.0  # of the lognormal work of a task
@@ -42,7 +42,7 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
 
     Examples
     --------
-    >>> from baselines.generate import GeneratorSpec
+    >>> from deepsched.baselines.generate import GeneratorSpec
     >>> problem = generate(GeneratorSpec(family="cholesky", tasks=20, machines=3), seed=1)
     >>> problem.name, problem.n_edges
     ('cholesky-20x3-seed1', 30)
@@ -57,7 +57,7 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
         noise.flags.writeable = False  # then the problem keeps it without a copy
     speed = _speeds(p, spec.heterogeneity, _stream(seed, "speed"))
     need, limit = _memory(n, p, spec.memory, _stream(seed, "memory"))
-    cost = _kernels.mean_over_finite(execution_times(work, speed, noise, need, limit))
+    cost = costs_kernels.mean_over_finite(execution_times(work, speed, noise, need, limit))
 
     transfer = spec.ccr * float(cost.mean())  # s, the mean over edges that is to come out
     bandwidth, lag = _links(p, spec.link_spread, _stream(seed, "links"))

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from baselines.arrays import IntArray
+    from deepsched.baselines.arrays import IntArray
 
 
 class Shape(NamedTuple):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.errors import InvalidProblem, UnknownName
-from baselines.generate.families import FAMILIES, Shape
+from deepsched.baselines.errors import InvalidProblem, UnknownName
+from deepsched.baselines.generate.families import FAMILIES, Shape
 
 # Legal values of the real fields. The upper ends keep every drawn number far from overflow.
 LIMITS = {

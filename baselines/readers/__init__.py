@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from baselines.errors import InvalidInput
-from baselines.readers import explicit, gocj, hcsp, jobs_csv, machines_file, stg, wfformat
-from baselines.readers._files import decode, parse_json, read_bytes, shown_path
-from baselines.readers._values import an_object
-from baselines.readers.explicit import problem_document, write_problem
-from baselines.readers.hcsp import HcspSolution, read_hcsp_solution
-from baselines.readers.machines_file import read_machines
-from baselines.readers.networkx_graph import from_networkx, to_networkx
-from baselines.readers.options import ReadOptions
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers import explicit, gocj, hcsp, jobs_csv, machines_file, stg, wfformat
+from deepsched.baselines.readers._files import decode, parse_json, read_bytes, shown_path
+from deepsched.baselines.readers._values import an_object
+from deepsched.baselines.readers.explicit import problem_document, write_problem
+from deepsched.baselines.readers.hcsp import HcspSolution, read_hcsp_solution
+from deepsched.baselines.readers.machines_file import read_machines
+from deepsched.baselines.readers.networkx_graph import from_networkx, to_networkx
+from deepsched.baselines.readers.options import ReadOptions
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 __all__ = [
     "FORMATS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 
-from baselines.errors import InvalidInput
-from baselines.readers._values import echo, text_lines
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._values import echo, text_lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

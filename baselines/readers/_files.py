@@ -10,8 +10,8 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from baselines.errors import InvalidInput
-from baselines.readers._values import echo
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._values import echo
 
 if TYPE_CHECKING:
     from os import PathLike

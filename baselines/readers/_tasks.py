@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.machines import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import (
     DEFAULT_BANDWIDTH,
     DEFAULT_LATENCY,
     REFERENCE_FREQUENCY,
@@ -18,8 +18,8 @@ from baselines.machines import (
     execution_times,
     make_machines,
 )
-from baselines.problem import checked_speed, make_problem
-from baselines.readers._values import (
+from deepsched.baselines.problem import checked_speed, make_problem
+from deepsched.baselines.readers._values import (
     Place,
     Rule,
     a_list,
@@ -30,11 +30,11 @@ from baselines.readers._values import (
     naming,
     number,
 )
-from baselines.readers.options import ReadOptions, modelled_problem, refuse_noise
+from deepsched.baselines.readers.options import ReadOptions, modelled_problem, refuse_noise
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
-    from baselines.problem import Edges, Problem
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Edges, Problem
 
 TASK_KEYS = ("id", "etc", "work", "arrival", "priority", "memory")
 MACHINE_KEYS = ("id", "cores", "frequency", "memory")

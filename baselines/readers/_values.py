@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import InvalidInput, InvalidProblem
+from deepsched.baselines.errors import InvalidInput, InvalidProblem
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray
 
 MAX_ECHO = 60  # characters of a user's value that a message repeats
 MAX_MESSAGE = 800  # characters of a message that names many of them, such as a cycle

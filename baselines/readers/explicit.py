@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.readers._tasks import assemble, check_keys, parse_machines, task_columns
-from baselines.readers._values import Rule, column, echo, entries, positions
-from baselines.readers.options import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._tasks import assemble, check_keys, parse_machines, task_columns
+from deepsched.baselines.readers._values import Rule, column, echo, entries, positions
+from deepsched.baselines.readers.options import (
     ReadOptions,
     own_machines,
     source_name,
 )
-from baselines.writers.atomic import write_text
+from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-    from baselines.arrays import FloatArray
-    from baselines.problem import Problem
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
 
 NAME = "deepsched-problem/1"
 WORK_ALPHA = 1.0  # all cores of a machine share a task's `work`

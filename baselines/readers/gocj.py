@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.machines import GOCJ_MI_PER_SECOND
-from baselines.readers._values import Rule, decimal, is_number, text_lines
-from baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import GOCJ_MI_PER_SECOND
+from deepsched.baselines.readers._values import Rule, decimal, is_number, text_lines
+from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 NAME = "GoCJ list"
 SUFFIX = ".txt"

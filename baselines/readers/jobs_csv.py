@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.readers._csv import parse_table, unique_ids
-from baselines.readers._values import Rule, decimal
-from baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._csv import parse_table, unique_ids
+from deepsched.baselines.readers._values import Rule, decimal
+from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
-    from baselines.problem import Problem
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
 
 NAME = "jobs.csv"
 SUFFIX = ".csv"

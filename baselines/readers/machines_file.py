@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baselines.errors import InvalidInput
-from baselines.machines import Machines, make_machines
-from baselines.readers._csv import parse_table, unique_ids
-from baselines.readers._files import decode, parse_json, read_bytes, shown_path
-from baselines.readers._tasks import check_keys, parse_machines
-from baselines.readers._values import Rule, an_object, decimal, naming
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import Machines, make_machines
+from deepsched.baselines.readers._csv import parse_table, unique_ids
+from deepsched.baselines.readers._files import decode, parse_json, read_bytes, shown_path
+from deepsched.baselines.readers._tasks import check_keys, parse_machines
+from deepsched.baselines.readers._values import Rule, an_object, decimal, naming
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.machines import Machines, make_machines
-from baselines.readers._tasks import TaskColumns, assemble, parse_machines, task_columns
-from baselines.readers._values import Rule, a_list, column, echo, naming, number
-from baselines.readers.explicit import WORK_ALPHA
-from baselines.readers.options import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import Machines, make_machines
+from deepsched.baselines.readers._tasks import TaskColumns, assemble, parse_machines, task_columns
+from deepsched.baselines.readers._values import Rule, a_list, column, echo, naming, number
+from deepsched.baselines.readers.explicit import WORK_ALPHA
+from deepsched.baselines.readers.options import (
     ReadOptions,
     chosen_machines,
     own_machines,
@@ -28,7 +28,7 @@ from baselines.readers.options import (
 if TYPE_CHECKING:
     import networkx as nx
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 
 def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Problem:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.machines import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import (
     DEFAULT_BANDWIDTH,
     DEFAULT_LATENCY,
     DEFAULT_MACHINES,
@@ -17,13 +17,13 @@ from baselines.machines import (
     draw_machines,
     make_machines,
 )
-from baselines.problem import NO_EDGES, Edges, Problem, make_problem
-from baselines.readers._values import naming
+from deepsched.baselines.problem import NO_EDGES, Edges, Problem, make_problem
+from deepsched.baselines.readers._values import naming
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

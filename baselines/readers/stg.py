@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.readers._values import Rule, count, decimal, echo, is_count, text_lines
-from baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._values import Rule, count, decimal, echo, is_count, text_lines
+from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 NAME = "STG"
 SUFFIX = ".stg"

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import InvalidInput
-from baselines.readers._tasks import optional_column
-from baselines.readers._values import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers._tasks import optional_column
+from deepsched.baselines.readers._values import (
     Rule,
     a_list,
     an_object,
@@ -33,11 +33,11 @@ from baselines.readers._values import (
     positions,
     required,
 )
-from baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
+from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
-    from baselines.problem import Edges, Problem
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Edges, Problem
 
 NAME = "WfFormat 1.5"
 VERSION = "1.5"

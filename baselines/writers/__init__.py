@@ -1,8 +1,8 @@
 """Writers of schedules. Each file is written completely or not at all."""
 
-from baselines.writers.chrome_trace import write_trace
-from baselines.writers.csv_table import write_csv
-from baselines.writers.gantt import write_gantt
-from baselines.writers.json_document import schedule_document, write_json
+from deepsched.baselines.writers.chrome_trace import write_trace
+from deepsched.baselines.writers.csv_table import write_csv
+from deepsched.baselines.writers.gantt import write_gantt
+from deepsched.baselines.writers.json_document import schedule_document, write_json
 
 __all__ = ["schedule_document", "write_csv", "write_gantt", "write_json", "write_trace"]

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from baselines.errors import UnwritableOutput
+from deepsched.baselines.errors import UnwritableOutput
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

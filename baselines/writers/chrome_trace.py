@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.writers.atomic import write_text
+from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 MICROSECONDS = 1e6  # in a second
 MAX_FLOWS = 20_000  # arrows a viewer still moves well

@@ -6,13 +6,13 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from baselines.writers.atomic import write_text
+from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 COLUMNS = ("task", "machine", "start", "finish", "arrival", "waiting", "turnaround")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
-from baselines.writers.atomic import write_text
+from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
 
@@ -45,7 +45,7 @@ def gantt_page(problem: Problem, schedule: Schedule, seconds: float) -> str:
 
     Times are embedded as float64, so that what the page shows is what was scheduled.
     """
-    template = files("baselines.writers").joinpath("gantt.html").read_text(encoding="utf-8")
+    template = files(__package__).joinpath("gantt.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("<!--title-->")
     middle, _, foot = rest.partition("<!--data-->")
     title = html.escape(f"{problem.name} · {schedule.scheduler}")

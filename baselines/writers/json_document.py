@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
-from baselines.writers.atomic import write_text
+from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def schedule_document(problem: Problem, schedule: Schedule, seconds: float) -> dict[str, Any]:

@@ -1,73 +1,62 @@
-"""The tables of networks: one architecture per file."""
+"""The table of networks: one folder each, and all that knows a network finds it here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from baselines.errors import UnknownName
-from model.config import DeepSchedConfig, NetworkConfig, PaperConfig, parse_config
-from model.guided.network import DeepSchedNetwork
-from model.networks.paper import PaperNetwork
-from model.networks.paper_padded import PaddedPaperNetwork
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.settings import Settings, parse_settings
+from deepsched.model.networks import deepsched, paper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from torch import nn
 
+    from deepsched.model.network import Network
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkEntry:
-    """A network's settings and what builds it from them."""
-
-    config: type[NetworkConfig]
-    build: Callable[[Any], nn.Module]
-
-
-def _paper(config: PaperConfig) -> nn.Module:
-    return PaperNetwork(config) if config.max_tasks is None else PaddedPaperNetwork(config)
-
-
-# They imitate a teacher: `forward` takes a `Batch` and returns a `Prediction`.
-NETWORKS: Mapping[str, NetworkEntry] = MappingProxyType(
-    {
-        "paper": NetworkEntry(config=PaperConfig, build=_paper),
-    }
+NETWORKS: Mapping[str, Network] = MappingProxyType(
+    {"deepsched": deepsched.NETWORK, "paper": paper.NETWORK}
 )
-# They bend a heuristic and improve themselves: `forward` takes a `GraphBatch`.
-GUIDES: Mapping[str, NetworkEntry] = MappingProxyType(
-    {
-        "deepsched": NetworkEntry(config=DeepSchedConfig, build=DeepSchedNetwork),
-    }
-)
-EVERY_NETWORK: Mapping[str, NetworkEntry] = MappingProxyType({**NETWORKS, **GUIDES})
 
 
-def network_config(
-    name: str,
-    values: Mapping[str, Any],
-    where: str = "network",
-    known: Mapping[str, NetworkEntry] = NETWORKS,
-) -> NetworkConfig:
+def get_network(name: str) -> Network:
+    """Return the row of a network.
+
+    Raises
+    ------
+    UnknownName
+        Listing the known ones.
+    """
+    try:
+        return NETWORKS[name]
+    except KeyError:
+        raise UnknownName("network", name, NETWORKS) from None
+
+
+def network_config(name: str, values: Mapping[str, Any], where: str = "network") -> Settings:
     """Return the checked settings of network `name`; fields left out have their defaults.
 
     Raises
     ------
     UnknownName
-        If there is no such network among the `known`.
+        If there is no such network.
     InvalidInput
-        Naming `where` and the fields that are unknown or out of range.
+        Naming `where` and the field that is unknown or out of range.
     """
-    try:
-        entry = known[name]
-    except KeyError:
-        raise UnknownName("network", name, known) from None
-    return parse_config(entry.config, values, where)
+    network = get_network(name)
+    kept = {}
+    for key, value in values.items():
+        if key not in network.retired:
+            kept[key] = value
+        elif value != network.retired[key]:
+            raise InvalidInput(f"{where}: {key} = {value!r} is of an older version of the network")
+    return parse_settings(network.config, kept, where)
 
 
-def build_network(name: str, config: Mapping[str, Any] | NetworkConfig | None = None) -> nn.Module:
+def build_network(name: str, config: Mapping[str, Any] | Settings | None = None) -> nn.Module:
     """Return a new network with random weights from torch's global generator.
 
     Raises
@@ -75,6 +64,5 @@ def build_network(name: str, config: Mapping[str, Any] | NetworkConfig | None = 
     UnknownName, InvalidInput
         As :func:`network_config`.
     """
-    values = config.model_dump() if isinstance(config, NetworkConfig) else (config or {})
-    checked = network_config(name, values, f"network {name!r}", EVERY_NETWORK)
-    return EVERY_NETWORK[name].build(checked)
+    values = asdict(config) if isinstance(config, Settings) else (config or {})
+    return get_network(name).build(network_config(name, values, f"network {name!r}"))

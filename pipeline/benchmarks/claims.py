@@ -12,28 +12,28 @@ import click
 import numpy as np
 from rich.table import Table
 
-from baselines.generate import GeneratorSpec, generate
-from baselines.heft import heft
-from baselines.metrics import mean_turnaround
-from baselines.registry import SCHEDULERS, teacher_rng
-from baselines.writers.atomic import write_text
-from model.features import encode
-from model.infer import LearnedScheduler
-from model.networks import build_network
-from pipeline.cli import messages, progress_bar, results
-from pipeline.labelling.paper_preset import N_MACHINES, PaperSource
-from pipeline.labelling.sources import stored_bytes
-from pipeline.outputs import check_writable
-from pipeline.paper import PAPER_SECONDS
-from pipeline.provenance import provenance
-from pipeline.training.config import make_config
-from pipeline.training.loop import TrainingData, fit
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.baselines.metrics import mean_turnaround
+from deepsched.baselines.registry import SCHEDULERS, teacher_rng
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.model.networks import build_network
+from deepsched.model.networks.paper.features import encode
+from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.pipeline.common.cli import messages, progress_bar, results
+from deepsched.pipeline.common.outputs import check_writable
+from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
+from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.labelling.paper_preset import N_MACHINES, PaperSource
+from deepsched.pipeline.labelling.sources import stored_bytes
+from deepsched.pipeline.training.config import make_config
+from deepsched.pipeline.training.loop import TrainingData, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from baselines.problem import Problem
-    from pipeline.training.state import History
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.training.state import History
 
 LARGEST = 1_000  # tasks of a sample that is trained on: the recurrence runs over them one by one
 SIZES = tuple(PAPER_SECONDS["HEFT"])
@@ -101,7 +101,7 @@ def seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
 def padded_seconds(problem: Problem, tasks: int) -> float:
     """Return how long the network takes that is padded to so many tasks, weights as drawn."""
     config = {"max_tasks": tasks, "max_machines": N_MACHINES}
-    scheduler = LearnedScheduler(build_network(NETWORK, config), NETWORK)
+    scheduler = PaperScheduler(build_network(NETWORK, config), NETWORK)
     return seconds(lambda: scheduler(problem), 1)
 
 
@@ -158,7 +158,7 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
         )
         reporter = _Last(Path(folder) / "start", lambda history: bar.advance(task))
         fit(make_config({"epochs": epochs}, where="claims"), data, reporter=reporter)
-        network = LearnedScheduler.load(reporter.folder)
+        network = PaperScheduler.load(reporter.folder)
     learned = reporter.history[-1]
     schedulers: dict[str, Callable[..., Any]] = {
         "heft": heft,
@@ -192,7 +192,7 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
 def _timed(tasks: int, padded: int) -> dict[str, float]:
     spec = GeneratorSpec(family="layered", tasks=tasks, machines=N_MACHINES)
     problem = generate(spec, 0)
-    own = LearnedScheduler(build_network(NETWORK, {}), NETWORK)
+    own = PaperScheduler(build_network(NETWORK, {}), NETWORK)
     heft(problem)
     return {
         "heft": seconds(lambda: heft(problem)),

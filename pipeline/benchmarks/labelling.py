@@ -9,21 +9,20 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from baselines.writers.atomic import write_text
-from pipeline.benchmarks.memory import peak_megabytes
-from pipeline.cli import messages, progress_bar, results
-from pipeline.labelling.paper_preset import NAME, SAMPLES
-from pipeline.labelling.plan import Projection, project
-from pipeline.labelling.presets import preset_source
-from pipeline.labelling.run import IN_THIS_PROCESS, Workers, label
-from pipeline.labelling.shard import LabelSpec, Shard, label_shard
-from pipeline.ray_session import ray_session
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.pipeline.benchmarks.memory import peak_megabytes
+from deepsched.pipeline.common.cli import messages, progress_bar, results
+from deepsched.pipeline.common.ray_session import ROOT, ray_session
+from deepsched.pipeline.labelling.paper_preset import NAME, SAMPLES
+from deepsched.pipeline.labelling.plan import Projection, project
+from deepsched.pipeline.labelling.presets import preset_source
+from deepsched.pipeline.labelling.run import IN_THIS_PROCESS, Workers, label
+from deepsched.pipeline.labelling.shard import LabelSpec, Shard, label_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -147,8 +146,8 @@ def drive(samples: int) -> float:
 def _apart(measure: Callable[[int], float], argument: int) -> float:
     """Return what a function of this module says in a process of its own."""
     program = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); "
-        f"from pipeline.benchmarks.labelling import {measure.__name__} as f; print(f({argument}))"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+        f"from {__name__} import {measure.__name__} as f; print(f({argument}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

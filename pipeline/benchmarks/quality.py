@@ -18,28 +18,28 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from baselines.generate import GeneratorSpec, generate
-from baselines.genetic import genetic
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.metrics import lower_bound, makespan, mean_turnaround
-from baselines.peft import peft
-from baselines.readers import ReadOptions, read_hcsp_solution, read_problem
-from baselines.registry import SCHEDULERS, teacher_rng
-from baselines.schedule import violations
-from baselines.writers.atomic import write_text
-from model.guided.graph import graph_view
-from model.guided.scheduler import GuidedScheduler
-from model.guided.search import climb, thread_count
-from pipeline.cli import messages, progress_bar, results
-from pipeline.outputs import check_writable
-from pipeline.provenance import provenance
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.genetic import genetic
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import lower_bound, makespan, mean_turnaround
+from deepsched.baselines.peft import peft
+from deepsched.baselines.readers import ReadOptions, read_hcsp_solution, read_problem
+from deepsched.baselines.registry import SCHEDULERS, teacher_rng
+from deepsched.baselines.schedule import violations
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.model.networks.deepsched.features import graph_view
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.model.networks.deepsched.search import climb, thread_count
+from deepsched.pipeline.common.cli import messages, progress_bar, results
+from deepsched.pipeline.common.outputs import check_writable
+from deepsched.pipeline.common.provenance import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 GRID = Path(__file__).with_suffix(".json")
 SAMPLES = 32
@@ -76,8 +76,8 @@ class Runner:
     """Runs every method on a problem and checks what comes out."""
 
     def __init__(self, checkpoint: Path | None) -> None:
-        self._load: Callable[..., GuidedScheduler] = functools.partial(
-            GuidedScheduler.load, checkpoint
+        self._load: Callable[..., DeepSchedScheduler] = functools.partial(
+            DeepSchedScheduler.load, checkpoint
         )
         self._one = self._load(guard=False)
         self._few = self._load(guard=False, decode="topk")
@@ -193,14 +193,14 @@ class Runner:
 
 
 class Search:
-    """Perturbation search around HEFT: the climb of `model.guided.search` without a network."""
+    """Perturbation search around HEFT: the climb of the network's scheduler without a network."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
         """Return the best schedule found in the time given, HEFT's at worst."""
-        from model.guided.decode import OUTPUTS, guided_schedule
+        from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 
         begin = time.perf_counter()
         view = graph_view(problem)
@@ -209,7 +209,7 @@ class Search:
         left = self._seconds - (time.perf_counter() - begin)
         seed = int(rng.integers(2**63))
         best, _ = climb(problem, view, start, value, left, seed, thread_count())
-        return guided_schedule(problem, view, best, "search")
+        return decode_schedule(problem, view, best, "search")
 
 
 class EqualTimeGA:

@@ -10,23 +10,23 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 from rich.table import Table
 
-from baselines.errors import TooLarge
-from baselines.genetic import genetic
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from baselines.registry import SCHEDULERS, Scheduler, teacher_rng
-from baselines.writers.atomic import write_text
-from pipeline.benchmarks.memory import peak_megabytes
-from pipeline.cli import progress_bar, results
-from pipeline.paper import PAPER_SECONDS
-from pipeline.schedulers import LEARNED, resolve_scheduler
+from deepsched.baselines.errors import TooLarge
+from deepsched.baselines.genetic import genetic
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.registry import SCHEDULERS, Scheduler, teacher_rng
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.model.load import PRETRAINED, resolve_scheduler
+from deepsched.pipeline.benchmarks.memory import peak_megabytes
+from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
+from deepsched.pipeline.common.ray_session import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,10 +129,10 @@ def measure(case: Case, repeats: int = REPEATS) -> dict[str, object] | None:
 def measure_apart(case: Case) -> dict[str, object] | None:
     """Do as :func:`measure` in a fresh process, so that peak memory is that of this case alone."""
     program = (
-        "import json, sys; from pipeline.benchmarks.speed import Case, measure; "
+        "import json, sys; from deepsched.pipeline.benchmarks.speed import Case, measure; "
         "print(json.dumps(measure(Case(**json.loads(sys.argv[1])))))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(asdict(case))],
         capture_output=True,
@@ -177,7 +177,7 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
     188 x 188 bandwidth matrix. Ranking and sorting are included, compiling is not. Each figure is
     the median of 5 runs in a process of its own. In the printed table the worse width counts.
     """
-    every = [*SCHEDULERS, LEARNED, *UNGUARDED]
+    every = [*SCHEDULERS, PRETRAINED, *UNGUARDED]
     names = every if schedulers == "all" else schedulers.split(",")
     for name in names:
         _scheduler(name)
@@ -205,7 +205,7 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
 
 def _scheduler(name: str) -> Scheduler:
     if name in UNGUARDED:
-        return resolve_scheduler(LEARNED, guiding={"guard": False, "decode": UNGUARDED[name]})
+        return resolve_scheduler(PRETRAINED, options={"guard": False, "decode": UNGUARDED[name]})
     return resolve_scheduler(name)
 
 

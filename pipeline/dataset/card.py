@@ -6,16 +6,16 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.manifest import label_part
-from pipeline.dataset.schema import LABELS, PROBLEMS
+from deepsched.pipeline.dataset.manifest import label_part
+from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
-    from pipeline.dataset.manifest import Manifest, Part
-    from pipeline.dataset.schema import Row
+    from deepsched.pipeline.dataset.manifest import Manifest, Part
+    from deepsched.pipeline.dataset.schema import Row
 
 PLAIN = "labels/{}/part-.parquet"
 COUNTED = ("n_tasks", "n_machines", "n_edges")
@@ -197,7 +197,7 @@ def _example(teacher: str | None, manifest: Manifest) -> list[str]:
         'print(problems.merge(labels, on="sample_id").describe())',
         "",
         "# With the package: problems and schedules as objects, checked on the way.",
-        "from pipeline.dataset.storage import Dataset",
+        "from deepsched.pipeline.dataset.storage import Dataset",
         "",
         f'for sample in Dataset.open(".").samples("{teacher}", "train"):',
         "    print(sample.problem.name, sample.schedule.makespan)",

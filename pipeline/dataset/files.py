@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from pipeline.dataset.lease import leased
-from pipeline.dataset.stores import lasts, open_store, reading, reason, without_secret
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.pipeline.dataset.lease import leased
+from deepsched.pipeline.dataset.stores import lasts, open_store, reading, reason, without_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from baselines.errors import UnwritableOutput
-from pipeline.dataset.stores import UnreadableStore
+from deepsched.baselines.errors import UnwritableOutput
+from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.dataset.files import Folder
+    from deepsched.pipeline.dataset.files import Folder
 
 LEASE = ".lease.json"
 LASTS = 120.0  # s, for which a lease holds if nobody renews it

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from baselines.errors import InvalidInput
-from pipeline.dataset.files import Folder, sha256
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.dataset.files import Folder, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, Machines, make_machines
-from baselines.metrics import METRICS
-from baselines.problem import Problem, default_task_ids, make_problem
-from baselines.schedule import Schedule, make_schedule
-from pipeline.dataset.checksum import UNSEALED, check_seal, sealed
+from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, Machines, make_machines
+from deepsched.baselines.metrics import METRICS
+from deepsched.baselines.problem import Problem, default_task_ids, make_problem
+from deepsched.baselines.schedule import Schedule, make_schedule
+from deepsched.pipeline.dataset.checksum import UNSEALED, check_seal, sealed
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray
 
 Row: TypeAlias = Mapping[str, Any]
 

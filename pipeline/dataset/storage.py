@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from baselines.errors import InvalidInput
-from pipeline.dataset.files import Folder, open_folder, sha256
-from pipeline.dataset.manifest import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.dataset.files import Folder, open_folder, sha256
+from deepsched.pipeline.dataset.manifest import (
     File,
     Manifest,
     Part,
@@ -22,7 +22,7 @@ from pipeline.dataset.manifest import (
     read_manifest,
     record_of,
 )
-from pipeline.dataset.schema import (
+from deepsched.pipeline.dataset.schema import (
     LABELS,
     OK,
     PROBLEMS,
@@ -32,14 +32,14 @@ from pipeline.dataset.schema import (
     read_rows,
     schedule_from_row,
 )
-from pipeline.dataset.stores import UnreadableStore
+from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from baselines.machines import Machines
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.machines import Machines
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 SPLITS = ("train", "val", "test", "all")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyarrow import fs as pafs
 
-from baselines.errors import DeepSchedError
+from deepsched.baselines.errors import DeepSchedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from baselines.errors import InvalidInput
-from baselines.metrics import METRICS
-from baselines.schedule import RELATIVE_TOLERANCE, violations
-from pipeline.dataset.checksum import check_seal
-from pipeline.dataset.files import LOCK, is_temporary, open_folder, sha256
-from pipeline.dataset.lease import LEASE
-from pipeline.dataset.manifest import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.metrics import METRICS
+from deepsched.baselines.schedule import RELATIVE_TOLERANCE, violations
+from deepsched.pipeline.dataset.checksum import check_seal
+from deepsched.pipeline.dataset.files import LOCK, is_temporary, open_folder, sha256
+from deepsched.pipeline.dataset.lease import LEASE
+from deepsched.pipeline.dataset.manifest import (
     LABEL_FOLDER,
     MANIFEST,
     OLD_MANIFESTS,
@@ -33,7 +33,7 @@ from pipeline.dataset.manifest import (
     read_manifest,
     record_of,
 )
-from pipeline.dataset.schema import (
+from deepsched.pipeline.dataset.schema import (
     LABELS,
     MEASURES,
     OK,
@@ -42,15 +42,15 @@ from pipeline.dataset.schema import (
     problem_from_row,
     schedule_from_row,
 )
-from pipeline.dataset.storage import Dataset, read_part
-from pipeline.dataset.stores import UnreadableStore
+from deepsched.pipeline.dataset.storage import Dataset, read_part
+from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from baselines.machines import Machines
-    from baselines.problem import Problem
-    from pipeline.dataset.files import Folder
+    from deepsched.baselines.machines import Machines
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.dataset.files import Folder
 
 SHOWN_PER_PART = 5  # rows named in a part; the rest are counted
 COUNTED = ("n_tasks", "n_machines", "n_edges")

@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from baselines.errors import InvalidInput
-from pipeline.dataset.storage import Dataset, SampleSize
-from pipeline.evaluation.comparison import size_bucket
-from pipeline.evaluation.measure import Case
-from pipeline.labelling.presets import preset_names, preset_source
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.dataset.storage import Dataset, SampleSize
+from deepsched.pipeline.evaluation.comparison import size_bucket
+from deepsched.pipeline.evaluation.measure import Case
+from deepsched.pipeline.labelling.presets import preset_names, preset_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray
 
 LEVEL = 0.95  # of every interval
 RESAMPLES = 2000

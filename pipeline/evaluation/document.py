@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoint_files import WEIGHTS
-from pipeline.evaluation.measure import (
+from deepsched.model.checkpoint_files import WEIGHTS
+from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.evaluation.measure import (
     REFERENCE,
     REPEATS,
     Row,
@@ -18,15 +19,14 @@ from pipeline.evaluation.measure import (
     summarise_group,
     verdicts,
 )
-from pipeline.provenance import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.dataset.storage import Dataset
-    from pipeline.evaluation.cases import Group
-    from pipeline.schedulers import Learned
+    from deepsched.model.network import NetworkScheduler
+    from deepsched.pipeline.dataset.storage import Dataset
+    from deepsched.pipeline.evaluation.cases import Group
 
 FORMAT = "deepsched-evaluation/1"
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
@@ -65,7 +65,7 @@ class EvaluationSpec:
 def evaluation_document(
     spec: EvaluationSpec,
     dataset: Dataset,
-    learned: Learned,
+    learned: NetworkScheduler,
     teacher: str,
     groups: Sequence[Group],
     outcomes: Sequence[Outcome],
@@ -125,7 +125,7 @@ def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
 
 def _notes(
     dataset: Dataset,
-    learned: Learned,
+    learned: NetworkScheduler,
     groups: Sequence[Mapping[str, Any]],
     rows: Sequence[Row],
 ) -> list[str]:

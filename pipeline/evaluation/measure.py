@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import TooLarge
-from baselines.metrics import lower_bound, mean_turnaround, mean_waiting
-from baselines.registry import Scheduler, teacher_rng
-from model.features import time_scale
-from pipeline.evaluation.comparison import SIZE_LABELS, compare, size_bucket
-from pipeline.schedulers import timed
+from deepsched.baselines.errors import TooLarge
+from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from deepsched.baselines.registry import Scheduler, teacher_rng
+from deepsched.baselines.timing import timed
+from deepsched.pipeline.evaluation.comparison import SIZE_LABELS, compare, size_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
-    from model.infer import LearnedScheduler
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 REFERENCE = "heft"
 REPEATS = 3  # timed runs of which the median counts
@@ -123,11 +121,6 @@ def same_schedule(one: Schedule, other: Schedule) -> bool:
     )
 
 
-def chance(problem: Problem) -> float:
-    """Return the expected machine accuracy of a uniform guess among the machines that fit."""
-    return float((1.0 / np.isfinite(problem.etc).sum(axis=1)).mean())
-
-
 def summarise_group(
     rows: Sequence[Row],
     fits: Sequence[Mapping[str, float]],
@@ -140,7 +133,7 @@ def summarise_group(
     Parameters
     ----------
     rows : of this group, every scheduler on every sample.
-    fits : what `network_fit` says of each sample; empty where no network takes part.
+    fits : each sample's `NetworkScheduler.agreement`; empty where the network predicts no schedule.
     learned : the network's name among the schedulers.
     known_sources : graphs that the training has seen, on whatever machines.
     """
@@ -338,30 +331,3 @@ def _against(summary: Mapping[str, Any], rival: str) -> str:
     low, high = summary["interval"]
     unsure = ", which includes 1" if low <= 1 <= high else ""
     return f"{text} (ratio {ratio:.3f}, 95 % interval {low:.3f} to {high:.3f}{unsure})"
-
-
-def network_fit(learned: LearnedScheduler, problem: Problem, target: Schedule) -> dict[str, float]:
-    """Compare what the network predicts, before decoding, with the teacher's schedule.
-
-    Returns
-    -------
-    tasks; accuracy and chance, shares of tasks; mean absolute and root mean square errors of AST
-    and AFT, in units of `time_scale`.
-    """
-    (prediction,) = learned.predict([problem])
-    fits = np.isfinite(problem.etc)
-    best = np.where(fits, prediction.score, -np.inf).argmax(axis=1)
-    scale = time_scale(problem)
-    fit = {
-        "tasks": problem.n_tasks,
-        "accuracy": float((best == target.proc).mean()),
-        "chance": chance(problem),
-    }
-    for name, predicted, actual in (
-        ("ast", prediction.start, target.ast),
-        ("aft", prediction.finish, target.aft),
-    ):
-        error = (predicted - actual) / scale
-        fit[f"{name}_mae"] = float(np.abs(error).mean())
-        fit[f"{name}_rmse"] = float(np.sqrt((error**2).mean()))
-    return fit

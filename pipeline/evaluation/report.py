@@ -16,15 +16,15 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from pipeline.evaluation import figures
-from pipeline.paper import PAPER_SECONDS
+from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
+from deepsched.pipeline.evaluation import figures
 
 Document = Mapping[str, Any]
 
 
 def render(document: Document) -> str:
     """Return the report as one HTML page."""
-    template = resources.files("pipeline.evaluation").joinpath("templates/report.html")
+    template = resources.files(__package__).joinpath("templates/report.html")
     parts = {
         "title": html.escape(document["title"]),
         "subtitle": html.escape(_subtitle(document)),

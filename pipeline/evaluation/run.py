@@ -8,15 +8,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from baselines.errors import InvalidInput, TooLarge, UnknownName
-from baselines.registry import OPTIONAL, SCHEDULERS, Scheduler
-from baselines.writers.atomic import write_text
-from model.guided.scheduler import GuidedScheduler
-from model.infer import LearnedScheduler
-from pipeline.cli import progress_bar
-from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.cases import dataset_groups, other_group
-from pipeline.evaluation.document import (
+from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
+from deepsched.baselines.timing import warm_up
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.model.load import known_schedulers, load_network, network_of, resolve_scheduler
+from deepsched.pipeline.common.cli import progress_bar
+from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
+from deepsched.pipeline.common.ray_tasks import ray_map
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.evaluation.cases import dataset_groups, other_group
+from deepsched.pipeline.evaluation.document import (
     FORMAT,
     EvaluationSpec,
     Outcome,
@@ -24,16 +25,12 @@ from pipeline.evaluation.document import (
     spec_document,
     weights_sha256,
 )
-from pipeline.evaluation.measure import (
+from deepsched.pipeline.evaluation.measure import (
     REFERENCE,
     Case,
     evaluate_case,
-    network_fit,
 )
-from pipeline.evaluation.report import render
-from pipeline.ray_session import cluster_cpus, ray_session
-from pipeline.ray_tasks import ray_map
-from pipeline.schedulers import known_schedulers, load_learned, resolve_scheduler, warm_up
+from deepsched.pipeline.evaluation.report import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +38,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from pipeline.schedulers import Learned
+    from deepsched.baselines.registry import Scheduler
+    from deepsched.model.network import NetworkScheduler
 
     Chunk = tuple[Sequence[Case], int]  # cases, and the seed of their group
 
@@ -64,21 +62,21 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
     for name in spec.schedulers:
         if name not in known_schedulers():
             raise UnknownName("scheduler", name, known_schedulers())
-    learned = load_learned(spec.checkpoint)
+    learned = load_network(spec.checkpoint)
     own = (name for name in known_schedulers() if name in spec.schedulers)
     names = tuple(name for name in dict.fromkeys([REFERENCE, *own]) if name != learned.name)
-    if isinstance(learned, GuidedScheduler):
-        if spec.history is not None:
-            raise InvalidInput(
-                f"--history: {spec.checkpoint} imitates no teacher and has no such history"
-            )
-        history, teacher, trained_on = [], REFERENCE, 0
-    else:
-        history, teacher = _read_history(spec), str(learned.meta.get("teacher"))
+    if "teacher" in learned.meta:
+        history, teacher = _read_history(spec), str(learned.meta["teacher"])
         trained_on = learned.meta.get("train_config", {}).get("limit_samples")
-    dataset = Dataset.open(spec.data)
-    if teacher not in (*SCHEDULERS, *OPTIONAL):
+    elif network_of(spec.checkpoint).objectives == ("imitation",):
         raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
+    elif spec.history is not None:
+        raise InvalidInput(
+            f"--history: {spec.checkpoint} imitates no teacher and has no such history"
+        )
+    else:
+        history, teacher, trained_on = [], REFERENCE, 0
+    dataset = Dataset.open(spec.data)
     groups = dataset_groups(dataset, spec.split, spec.limit, trained_on=trained_on)
     if spec.unseen is not None:
         known = groups[-1].known_sources
@@ -130,17 +128,18 @@ def evaluate_chunk(chunk: Chunk, job: Job) -> list[Outcome]:
     for case in cases:
         rows, target = evaluate_case(case, schedulers, job.teacher, seed)
         fit = None
-        if isinstance(learned, LearnedScheduler):
-            with contextlib.suppress(TooLarge):
-                fit = network_fit(learned, case.problem, target)
+        with contextlib.suppress(TooLarge):
+            fit = learned.agreement(case.problem, target)
         outcomes.append((rows, fit))
     return outcomes
 
 
 @functools.lru_cache(maxsize=1)
-def _ready(names: tuple[str, ...], checkpoint: Path) -> tuple[Learned, Mapping[str, Scheduler]]:
+def _ready(
+    names: tuple[str, ...], checkpoint: Path
+) -> tuple[NetworkScheduler, Mapping[str, Scheduler]]:
     """Return the network and the other schedulers, loaded and compiled, once a process."""
-    learned = load_learned(checkpoint)
+    learned = load_network(checkpoint)
     schedulers = {name: resolve_scheduler(name) for name in names}
     for scheduler in (learned, *schedulers.values()):
         warm_up(scheduler)

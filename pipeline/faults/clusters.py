@@ -8,9 +8,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.faults.guest import Guest, guest
-from pipeline.faults.nodes import Nodes, cluster
-from pipeline.faults.trial import Broken, State, Trial, finished_parts, last_lines
+from deepsched.pipeline.faults.guest import Guest, guest
+from deepsched.pipeline.faults.nodes import Nodes, cluster
+from deepsched.pipeline.faults.trial import Broken, State, Trial, finished_parts, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

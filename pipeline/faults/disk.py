@@ -13,8 +13,8 @@ from unittest import mock
 
 import click
 
-from pipeline.cli import run_command
-from pipeline.dataset.files import TEMPORARY
+from deepsched.pipeline.common.cli import run_command
+from deepsched.pipeline.dataset.files import TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +146,7 @@ def fill(disk: Path, leave: int) -> Path:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def command(place: str, error: str, after: int, times: int, words: tuple[str, ...]) -> None:
     """Run `deepsched label WORDS` while PLACE fails with ERROR, TIMES times or, for 0, always."""
-    from pipeline.label import command as label
+    from deepsched.pipeline.label import command as label
 
     with failing(place, getattr(errno, error), after, times or None):
         sys.exit(label.main(list(words), standalone_mode=False))

@@ -8,9 +8,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.files import RETRY_AFTER
-from pipeline.faults.disk import PLACES, fill, small_disk
-from pipeline.faults.trial import (
+from deepsched.pipeline.dataset.files import RETRY_AFTER
+from deepsched.pipeline.faults.disk import PLACES, fill, small_disk
+from deepsched.pipeline.faults.trial import (
     Broken,
     NotPossible,
     Trial,
@@ -18,8 +18,8 @@ from pipeline.faults.trial import (
     last_lines,
     temporaries,
 )
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import plan_shards
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import plan_shards
 
 if TYPE_CHECKING:
     import subprocess
@@ -90,11 +90,11 @@ def failing_disk(trial: Trial) -> None:
             after = one.rng.randrange(
                 1, 2 * len(plan_shards(one.spec.source, few, one.spec.shard_bytes))
             )
-            program = ("-m", "pipeline.faults.disk", place, error, str(after))
+            program = ("-m", "deepsched.pipeline.faults.disk", place, error, str(after))
             process = one.start(*HERE, program=(*program, "0"))
             _refused(one, process, f"{error} at {place} {after + 1}")
     once = trial.at("eio-once", samples=few)
-    faulty = ("-m", "pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
+    faulty = ("-m", "deepsched.pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
     once.end(once.start(*HERE, program=faulty))
     once.disturbed(f"EIO at fsync, {len(RETRY_AFTER)} times: written all the same", hit=True)
     once.check()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.faults.nodes import Process
-from pipeline.faults.trial import clean_environment
-from pipeline.ray_session import JOB_VARIABLE, PACKAGES, ROOT, ray_session
+from deepsched.pipeline.common.ray_session import JOB_VARIABLE, package_copy, ray_session
+from deepsched.pipeline.faults.nodes import Process
+from deepsched.pipeline.faults.trial import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +76,12 @@ def guest(address: str) -> Iterator[Guest]:
         If there is none.
     """
     mark = secrets.token_hex(16)
-    packages = [str(ROOT / package) for package in PACKAGES]
-    job = {"runtime_env": {"env_vars": {MARK: mark}, "py_modules": packages}}
     # What a driver needs to be let in: tokens, certificates.
     ray_variables = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     ray_variables.pop("RAY_ADDRESS", None)
-    environment = clean_environment() | ray_variables | {JOB_VARIABLE: json.dumps(job)}
-    with ray_session(address=address):
+    with package_copy() as package, ray_session(address=address):
+        job = {"runtime_env": {"env_vars": {MARK: mark}, "py_modules": [package]}}
+        environment = clean_environment() | ray_variables | {JOB_VARIABLE: json.dumps(job)}
         yield Guest(address=address, environment=environment, mark=mark)
 
 

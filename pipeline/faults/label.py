@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from baselines.errors import InvalidInput, UnknownName
-from baselines.writers.atomic import write_text
-from pipeline.cli import EXIT_FAILED, results
-from pipeline.faults import clusters, drivers
-from pipeline.faults.trial import Broken, Different, NotPossible, Trial, undisturbed
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.pipeline.common.cli import EXIT_FAILED, results
+from deepsched.pipeline.faults import clusters, drivers
+from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Trial, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.labelling.shard import LabelSpec
+    from deepsched.pipeline.labelling.shard import LabelSpec
 
 SCENARIOS: Mapping[str, Callable[[Trial], None]] = MappingProxyType(
     {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.faults.trial import Broken, NotPossible, clean_environment
+from deepsched.pipeline.faults.trial import Broken, NotPossible, clean_environment
 
 if TYPE_CHECKING:
     import random

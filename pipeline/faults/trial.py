@@ -9,14 +9,14 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from baselines.errors import DeepSchedError
-from pipeline.dataset.files import TEMPORARY
-from pipeline.dataset.manifest import MANIFEST, RECORD_FOLDER
-from pipeline.dataset.storage import Dataset
-from pipeline.labelling.presets import PRESETS, PresetSource
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
-from pipeline.ray_session import ROOT
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.dataset.files import TEMPORARY
+from deepsched.pipeline.dataset.manifest import MANIFEST, RECORD_FOLDER
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 
 if TYPE_CHECKING:
     import random
@@ -131,7 +131,7 @@ class Trial:
         *options: object,
         out: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        program: tuple[str, ...] = (str(ROOT / "pipeline" / "label.py"),),
+        program: tuple[str, ...] = ("-m", "deepsched", "label"),
     ) -> subprocess.Popen[bytes]:
         """Start `deepsched label` in a process of its own; `said` returns what it prints."""
         words = [*self.arguments, "--out", out or self.out, *options]

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.fetching.sources import Source
+    from deepsched.pipeline.fetching.sources import Source
 
 CHUNK = 2**20
 LEVEL = 9  # of gzip; another one is another file with the same content

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.dataset.files import open_folder
-from pipeline.fetching.download import (
+from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.fetching.download import (
     PATIENCE,
     Downloader,
     FetchError,
@@ -19,14 +20,13 @@ from pipeline.fetching.download import (
     Stopped,
     Unreachable,
 )
-from pipeline.fetching.place import is_right, part_of, put
-from pipeline.outputs import make_folder
+from deepsched.pipeline.fetching.place import is_right, part_of, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.fetching.sources import Source
+    from deepsched.pipeline.fetching.sources import Source
 
 FAREWELL = 0.5  # s that threads get to write what has come, when the run is interrupted
 

@@ -8,12 +8,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.errors import InvalidInput, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-LIST = files("pipeline.fetching").joinpath("sources.tsv")
+LIST = files(__package__).joinpath("sources.tsv")
 COLUMNS = ("github_repository", "commit", "path", "bytes", "sha256", "here")
 DEFAULT_BASE = "https://raw.githubusercontent.com"
 ALL = "all"  # every group

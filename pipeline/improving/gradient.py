@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from baselines.heft import heft
-from baselines.registry import SCHEDULERS
-from model.guided.decode import guided_schedule, guided_values
-from model.guided.graph import OBJECTIVES, graph_view, with_codes
-from model.guided.network import DeepSchedNetwork, graph_batch
-from model.threads import one_thread
-from pipeline.improving.imitation import imitation_loss
-from pipeline.improving.problems import draw_problem
-from pipeline.improving.times import times_loss
+from deepsched.baselines.heft import heft
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.networks.deepsched.decode import decode_values
+from deepsched.model.networks.deepsched.features import graph_view
+from deepsched.model.networks.deepsched.loss import imitation_loss
+from deepsched.model.networks.deepsched.network import DeepSchedNetwork, graph_batch
+from deepsched.model.networks.deepsched.options import OBJECTIVES
+from deepsched.model.threads import one_thread
+from deepsched.pipeline.improving.problems import draw_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from baselines.arrays import FloatArray
-    from baselines.problem import Problem
-    from model.guided.graph import GraphView
-    from pipeline.improving.spec import TurnSpec
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.model.networks.deepsched.features import GraphView
+    from deepsched.pipeline.improving.spec import TurnSpec
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
 
@@ -70,7 +70,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     problems = [draw_problem(rng, spec.tasks) for _ in range(spec.problems)]
     chosen = [OBJECTIVES[int(rng.random() < spec.turnaround)] for _ in problems]
     views = [
-        graph_view(problem, objective, spec.network.decode, machines=spec.network.machine_code > 0)
+        graph_view(problem, objective, spec.network.decode)
         for problem, objective in zip(problems, chosen, strict=True)
     ]
     with one_thread():
@@ -87,20 +87,8 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
             torch.split_with_sizes(hidden, batch.sizes),
             strict=True,
         ):
-            codes = outputs.new_zeros((0, problem.n_machines))
-            if view.machines is not None:
-                codes = network.codes(torch.from_numpy(view.machines)).T
-            learning = _Learning(
-                problem=problem,
-                view=with_codes(view, np.ascontiguousarray(codes.detach().numpy(), np.float64)),
-                outputs=outputs,
-                codes=codes,
-                states=states,
-            )
+            learning = _Learning(problem=problem, view=view, outputs=outputs, states=states)
             found, values = (_taught if imitating else _tried)(learning, spec, rng)
-            if spec.times:
-                own = guided_schedule(problem, learning.view, outputs.detach().numpy(), "own")
-                found = found + spec.times * times_loss(problem, view, network.times(states), own)
             loss = loss + found / len(problems)
             ratios.append(values[0])
             best.append(values.min())
@@ -118,21 +106,20 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Learning:
-    """A problem and what the network says of it: outputs (n, o), codes (c, p), states (n, w)."""
+    """A problem and what the network says of it: outputs (n, o), states (n, w)."""
 
     problem: Problem
     view: GraphView
     outputs: Tensor
-    codes: Tensor
     states: Tensor
 
-    def ratios(self, changes: np.ndarray, code_changes: FloatArray) -> FloatArray:
-        """Return the objective for each change, of the outputs and of the codes / HEFT's."""
+    def ratios(self, changes: np.ndarray) -> FloatArray:
+        """Return the objective for each change of the outputs / HEFT's."""
         problem, view = self.problem, self.view
         own = self.outputs.detach().numpy()
-        values = guided_values(problem, view, own, changes, code_changes)
+        values = decode_values(problem, view, own, changes)
         reference = heft(problem)
-        objective = int(view.features[0, -1])
+        objective = OBJECTIVES.index(view.objective)
         before = reference.makespan
         if objective:
             before = float((reference.aft - problem.arrival).mean())
@@ -144,10 +131,8 @@ def _taught(
 ) -> tuple[Tensor, FloatArray]:
     """Return the loss against the teacher, and the ratio to HEFT of the network's own schedule."""
     taught = SCHEDULERS[spec.teacher](learning.problem, rng)
-    outputs, codes = learning.outputs, learning.codes
-    loss = imitation_loss(learning.problem, learning.view, outputs, codes, taught)
-    nothing = np.zeros((1, *outputs.shape), np.float32), np.zeros((1, *codes.shape))
-    return loss, learning.ratios(*nothing)
+    loss = imitation_loss(learning.problem, learning.view, learning.outputs, taught)
+    return loss, learning.ratios(np.zeros((1, *learning.outputs.shape), np.float32))
 
 
 def _tried(
@@ -157,27 +142,21 @@ def _tried(
 
     The first ratio is that of no change.
     """
-    outputs, codes = learning.outputs, learning.codes
-    (n, wide), (kept, p) = outputs.shape, codes.shape
+    noise, (n, wide) = spec.noise, learning.outputs.shape
     states = torch.nn.functional.layer_norm(learning.states.detach(), learning.states.shape[1:])
     width, half = states.shape[1], spec.changes // 2
-    own_noise = spec.own_noise * rng.standard_normal((half, n, wide), dtype=np.float32)
+    own_noise = noise.own * rng.standard_normal((half, n, wide), dtype=np.float32)
     draws = rng.standard_normal((half, width, wide), dtype=np.float32)
-    shared_noise = spec.shared_noise / np.float32(np.sqrt(width)) * (states.numpy() @ draws)
+    shared_noise = noise.shared / np.float32(np.sqrt(width)) * (states.numpy() @ draws)
     common_noise = rng.standard_normal((half, 1, wide), dtype=np.float32)
-    shared_noise = shared_noise + np.float32(spec.common_noise) * common_noise
-    code_noise = spec.own_noise * rng.standard_normal((half, kept, p))
-    ratios = learning.ratios(_both_ways(own_noise + shared_noise), _both_ways(code_noise))
+    shared_noise = shared_noise + np.float32(noise.common) * common_noise
+    ratios = learning.ratios(_both_ways(own_noise + shared_noise))
     score = np.log(np.maximum(ratios[1:], 1e-9))
     score = (score - score.mean()) / (score.std() + EASY)
     score = ((score[:half] - score[half:]) / spec.changes).astype(np.float32)
-    pull = np.tensordot(score, own_noise, 1) / np.float32(np.sqrt(n) * spec.own_noise)
-    pull += np.tensordot(score, shared_noise, 1) * np.float32(3.0 / (n * spec.shared_noise))
-    loss = (torch.from_numpy(pull) * outputs).sum()
-    if kept:
-        pull = np.tensordot(score, code_noise, 1) / (np.sqrt(p) * spec.own_noise)
-        loss = loss + (torch.from_numpy(pull.astype(np.float32)) * codes).sum()
-    return loss, ratios
+    pull = np.tensordot(score, own_noise, 1) / np.float32(np.sqrt(n) * noise.own)
+    pull += np.tensordot(score, shared_noise, 1) * np.float32(3.0 / (n * noise.shared))
+    return (torch.from_numpy(pull) * learning.outputs).sum(), ratios
 
 
 def _both_ways(changes: np.ndarray) -> np.ndarray:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.generate import GeneratorSpec, generate
-from baselines.problem import make_problem
-from baselines.ranks import mean_execution_cost, mean_transfer
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.ranks import mean_execution_cost, mean_transfer
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 # The other families of the generator are the exam's (pipeline/benchmarks/quality.json).
 FAMILIES = ("grown", "layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")

@@ -13,28 +13,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.errors import InvalidInput
-from baselines.heft import heft
-from baselines.writers.atomic import write_text
-from model.checkpoint import save_checkpoint
-from model.guided.decode import guided_schedule
-from model.guided.forward import seen
-from model.guided.graph import OBJECTIVES
-from model.guided.network import DeepSchedNetwork
-from pipeline.improving.gradient import Piece, improve_piece
-from pipeline.improving.problems import development_problems
-from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
-from pipeline.provenance import provenance
-from pipeline.ray_session import ray_session
-from pipeline.ray_tasks import ray_map
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.writers.atomic import write_text
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.forward import forward_pass
+from deepsched.model.networks.deepsched.network import DeepSchedNetwork
+from deepsched.model.networks.deepsched.options import NAME, OBJECTIVES
+from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.ray_tasks import ray_map
+from deepsched.pipeline.improving.gradient import Piece, improve_piece
+from deepsched.pipeline.improving.problems import development_problems
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
-NAME = "deepsched"
 STATE, HISTORY = "state.pt", "history.json"
 AVERAGED = 0.02  # share of the newest weights in the running mean, which is what is kept
 CLIP = 1.0  # largest norm of a step's gradient
@@ -163,8 +162,8 @@ def measure(
     for objective in OBJECTIVES:
         ratios = []
         for problem in problems:
-            view, outputs, _ = seen(weights, problem, objective, decode)
-            own = guided_schedule(problem, view, outputs, NAME)
+            view, outputs, _ = forward_pass(weights, problem, objective, decode)
+            own = decode_schedule(problem, view, outputs, NAME)
             other = heft(problem)
             if objective == "makespan":
                 ratio = own.makespan / other.makespan
@@ -208,8 +207,7 @@ def _start(out: Path, spec: ImproveSpec, resume: bool) -> _State:
 
 
 def _document(spec: ImproveSpec) -> dict[str, Any]:
-    turn = {**asdict(spec.turn), "network": spec.turn.network.model_dump()}
-    return json.loads(json.dumps({**asdict(spec), "turn": turn}))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(asdict(spec)))  # type: ignore[no-any-return]
 
 
 def _keep(out: Path, spec: ImproveSpec, state: _State, record: dict[str, float]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepsched.model.networks.deepsched.options import TRAINING_NOISE, NoiseScales
+
 if TYPE_CHECKING:
-    from model.config import DeepSchedConfig
+    from deepsched.model.networks.deepsched.config import DeepSchedConfig
 
 CHECKPOINT = "checkpoint"  # the best network's folder in that of the improvement
 
@@ -22,13 +24,10 @@ class TurnSpec:
     problems : for each piece of work.
     changes : tried for each problem; even, since each is tried both ways.
     tasks : least and most of a problem.
-    own_noise : standard deviation of what is drawn for each task by itself.
-    shared_noise : the same of what follows from the task's hidden state, alike for like tasks.
-    common_noise : the same of what is alike for all tasks.
+    noise : of the changes.
     turnaround : share of the problems whose objective is the mean turnaround.
     imitate : turns at the start in which the network does as a teacher does.
     teacher : a scheduler; what it makes short is the makespan, whatever a problem's objective.
-    times : weight of the error of predicted starts and finishes.
     """
 
     network: DeepSchedConfig
@@ -36,13 +35,10 @@ class TurnSpec:
     problems: int = 8
     changes: int = 32
     tasks: tuple[int, int] = (20, 500)
-    own_noise: float = 0.2
-    shared_noise: float = 0.2
-    common_noise: float = 0.2
+    noise: NoiseScales = TRAINING_NOISE
     turnaround: float = 0.3
     imitate: int = 0
     teacher: str = "best-of"
-    times: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

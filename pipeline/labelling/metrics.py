@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.stores import without_secret
+from deepsched.pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
     from ray.util import metrics
 
-    from pipeline.labelling.shard import LabelSpec, ShardReport
+    from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
 
 
 class Metrics:

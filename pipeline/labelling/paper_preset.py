@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.generate.families import FAMILIES, Shape
-from baselines.machines import DEFAULT_BANDWIDTH, GOCJ_MI_PER_SECOND, Machines, make_machines
-from baselines.problem import Problem, make_problem
-from pipeline.labelling.sources import pick, sample_rng, stored_bytes, stream
+from deepsched.baselines.generate.families import FAMILIES, Shape
+from deepsched.baselines.machines import (
+    DEFAULT_BANDWIDTH,
+    GOCJ_MI_PER_SECOND,
+    Machines,
+    make_machines,
+)
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.pipeline.labelling.sources import pick, sample_rng, stored_bytes, stream
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray
 
 NAME = "paper"
 SAMPLES = 100_000

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.registry import get_scheduler, teacher_rng
-from baselines.schedule import violations
-from pipeline.dataset.files import sha256
-from pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, label_row, problem_row
-from pipeline.dataset.stores import without_secret
-from pipeline.labelling.shard import plan_shards, warm_up
+from deepsched.baselines.registry import get_scheduler, teacher_rng
+from deepsched.baselines.schedule import violations
+from deepsched.pipeline.dataset.files import sha256
+from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, label_row, problem_row
+from deepsched.pipeline.dataset.stores import without_secret
+from deepsched.pipeline.labelling.shard import plan_shards, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.labelling.shard import LabelSpec
+    from deepsched.pipeline.labelling.shard import LabelSpec
 
 LOOKED_AT = 1000  # samples whose sizes are looked at
 STRATA = 5  # samples that are made for a plan

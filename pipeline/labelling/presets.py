@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import UnknownName
-from baselines.generate import FAMILIES, GeneratorSpec, generate
-from pipeline.labelling import paper_preset
-from pipeline.labelling.sources import SEED_RANGE, pick, sample_rng, stored_bytes
+from deepsched.baselines.errors import UnknownName
+from deepsched.baselines.generate import FAMILIES, GeneratorSpec, generate
+from deepsched.pipeline.labelling import paper_preset
+from deepsched.pipeline.labelling.sources import SEED_RANGE, pick, sample_rng, stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

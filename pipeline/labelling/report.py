@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.cli import messages, progress_bar
-from pipeline.dataset.stores import without_secret
+from deepsched.pipeline.common.cli import messages, progress_bar
+from deepsched.pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.dataset.manifest import Manifest
-    from pipeline.labelling.shard import LabelSpec, ShardReport
+    from deepsched.pipeline.dataset.manifest import Manifest
+    from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
 
 PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 SHOWN = 5  # failures and left-out files named on the screen; the rest are counted

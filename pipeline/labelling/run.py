@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from baselines.cp_sat import NAME as CP_SAT
-from baselines.errors import InvalidInput
-from pipeline.cli import messages
-from pipeline.dataset.card import dataset_card
-from pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
-from pipeline.dataset.lease import LEASE
-from pipeline.dataset.manifest import (
+from deepsched.baselines.cp_sat import NAME as CP_SAT
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.cli import messages
+from deepsched.pipeline.common.interrupts import lasting_interrupts
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.ray_tasks import ray_map
+from deepsched.pipeline.dataset.card import dataset_card
+from deepsched.pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
+from deepsched.pipeline.dataset.lease import LEASE
+from deepsched.pipeline.dataset.manifest import (
     CARD,
     FORMAT,
     LABEL_FOLDER,
@@ -33,9 +36,8 @@ from pipeline.dataset.manifest import (
     read_manifest,
     write_document,
 )
-from pipeline.dataset.schema import machines_document
-from pipeline.interrupts import lasting_interrupts
-from pipeline.labelling.shard import (
+from deepsched.pipeline.dataset.schema import machines_document
+from deepsched.pipeline.labelling.shard import (
     LabelSpec,
     Shard,
     ShardReport,
@@ -43,9 +45,7 @@ from pipeline.labelling.shard import (
     plan_shards,
     warm_up,
 )
-from pipeline.labelling.stuck import forget_stuck
-from pipeline.ray_session import ray_session
-from pipeline.ray_tasks import ray_map
+from deepsched.pipeline.labelling.stuck import forget_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from baselines.errors import TooLarge
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from baselines.registry import get_scheduler, teacher_rng
-from baselines.schedule import violations
-from pipeline.dataset.card import count_row
-from pipeline.dataset.files import Folder, open_folder, sha256
-from pipeline.dataset.manifest import (
+from deepsched.baselines.errors import TooLarge
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.registry import get_scheduler, teacher_rng
+from deepsched.baselines.schedule import violations
+from deepsched.pipeline.common.interrupts import TimedOut, over, time_limit, true_error
+from deepsched.pipeline.dataset.card import count_row
+from deepsched.pipeline.dataset.files import Folder, open_folder, sha256
+from deepsched.pipeline.dataset.manifest import (
     Failure,
     Part,
     Record,
@@ -33,7 +34,7 @@ from pipeline.dataset.manifest import (
     record_of,
     write_document,
 )
-from pipeline.dataset.schema import (
+from deepsched.pipeline.dataset.schema import (
     LABELS,
     OK,
     PROBLEMS,
@@ -44,10 +45,9 @@ from pipeline.dataset.schema import (
     problem_from_row,
     problem_row,
 )
-from pipeline.dataset.storage import read_part
-from pipeline.interrupts import TimedOut, over, time_limit, true_error
-from pipeline.labelling.sources import Source, SourceLost
-from pipeline.labelling.stuck import stuck_samples, watched
+from deepsched.pipeline.dataset.storage import read_part
+from deepsched.pipeline.labelling.sources import Source, SourceLost
+from deepsched.pipeline.labelling.stuck import stuck_samples, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

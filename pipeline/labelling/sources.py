@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from baselines.machines import Machines
-    from baselines.problem import Problem
+    from deepsched.baselines.machines import Machines
+    from deepsched.baselines.problem import Problem
 
 SEED_RANGE = 2**32  # of the seeds that samples draw
 TASK_BYTES = 100  # of a stored task and its edges, about

@@ -14,12 +14,12 @@ import threading
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.manifest import RECORD_FOLDER
+from deepsched.pipeline.dataset.manifest import RECORD_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.dataset.files import Folder
+    from deepsched.pipeline.dataset.files import Folder
 
 NOTES = f"{RECORD_FOLDER}/stuck"
 GRACE = 5.0  # s, after the limit that a signal enforces

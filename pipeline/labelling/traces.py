@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.errors import DeepSchedError, InvalidInput
-from baselines.machines import DEFAULT_MACHINES
-from baselines.readers import ReadOptions, problem_from_bytes, read_machines
-from baselines.readers._files import read_bytes, shown_path
-from pipeline.dataset.files import sha256
-from pipeline.labelling.sources import SEED_RANGE, SourceLost, sample_rng, stored_bytes, stream
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.baselines.machines import DEFAULT_MACHINES
+from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_machines
+from deepsched.baselines.readers._files import read_bytes, shown_path
+from deepsched.pipeline.dataset.files import sha256
+from deepsched.pipeline.labelling.sources import (
+    SEED_RANGE,
+    SourceLost,
+    sample_rng,
+    stored_bytes,
+    stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from baselines.machines import Machines
-    from baselines.problem import Problem
+    from deepsched.baselines.machines import Machines
+    from deepsched.baselines.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,12 @@ from typing import Any
 
 from ray import serve
 
-from baselines.errors import InvalidInput
-from model.infer import LearnedScheduler
-from pipeline.schedulers import LEARNED, resolve_scheduler
-from pipeline.serving.gateway import Gateway
-from pipeline.serving.requests import RETRY_AFTER
-from pipeline.serving.settings import ServeArgs
-from pipeline.serving.workers import Heuristics, Network, has_network
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.load import load_network
+from deepsched.pipeline.serving.gateway import Gateway
+from deepsched.pipeline.serving.requests import RETRY_AFTER
+from deepsched.pipeline.serving.settings import ServeArgs
+from deepsched.pipeline.serving.workers import Heuristics, Network, has_network
 
 APPLICATION = "deepsched"
 NETWORK_ONGOING = 64  # requests inside one network process: in its batches, or being read
@@ -52,8 +51,8 @@ def build_app(args: ServeArgs) -> serve.Application:
     if args.checkpoint is not None:
         if not args.checkpoint.is_absolute():
             raise InvalidInput(f"checkpoint {args.checkpoint}: give an absolute path")
-        learned = resolve_scheduler(LEARNED, args.checkpoint)
-        if isinstance(learned, LearnedScheduler):
+        learned = load_network(args.checkpoint)
+        if has_network(args):
             network = serve.deployment(name="Network")(Network).options(
                 num_replicas=args.replicas,
                 max_ongoing_requests=NETWORK_ONGOING,

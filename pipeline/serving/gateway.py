@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ray.serve.exceptions import BackPressureError
@@ -17,9 +18,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from baselines.errors import DeepSchedError, UnknownName
-from pipeline.schedulers import LEARNED, known_schedulers
-from pipeline.serving.requests import (
+from deepsched.baselines.errors import DeepSchedError, UnknownName
+from deepsched.model.load import PRETRAINED, known_schedulers
+from deepsched.pipeline.serving.requests import (
     Answer,
     Query,
     RequestError,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
     from starlette.requests import Request
 
-    from pipeline.serving.settings import ServeArgs
+    from deepsched.pipeline.serving.settings import ServeArgs
 
 log = logging.getLogger("ray.serve")
 
@@ -54,10 +55,10 @@ class Gateway:
     ) -> None:
         self._args = args
         self._handles = dict.fromkeys(known_schedulers(), heuristics)
-        self._default = LEARNED
+        self._default = PRETRAINED
         if network is not None:
-            self._default = network_name or LEARNED
-            self._handles |= {self._default: network, LEARNED: network}
+            self._default = network_name or PRETRAINED
+            self._handles |= {self._default: network, PRETRAINED: network}
         self._held = 0  # bytes of the bodies of requests that are not answered yet
 
     def __serve_build_asgi_app__(self) -> Starlette:
@@ -94,10 +95,10 @@ class Gateway:
         try:
             async with asyncio.timeout(self._args.timeout_s):
                 query = parse_query(request.query_params.multi_items())
-                name = query.scheduler or self._default
+                name = query.settings.scheduler or self._default
                 if name not in self._handles:
                     raise UnknownName("scheduler", name[:40], self._handles)
-                self._check_guiding(name, query)
+                self._check_options(name, query)
                 chunks = []
                 async for chunk in self._body(request):
                     received += len(chunk)
@@ -105,7 +106,7 @@ class Gateway:
                     chunks.append(chunk)
                 phase, status = "there was no schedule", 504
                 encoding = request.headers.get("content-encoding", "").strip().lower()
-                query = query.model_copy(update={"scheduler": name})
+                query = replace(query, settings=replace(query.settings, scheduler=name))
                 return _response(
                     await self._forward(self._handles[name], b"".join(chunks), encoding, query)
                 )
@@ -124,20 +125,17 @@ class Gateway:
         finally:
             self._held -= received
 
-    def _check_guiding(self, name: str, query: Query) -> None:
+    def _check_options(self, name: str, query: Query) -> None:
         """Refuse options that nobody would heed, or that would search for too long."""
-        given = query.guiding()
-        if given and (name != LEARNED or self._default != LEARNED):
+        if query.options and (name != PRETRAINED or self._default != PRETRAINED):
             raise RequestError(
                 400,
-                f"query parameter {next(iter(given))}: not for the scheduler "
-                f"{self._default if name == LEARNED else name}",
+                f"query parameter {next(iter(query.options))}: not for the scheduler "
+                f"{self._default if name == PRETRAINED else name}",
             )
-        most = self._args.max_budget_s
-        if (query.budget or 0.0) > most:
-            raise RequestError(
-                400, f"query parameter budget={query.budget:g}: at most {most:g} s here"
-            )
+        budget, most = query.options.get("budget", 0.0), self._args.max_budget_s
+        if budget > most:
+            raise RequestError(400, f"query: budget = {budget:g}; at most {most:g} s here")
 
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """Yield the body's chunks; refuse it as soon as it is seen to be too large."""

@@ -9,70 +9,71 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from baselines.errors import DeepSchedError, TooLarge
-from baselines.machines import DEFAULT_MACHINES
-from baselines.readers import ReadOptions, problem_from_json
-from baselines.readers._files import decode, parse_json
-from baselines.writers import schedule_document
-from pipeline.serving.settings import MEGABYTE
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, TooLarge
+from deepsched.baselines.machines import DEFAULT_MACHINES
+from deepsched.baselines.readers import ReadOptions, problem_from_json
+from deepsched.baselines.readers._files import decode, parse_json
+from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
+from deepsched.baselines.writers import schedule_document
+from deepsched.model.networks.deepsched.options import DeepSchedOptions
+from deepsched.pipeline.serving.settings import MEGABYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
-    from pipeline.serving.settings import ServeArgs
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+    from deepsched.pipeline.serving.settings import ServeArgs
 
 LONGEST_MESSAGE = 400  # characters; an answer never echoes a request at length
 RETRY_AFTER = 1  # s; what a refused client is told to wait
 WHERE = "request body"
 GZIP = b"\x1f\x8b"
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 MAX_SAMPLES = 256
-GUIDING = {"objective", "decode", "samples", "budget", "guard"}  # what only `deepsched` heeds
+LARGEST_SEED = 2**63 - 1
+OPTIONS = tuple(info.name for info in setting_infos(DeepSchedOptions) if info.public)
 
 
-class Query(BaseModel):
-    """The query of `POST /v1/schedule`; what is not given stays at the reader's default."""
+@dataclass(frozen=True, kw_only=True)
+class QuerySettings(Settings):
+    """The query of `POST /v1/schedule` but for the network's options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    scheduler: str | None = None
-    seed: Seed = 0
-    machines: Annotated[int, Field(ge=1)] | None = None
-    machine_seed: Seed = 0
-    noise: NotNegative = 0.0
-    noise_seed: Seed = 0
-    bandwidth: Positive | None = None
-    latency: NotNegative | None = None
-    objective: Literal["makespan", "turnaround"] | None = None
-    decode: Literal["full", "topk", "argmax"] | None = None
-    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
-    budget: NotNegative | None = None
-    guard: bool | None = None
-
-    def guiding(self) -> dict[str, Any]:
-        """Return the options of the network `deepsched` that are given."""
-        return self.model_dump(include=GUIDING, exclude_none=True)
+    scheduler: str | None = setting(None, "Name of the scheduler.")
+    seed: int = setting(0, "Random stream of it.", at_least=0, at_most=LARGEST_SEED)
+    machines: int | None = setting(None, "Machines to draw.", at_least=1)
+    machine_seed: int = setting(0, "Seed of their speeds.", at_least=0, at_most=LARGEST_SEED)
+    noise: float = setting(0.0, "Sigma of the lognormal task-machine factor.", at_least=0)
+    noise_seed: int = setting(0, "Seed of that factor.", at_least=0, at_most=LARGEST_SEED)
+    bandwidth: float | None = setting(None, "Bytes/s of every link.", at_least=0)
+    latency: float | None = setting(None, "Seconds before every transfer.", at_least=0)
 
     def read_options(self) -> ReadOptions:
         """Return what the reader needs."""
         return ReadOptions(
-            machines=None,
-            machine_seed=self.machine_seed,
             n_machines=self.machines,
+            machine_seed=self.machine_seed,
             noise=self.noise,
             noise_seed=self.noise_seed,
             bandwidth=self.bandwidth,
             latency=self.latency,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What a query asks for; what is not given stays at its default.
+
+    Attributes
+    ----------
+    settings : all but the network's options.
+    options : those fields of `DeepSchedOptions` that were given, checked.
+    """
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,18 +112,21 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         if key in values:
             raise RequestError(400, f"query parameter {key!r} is given twice")
         values[key] = value
+    asked = {name: text for name, text in values.items() if name in OPTIONS}
+    others = {shorten(name, 40): text for name, text in values.items() if name not in OPTIONS}
+    known = (*(info.name for info in setting_infos(QuerySettings)), *OPTIONS)
+    for name in others:
+        if name not in known:
+            raise RequestError(400, f"unknown query parameter {name!r}; one of: {', '.join(known)}")
     try:
-        return Query.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Query.model_fields)
-            raise RequestError(
-                400, f"unknown query parameter {shorten(name, 40)!r}; one of: {known}"
-            ) from None
-        given = shorten(str(first["input"]), 40)
-        raise RequestError(400, f"query parameter {name}={given}: {first['msg']}") from None
+        settings = parse_settings(QuerySettings, others, "query", from_text=True)
+        settings.read_options()
+        checked = parse_settings(DeepSchedOptions, asked, "query", from_text=True)
+    except InvalidInput as error:
+        raise RequestError(400, str(error)) from None
+    if checked.samples > MAX_SAMPLES:
+        raise RequestError(400, f"query: samples = {checked.samples}; at most {MAX_SAMPLES} here")
+    return Query(settings=settings, options={name: getattr(checked, name) for name in asked})
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
@@ -172,7 +176,7 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         _count(workflow, "tasks"),
         _count(_get(workflow, "specification"), "tasks"),
     )
-    machines = _count(document, "machines") or query.machines or DEFAULT_MACHINES
+    machines = _count(document, "machines") or query.settings.machines or DEFAULT_MACHINES
     if tasks > args.max_tasks:
         raise RequestError(413, f"{tasks} tasks; this service takes {args.max_tasks}")
     if machines > args.max_machines:
@@ -181,7 +185,7 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         raise RequestError(
             413, f"{tasks} tasks x {machines} machines; this service takes {args.max_cells}"
         )
-    samples = query.samples or 1
+    samples = query.options.get("samples", 1)
     if samples > 1 and samples * tasks * machines > args.max_sampled_cells:
         raise RequestError(
             413,
@@ -210,7 +214,7 @@ def read_request(body: bytes, encoding: str, query: Query, args: ServeArgs) -> P
     text = decode(unpack(body, encoding, args.max_body), WHERE)
     document = parse_json(text, WHERE)
     check_size(document, query, args)
-    return problem_from_json(document, WHERE, query.read_options())
+    return problem_from_json(document, WHERE, query.settings.read_options())
 
 
 def schedule_answer(

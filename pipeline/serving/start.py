@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from ray import serve
 
-from baselines.errors import DeepSchedError, InvalidInput
-from pipeline.serving.app import APPLICATION
-from pipeline.serving.requests import shorten
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.pipeline.serving.app import APPLICATION
+from deepsched.pipeline.serving.requests import shorten
 
 if TYPE_CHECKING:
-    from pipeline.serving.settings import ServeArgs
+    from deepsched.pipeline.serving.settings import ServeArgs
 
 
 class ServiceFailed(DeepSchedError, RuntimeError):

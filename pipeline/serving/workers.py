@@ -1,6 +1,6 @@
 """The processes of the service that schedule: compiled schedulers, and the network in batches.
 
-Plain classes; `pipeline.serving.app` makes Ray Serve deployments of them.
+Plain classes; `deepsched.pipeline.serving.app` makes Ray Serve deployments of them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from baselines.errors import DeepSchedError
-from baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
-from baselines.schedule import Schedule, violations
-from model.checkpoint_files import read_files
-from model.guided.graph import DECODES, OBJECTIVES
-from model.guided.scheduler import GuidedScheduler
-from model.infer import LearnedScheduler
-from pipeline.schedulers import LEARNED, timed, warm_up
-from pipeline.serving.requests import (
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
+from deepsched.baselines.schedule import Schedule, violations
+from deepsched.baselines.timing import timed, warm_up
+from deepsched.model.load import PRETRAINED, load_network, network_of
+from deepsched.model.networks.deepsched.options import DECODES, OBJECTIVES
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.pipeline.serving.requests import (
     Answer,
     Query,
     RequestError,
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from baselines.problem import Problem
-    from pipeline.serving.settings import ServeArgs
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.serving.settings import ServeArgs
 
 log = logging.getLogger("ray.serve")
 
@@ -49,14 +48,14 @@ ALL_OF_IT: dict[str, Any] = {"samples": 8, "budget": 0.02}
 def has_network(args: ServeArgs) -> bool:
     """Return whether there is a network that wants processes of its own and batches.
 
-    The network `deepsched` wants none: it is compiled and runs beside the other schedulers.
+    One that wants no batches is compiled and runs beside the other schedulers.
 
     Raises
     ------
     InvalidInput
         If the checkpoint cannot be read.
     """
-    return args.checkpoint is not None and read_files(args.checkpoint)[0]["network"] != LEARNED
+    return network_of(args.checkpoint).wants_batches
 
 
 class Heuristics:
@@ -72,7 +71,7 @@ class Heuristics:
         # Each way to decode, with samples and search, read and compiled now: a request waits for
         # neither, and none is answered by a checkpoint that came later.
         for decoding, objective in itertools.product((None, *DECODES), OBJECTIVES):
-            learned = _guided(self._checkpoint, decoding, objective)
+            learned = _deepsched(self._checkpoint, decoding, objective)
             learned = learned.with_options(objective=objective, **ONE_THREAD, **ALL_OF_IT)
             for _ in range(2):  # what the first run compiles uses up the budget of the search
                 warm_up(learned)
@@ -98,22 +97,22 @@ def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Ans
     ----------
     checkpoint : the network that `deepsched` is; None: the pretrained one.
     """
-    name = query.scheduler or LEARNED
+    name = query.settings.scheduler or PRETRAINED
     run: Scheduler
-    if name == LEARNED:
-        options = query.guiding()
+    if name == PRETRAINED:
+        options = dict(query.options)
         objective = options.get("objective", OBJECTIVES[0])
-        learned = _guided(checkpoint, options.pop("decode", None), objective)
+        learned = _deepsched(checkpoint, options.pop("decode", None), objective)
         run = learned.with_options(**ONE_THREAD, **options)
     else:
         run = get_scheduler(name)
-    schedule, seconds = timed(run, problem, lambda: teacher_rng(query.seed, 0, name))
+    schedule, seconds = timed(run, problem, lambda: teacher_rng(query.settings.seed, 0, name))
     return schedule_answer(problem, schedule, seconds)
 
 
 @functools.cache
-def _guided(checkpoint: Path | None, decoding: str | None, objective: str) -> GuidedScheduler:
-    return GuidedScheduler.load(checkpoint, decode=decoding, objective=objective)
+def _deepsched(checkpoint: Path | None, decoding: str | None, objective: str) -> DeepSchedScheduler:
+    return DeepSchedScheduler.load(checkpoint, decode=decoding, objective=objective)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +131,7 @@ class Network:
         if args.checkpoint is None:
             raise ValueError("the network needs a checkpoint")
         self._args = args
-        self._network = LearnedScheduler.load(args.checkpoint, device=args.device)
+        self._network = load_network(args.checkpoint, device=args.device)
         self._reader = ThreadPoolExecutor(1)
         self._runner = ThreadPoolExecutor(1)
         warm_up(self._network)

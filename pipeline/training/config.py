@@ -9,7 +9,7 @@ import click
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.features import Sample, encode
-from pipeline.dataset.storage import Dataset, in_split
+from deepsched.model.networks.paper.features import Sample, encode
+from deepsched.pipeline.dataset.storage import Dataset, in_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.batch import collate
-from model.networks import build_network
-from model.training import Metrics, train_epoch, validate
-from pipeline.training.state import History, Record, load_state, save_state
-from pipeline.training.steps import Peers, Samples, cut_batches, merged, steps_in_unison
+from deepsched.model.networks import build_network
+from deepsched.model.networks.paper.batch import collate
+from deepsched.model.training import Metrics, train_epoch, validate
+from deepsched.pipeline.training.state import History, Record, load_state, save_state
+from deepsched.pipeline.training.steps import Peers, Samples, cut_batches, merged, steps_in_unison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.config import TrainConfig
 
 
 class Reporter(Protocol):

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +23,17 @@ from ray.train.v2.api.config import (
     ScalingConfig,
 )
 
-from baselines.errors import DeepSchedError, InvalidInput
-from model.checkpoint_files import CONFIG, WEIGHTS
-from model.networks import network_config
-from pipeline.dataset.files import open_folder
-from pipeline.dataset.storage import Dataset
-from pipeline.provenance import provenance
-from pipeline.training.board import Board, Status
-from pipeline.training.config import TrainConfig, make_config, merged_config
-from pipeline.training.data import count_samples
-from pipeline.training.state import History, load_history
-from pipeline.training.worker import WorkerSpec, train_worker
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
+from deepsched.model.networks import network_config
+from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.training.board import Board, Status
+from deepsched.pipeline.training.config import TrainConfig, make_config, merged_config
+from deepsched.pipeline.training.data import count_samples
+from deepsched.pipeline.training.state import History, load_history
+from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 FORMAT = "deepsched-train/1"
 NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
 POLL_SECONDS = 0.3  # how often the driver looks at the board
+TRAINABLE = ("paper",)  # the networks whose batches this loop can make
 CPUS_FOR_TWO = 4  # from there on two training processes by default, where there is no GPU
 
 # A training that goes on keeps these: other values would make the epochs so far another training's.
@@ -115,8 +116,13 @@ def plan_training(
             "to train on"
         )
     config = merged_config(config_file, options or {}, base=note["config"] if note else {})
+    if config.network not in TRAINABLE:
+        raise InvalidInput(
+            f"--network {config.network}: `train` trains {', '.join(TRAINABLE)}; deepsched is what "
+            "`deepsched improve` trains"
+        )
     where = "network_options"
-    settings = network_config(config.network, config.network_options, where).model_dump()
+    settings = asdict(network_config(config.network, config.network_options, where))
     config = config.model_copy(update={"network_options": settings})
     dataset = Dataset.open(data)
     if note:

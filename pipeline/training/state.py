@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 
-from baselines.errors import InvalidInput
-from model.checkpoint import load_checkpoint, save_checkpoint
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.config import TrainConfig
 
 Record = dict[str, Any]  # one epoch: see train_loop.fit
 History = list[Record]

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import distributed
 
-from baselines.errors import InvalidInput
-from model.batch import Batch, batches_by_size, collate
-from model.training import Metrics, merge_metrics
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks.paper.batch import Batch, batches_by_size, collate
+from deepsched.model.training import Metrics, merge_metrics
 
 if TYPE_CHECKING:
-    from baselines.arrays import FloatArray
-    from model.features import Sample
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.model.networks.paper.features import Sample
 
 Samples = Sequence["Sample"]
 

@@ -14,16 +14,16 @@ import ray.train
 from ray.train import Checkpoint
 from ray.train.torch import get_device
 
-from baselines.errors import DeepSchedError
-from pipeline.training.data import Share, Windows, read_share
-from pipeline.training.loop import TrainingData, fit
-from pipeline.training.state import History, load_history
-from pipeline.training.steps import Peers
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.pipeline.training.data import Share, Windows, read_share
+from deepsched.pipeline.training.loop import TrainingData, fit
+from deepsched.pipeline.training.state import History, load_history
+from deepsched.pipeline.training.steps import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.config import TrainConfig
 
 NOTE_SECONDS = 0.5  # least time between two notes of a step
 

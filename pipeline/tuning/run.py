@@ -20,21 +20,21 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
-from baselines.errors import DeepSchedError, InvalidInput
-from model.networks import network_config
-from pipeline.dataset.files import open_folder
-from pipeline.dataset.storage import Dataset
-from pipeline.training.data import Share, count_samples
-from pipeline.training.loop import TrainingData, best_record, fit
-from pipeline.training.steps import Peers
-from pipeline.training.worker import training_data
-from pipeline.tuning.search_space import search_space, trial_config
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.model.networks import network_config
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.training.data import Share, count_samples
+from deepsched.pipeline.training.loop import TrainingData, best_record, fit
+from deepsched.pipeline.training.steps import Peers
+from deepsched.pipeline.training.worker import training_data
+from deepsched.pipeline.tuning.search_space import search_space, trial_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.training.config import TrainConfig
-    from pipeline.training.state import History
+    from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.state import History
 
 FORMAT = "deepsched-tune/1"
 NOTE, BEST = "tune.json", "best.json"
@@ -136,7 +136,7 @@ def plan_search(
         If the settings, the ranges or the dataset are bad, or `out` holds another search.
     """
     settings = network_config(config.network, config.network_options, "network_options")
-    config = config.model_copy(update={"network_options": settings.model_dump()})
+    config = config.model_copy(update={"network_options": asdict(settings)})
     search_space(config, ranges)
     dataset = Dataset.open(data)
     for split, what in (("train", "training"), ("val", "validation")):

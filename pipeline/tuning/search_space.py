@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from baselines.errors import InvalidInput
-from model.networks import network_config
-from pipeline.training.config import TrainConfig, make_config
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks import get_network, network_config
+from deepsched.pipeline.training.config import TrainConfig, make_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# Searched without --search: what matters for any network, and each network's own sizes.
+# Searched without --search for any network, beside its own `search_space`.
 COMMON: Mapping[str, str] = MappingProxyType(
     {"learning_rate": "1e-3..2e-2", "tasks_per_batch": "1024,2048,4096"}
-)
-OF_NETWORK: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "paper": MappingProxyType(
-            {"network_options.width": "32,64,128", "network_options.recurrent_width": "32,64,128"}
-        )
-    }
 )
 # Not searched: they decide what is learned from, or how the losses of trials compare.
 UNSEARCHABLE = (
@@ -37,7 +30,8 @@ RANGE = ".."
 
 def default_space(network: str) -> dict[str, str]:
     """Return the search of a network that nothing else was said about."""
-    return {**COMMON, **OF_NETWORK.get(network, {})}
+    own = get_network(network).search_space
+    return {**COMMON, **{f"network_options.{field}": text for field, text in own.items()}}
 
 
 def parse_search(pairs: Sequence[str]) -> dict[str, str]:

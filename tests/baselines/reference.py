@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 Placement = tuple[list[int], list[float], list[float]]
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import DeepSchedError
-from baselines.heft import heft
-from baselines.readers import problem_from_bytes, problem_from_json, read_problem
-from baselines.schedule import violations
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.heft import heft
+from deepsched.baselines.readers import problem_from_bytes, problem_from_json, read_problem
+from deepsched.baselines.schedule import violations
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 WHERE = "folder/file"

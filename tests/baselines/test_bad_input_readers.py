@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from baselines.errors import DeepSchedError, InvalidInput, InvalidProblem
-from baselines.machines import make_machines
-from baselines.readers import (
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, InvalidProblem
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.readers import (
     ReadOptions,
     problem_from_json,
     read_hcsp_solution,
@@ -454,7 +454,7 @@ def test_files(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
 
 
 def test_a_gzip_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baselines.readers._files.MAX_BYTES", 2**21)
+    monkeypatch.setattr("deepsched.baselines.readers._files.MAX_BYTES", 2**21)
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(b" " * 2**24))
     with pytest.raises(InvalidInput, match=r"bomb\.json\.gz: larger than 2 MiB"):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from baselines.best_of import best_of
-from baselines.cpop import cpop
-from baselines.generate import GeneratorSpec, generate
-from baselines.heft import heft
-from baselines.min_min import min_min
-from baselines.peft import peft
-from baselines.perturbation import perturbation
-from baselines.sufferage import sufferage
+from deepsched.baselines.best_of import best_of
+from deepsched.baselines.cpop import cpop
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.baselines.min_min import min_min
+from deepsched.baselines.peft import peft
+from deepsched.baselines.perturbation import perturbation
+from deepsched.baselines.sufferage import sufferage
 from tests.baselines.test_reference_values import topcuoglu
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 
 def rng() -> np.random.Generator:

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from baselines.best_of import best_of
-from baselines.cp_sat import MAX_CHOICES, cp_sat
-from baselines.errors import NotInstalled, TooLarge
-from baselines.generate import GeneratorSpec, generate
-from baselines.list_schedule import simulate
-from baselines.machines import make_machines
-from baselines.metrics import lower_bound
-from baselines.problem import Problem, make_problem
-from baselines.registry import get_scheduler
-from baselines.schedule import violations
+from deepsched.baselines.best_of import best_of
+from deepsched.baselines.cp_sat import MAX_CHOICES, cp_sat
+from deepsched.baselines.errors import NotInstalled, TooLarge
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.list_schedule import simulate
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import lower_bound
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.registry import get_scheduler
+from deepsched.baselines.schedule import violations
 from tests import strategies
 from tests.baselines.test_reference_values import topcuoglu
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, note, settings
 
-from baselines.batch_mode import MAX_TASKS
-from baselines.errors import TooLarge, UnknownName
-from baselines.list_schedule import replay_order, simulate
-from baselines.machines import make_machines
-from baselines.metrics import lower_bound
-from baselines.problem import Problem, make_problem
-from baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
-from baselines.schedule import Schedule, violations
+from deepsched.baselines.batch_mode import MAX_TASKS
+from deepsched.baselines.errors import TooLarge, UnknownName
+from deepsched.baselines.list_schedule import replay_order, simulate
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import lower_bound
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
+from deepsched.baselines.schedule import Schedule, violations
 from tests import strategies
 
 SLOW = ("ga", "ga-makespan", "perturbation", "best-of")

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidProblem, UnknownName
-from baselines.generate import FAMILIES, GeneratorSpec, Shape, generate
-from baselines.generate.families import erdos_renyi
-from baselines.heft import heft
-from baselines.ranks import mean_communication, mean_execution_cost
-from baselines.schedule import violations
+from deepsched.baselines.errors import InvalidProblem, UnknownName
+from deepsched.baselines.generate import FAMILIES, GeneratorSpec, Shape, generate
+from deepsched.baselines.generate.families import erdos_renyi
+from deepsched.baselines.heft import heft
+from deepsched.baselines.ranks import mean_communication, mean_execution_cost
+from deepsched.baselines.schedule import violations
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 # One small problem of each family, every parameter at work: SHA-256 of its arrays, first 16 digits.
 STORED = {

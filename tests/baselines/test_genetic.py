@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from baselines.genetic import genetic, genetic_makespan
-from baselines.heft import heft
-from baselines.list_schedule import simulate
-from baselines.machines import make_machines
-from baselines.metrics import mean_waiting
-from baselines.problem import Problem, make_problem
-from baselines.ranks import heft_order
-from baselines.schedule import violations
+from deepsched.baselines.genetic import genetic, genetic_makespan
+from deepsched.baselines.heft import heft
+from deepsched.baselines.list_schedule import simulate
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import mean_waiting
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.ranks import heft_order
+from deepsched.baselines.schedule import violations
 from tests import strategies
 from tests.baselines.test_every_scheduler import renamed
 from tests.baselines.test_reference_values import topcuoglu

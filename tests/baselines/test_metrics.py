@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from baselines.machines import make_machines
-from baselines.metrics import METRICS, area_bound, critical_path, lower_bound
-from baselines.problem import Problem, make_problem
-from baselines.schedule import make_schedule
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import METRICS, area_bound, critical_path, lower_bound
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.schedule import make_schedule
 from tests import strategies
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidProblem
-from baselines.machines import draw_machines, make_machines
-from baselines.problem import Problem, make_problem
+from deepsched.baselines.errors import InvalidProblem
+from deepsched.baselines.machines import draw_machines, make_machines
+from deepsched.baselines.problem import Problem, make_problem
 from tests import strategies
 
 TWO = make_machines(2, ids=["fast", "slow"])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from baselines.errors import InvalidInput, InvalidProblem
-from baselines.heft import heft
-from baselines.machines import DEFAULT_MACHINES, draw_machines, make_machines
-from baselines.readers import (
+from deepsched.baselines.errors import InvalidInput, InvalidProblem
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import DEFAULT_MACHINES, draw_machines, make_machines
+from deepsched.baselines.readers import (
     FORMATS,
     ReadOptions,
     problem_from_bytes,
@@ -24,7 +24,7 @@ from baselines.readers import (
 )
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 UNIT = ReadOptions(machines=make_machines(1))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from baselines.readers import (
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.readers import (
     ReadOptions,
     from_networkx,
     problem_document,

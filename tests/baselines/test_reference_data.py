@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from baselines.heft import heft
-from baselines.list_schedule import simulate
-from baselines.machines import make_machines
-from baselines.readers import (
+from deepsched.baselines.heft import heft
+from deepsched.baselines.list_schedule import simulate
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.readers import (
     ReadOptions,
     problem_document,
     problem_from_json,
@@ -21,7 +21,7 @@ from baselines.readers import (
     read_machines,
     read_problem,
 )
-from baselines.schedule import violations
+from deepsched.baselines.schedule import violations
 
 if TYPE_CHECKING:
     from pathlib import Path

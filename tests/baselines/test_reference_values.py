@@ -8,18 +8,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from baselines.cpop import cpop
-from baselines.heft import heft
-from baselines.list_schedule import insert_in_order
-from baselines.machines import make_machines
-from baselines.max_min import max_min
-from baselines.mct import mct
-from baselines.min_min import min_min
-from baselines.peft import peft
-from baselines.problem import Problem, make_problem
-from baselines.ranks import downward_rank, heft_order, optimistic_cost, ready_order, upward_rank
-from baselines.schedule import Schedule, violations
-from baselines.sufferage import sufferage
+from deepsched.baselines.cpop import cpop
+from deepsched.baselines.heft import heft
+from deepsched.baselines.list_schedule import insert_in_order
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.max_min import max_min
+from deepsched.baselines.mct import mct
+from deepsched.baselines.min_min import min_min
+from deepsched.baselines.peft import peft
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.ranks import (
+    downward_rank,
+    heft_order,
+    optimistic_cost,
+    ready_order,
+    upward_rank,
+)
+from deepsched.baselines.schedule import Schedule, violations
+from deepsched.baselines.sufferage import sufferage
 from tests import strategies
 from tests.baselines import reference
 
@@ -76,7 +82,7 @@ def test_optimistic_costs_of_exit_tasks_are_zero() -> None:
 
 
 def test_no_scheduler_beats_the_proved_optimum_of_the_example() -> None:
-    from baselines.registry import SCHEDULERS
+    from deepsched.baselines.registry import SCHEDULERS
 
     problem = topcuoglu()
     for name, scheduler in SCHEDULERS.items():

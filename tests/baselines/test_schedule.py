@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidInput
-from baselines.heft import heft
-from baselines.list_schedule import simulate
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from baselines.schedule import make_schedule, violations
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.list_schedule import simulate
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.schedule import make_schedule, violations
 from tests import strategies
 
 

@@ -17,27 +17,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines import metrics
-from baselines.errors import UnwritableOutput
-from baselines.generate import GeneratorSpec, generate
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import make_problem
-from baselines.writers import chrome_trace as trace_module
-from baselines.writers import (
+from deepsched.baselines import metrics
+from deepsched.baselines.errors import UnwritableOutput
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.writers import chrome_trace as trace_module
+from deepsched.baselines.writers import (
     schedule_document,
     write_csv,
     write_gantt,
     write_json,
     write_trace,
 )
-from baselines.writers.gantt import MAX_KINDS, gantt_page, task_kinds
+from deepsched.baselines.writers.gantt import MAX_KINDS, gantt_page, task_kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 WRITERS = [write_json, write_csv, write_trace, write_gantt]
 NASTY = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model.threads import one_thread
+from deepsched.model.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from baselines.generate import GeneratorSpec, generate
-from model.networks import NETWORKS, build_network
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.model.networks import NETWORKS, build_network
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 # Every row of NETWORKS, and the padded variant of `paper`, in sizes that fit the tests.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

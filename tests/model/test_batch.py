@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.heft import heft
-from model.batch import batches_by_size, collate
-from model.features import encode
+from deepsched.baselines.heft import heft
+from deepsched.model.networks.paper.batch import batches_by_size, collate
+from deepsched.model.networks.paper.features import encode
 from tests.model.examples import layered, limited
 
 

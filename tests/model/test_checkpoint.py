@@ -9,12 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from model.batch import collate
-from model.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
-from model.config import PaperConfig
-from model.features import encode
-from model.networks import build_network
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.model.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
+from deepsched.model.networks.paper.config import PaperConfig
+from deepsched.model.networks import build_network
+from deepsched.model.networks.paper.batch import collate
+from deepsched.model.networks.paper.features import encode
 from tests.model.examples import VARIANTS, limited, network
 
 if TYPE_CHECKING:

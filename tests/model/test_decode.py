@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from baselines.schedule import violations
-from model.batch import Prediction, collate
-from model.decode import ProblemPrediction, decode, split_prediction
-from model.features import encode
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.schedule import violations
+from deepsched.model.networks.paper.batch import Prediction, collate
+from deepsched.model.networks.paper.decode import ProblemPrediction, decode, split_prediction
+from deepsched.model.networks.paper.features import encode
 from tests.model.examples import limited
 from tests.strategies import problems
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from model.features import (
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.model.networks.paper.features import (
     LIMIT,
     MACHINE_FEATURES,
     PAIR_FEATURES,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.errors import InvalidInput
-from baselines.schedule import violations
-from model import infer
-from model.checkpoint import save_checkpoint
-from model.infer import LearnedScheduler
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.schedule import violations
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.networks.paper import scheduler as infer
+from deepsched.model.networks.paper.scheduler import PaperScheduler
 from tests.model.examples import layered, limited, network
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def test_a_batch_is_scheduled_like_each_problem_alone(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(infer, "MAX_BATCH_TASKS", 60)  # several forward passes
-    learned = LearnedScheduler.load(checkpoint)
+    learned = PaperScheduler.load(checkpoint)
     problems = [layered(50, 4), layered(1, 1), *(limited(seed) for seed in range(6))]
     schedules = learned.schedule_batch(problems)
     for problem, schedule in zip(problems, schedules, strict=True):
@@ -43,7 +43,7 @@ def test_a_batch_is_scheduled_like_each_problem_alone(
 
 
 def test_the_schedule_follows_the_prediction(checkpoint: Path) -> None:
-    learned = LearnedScheduler.load(str(checkpoint))
+    learned = PaperScheduler.load(str(checkpoint))
     problem = limited(2)
     (prediction,) = learned.predict([problem])
     schedule = learned(problem)
@@ -53,12 +53,12 @@ def test_the_schedule_follows_the_prediction(checkpoint: Path) -> None:
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
 def test_a_device_that_is_not_there_is_named(checkpoint: Path, device: str) -> None:
     with pytest.raises(InvalidInput, match=device):
-        LearnedScheduler.load(checkpoint, device=device)
+        PaperScheduler.load(checkpoint, device=device)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_schedules_validly(checkpoint: Path) -> None:
-    learned = LearnedScheduler.load(checkpoint, device="cuda")
+    learned = PaperScheduler.load(checkpoint, device="cuda")
     problems = [limited(seed) for seed in range(4)]
     for problem, schedule in zip(problems, learned.schedule_batch(problems), strict=True):
         assert violations(problem, schedule) == []

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.machines import make_machines
-from baselines.problem import make_problem
-from baselines.schedule import make_schedule
-from model.batch import Batch, Prediction, collate
-from model.features import encode
-from model.loss import schedule_loss
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.schedule import make_schedule
+from deepsched.model.networks.paper.batch import Batch, Prediction, collate
+from deepsched.model.networks.paper.features import encode
+from deepsched.model.networks.paper.loss import schedule_loss
 
 
 def two_tasks() -> Batch:

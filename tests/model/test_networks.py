@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidInput, TooLarge, UnknownName
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from model.batch import Prediction, collate
-from model.config import PaperConfig
-from model.features import encode
-from model.loss import schedule_loss
-from model.networks import NETWORKS, build_network
-from model.networks import paper as paper_module
+from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.model.networks.paper.config import PaperConfig
+from deepsched.model.networks import NETWORKS, build_network
+from deepsched.model.networks.paper import network as paper_module
+from deepsched.model.networks.paper.batch import Prediction, collate
+from deepsched.model.networks.paper.features import encode
+from deepsched.model.networks.paper.loss import schedule_loss
 from tests.model.examples import VARIANTS, layered, limited, network
 from tests.strategies import problems
 

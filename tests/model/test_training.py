@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.errors import InvalidInput
-from baselines.heft import heft
-from model.batch import Batch, collate
-from model.features import encode
-from model.networks import build_network
-from model.training import Metrics, merge_metrics, train_epoch, validate
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
+from deepsched.model.networks import build_network
+from deepsched.model.networks.paper.batch import Batch, collate
+from deepsched.model.networks.paper.features import encode
+from deepsched.model.training import Metrics, merge_metrics, train_epoch, validate
 from tests.model.examples import VARIANTS, layered, limited
 
 if TYPE_CHECKING:
-    from model.loss import Losses
+    from deepsched.model.networks.paper.loss import Losses
 
 SMALL = {"width": 16, "recurrent_width": 16}
 

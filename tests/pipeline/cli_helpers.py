@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import cli
-from pipeline.cli import run_command
+from deepsched.__main__ import cli
+from deepsched.pipeline.common.cli import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = """{
@@ -38,7 +38,7 @@ def deepsched(
 ) -> subprocess.CompletedProcess[str]:
     """Run `deepsched` with these arguments; `text` goes to its standard input."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        [sys.executable, "-m", "deepsched", *map(str, arguments)],
         input=text,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.fetching.sources import COLUMNS, Source, parse_sources
+from deepsched.pipeline.fetching.sources import COLUMNS, Source, parse_sources
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/Files"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.labelling.presets import PresetSource
-from pipeline.labelling.shard import LabelSpec, Shard, ShardReport, label_shard, plan_shards
+from deepsched.pipeline.labelling.presets import PresetSource
+from deepsched.pipeline.labelling.shard import (
+    LabelSpec,
+    Shard,
+    ShardReport,
+    label_shard,
+    plan_shards,
+)
 
 
 class Even:

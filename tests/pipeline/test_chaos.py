@@ -18,18 +18,17 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs as pafs
 
-import pipeline.dataset.files
-import pipeline.dataset.lease
-from pipeline.dataset.files import Folder
-from pipeline.dataset.storage import Dataset
-from pipeline.faults import label as chaos
-from pipeline.faults.disk import PLACES, failing, fill, small_disk
-from pipeline.faults.guest import guest
-from pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
-from pipeline.labelling.presets import PRESETS, PresetSource
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec, plan_shards
-from pipeline.ray_session import JOB_VARIABLE
+from deepsched.pipeline.common.ray_session import JOB_VARIABLE
+from deepsched.pipeline.dataset import files, lease
+from deepsched.pipeline.dataset.files import Folder
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.faults import label as chaos
+from deepsched.pipeline.faults.disk import PLACES, failing, fill, small_disk
+from deepsched.pipeline.faults.guest import guest
+from deepsched.pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
+from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec, plan_shards
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.dataset.files, "RETRY_AFTER", (0.0, 0.0))
+    monkeypatch.setattr(files, "RETRY_AFTER", (0.0, 0.0))
 
 
 def drive(out: Path, die_at_fsync: int | None = None) -> None:
@@ -281,8 +280,8 @@ def test_after_a_failing_object_store_the_run_goes_on(
             raise OSError(error, os.strerror(error))
 
     store = object_store(tmp_path, fault)
-    monkeypatch.setattr(pipeline.dataset.files, "open_store", lambda uri: (store, "data"))
-    monkeypatch.setattr(pipeline.dataset.lease, "SETTLES", 0.0)
+    monkeypatch.setattr(files, "open_store", lambda uri: (store, "data"))
+    monkeypatch.setattr(lease, "SETTLES", 0.0)
     stopped = deepsched_here(capsys, *COMMAND, "--out", "store://data")
     assert stopped.returncode == 2
     assert stopped.stderr.startswith("deepsched: cannot write store://data/"), stopped.stderr

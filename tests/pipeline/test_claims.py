@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.benchmarks.claims import LARGEST, paper_problems
-from pipeline.labelling.paper_preset import N_MACHINES
+from deepsched.pipeline.benchmarks.claims import LARGEST, paper_problems
+from deepsched.pipeline.labelling.paper_preset import N_MACHINES
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from baselines.errors import InvalidInput
-from pipeline.__main__ import COMMANDS, cli
-from pipeline.cli import keep_lines, run_command
+from deepsched.__main__ import COMMANDS, cli
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.cli import keep_lines, run_command
 from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here, disguised_interrupt
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def imported(code: str) -> set[str]:
 
 
 def test_listing_the_commands_imports_nothing_heavy() -> None:
-    code = "from pipeline.__main__ import cli; cli.main(['--help'], standalone_mode=False)"
+    code = "from deepsched.__main__ import cli; cli.main(['--help'], standalone_mode=False)"
     assert imported(code) == set()
 
 
@@ -183,8 +183,10 @@ def test_a_stage_finds_the_packages_before_it_imports_them(stage: str) -> None:
     assert ast.unparse(future) == "from __future__ import annotations"
     text = ast.unparse(first)
     assert text.startswith("if __name__ == '__main__':")
-    assert text.index("sys.path[0] =") < text.index("from pipeline.")
-    assert text.endswith(f"run_command(importlib.import_module('pipeline.{stage}').command)")
+    assert text.index("sys.path[0] =") < text.index("from deepsched.pipeline.")
+    assert text.endswith(
+        f"run_command(importlib.import_module('deepsched.pipeline.{stage}').command)"
+    )
     assert os.access(path, os.X_OK)
 
 

@@ -23,8 +23,8 @@ from ray.serve.schema import (
     ServeDeploySchema,
 )
 
-from pipeline.ray_session import ROOT
-from pipeline.serving.settings import ServeArgs
+from deepsched.pipeline.serving.settings import ServeArgs
+from tests.pipeline.cli_helpers import ROOT
 
 CLUSTER = ROOT / "cluster"
 
@@ -78,7 +78,8 @@ def test_what_is_mounted_is_there_and_is_all_that_an_install_needs(cluster):
     mounted = {Path(local) for local in cluster["file_mounts"].values()}
     ours = {path for path in mounted if not str(path).startswith("~")}
     assert [path for path in ours if not (ROOT / path).exists()] == []
-    assert {Path("baselines"), Path("model"), Path("pipeline"), Path("pyproject.toml")} <= ours
+    parts = ("deepsched", "baselines", "model", "pipeline", "pyproject.toml")
+    assert {Path(part) for part in parts} <= ours
 
 
 def test_every_node_starts_with_the_token(cluster):

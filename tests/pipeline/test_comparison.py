@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.comparison import (
+from deepsched.pipeline.evaluation.comparison import (
     SIZE_LABELS,
     bootstrap_interval,
     compare,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from baselines.registry import SCHEDULERS
-from model.guided.graph import DECODES
-from model.guided.scheduler import NAME
-from pipeline import compile as stage
-from pipeline.schedulers import timed
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.load import timed
+from deepsched.model.networks.deepsched.features import DECODES
+from deepsched.model.networks.deepsched.scheduler import NAME
+from deepsched.pipeline import compile as stage
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
     import pytest
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 
 def test_everything_is_compiled(

@@ -13,22 +13,22 @@ import pandas as pd
 import pytest
 import yaml
 
-import pipeline.labelling.shard
-from baselines.registry import get_scheduler
-from pipeline.dataset.manifest import label_part
-from pipeline.dataset.schema import LABELS, PROBLEMS
-from pipeline.dataset.storage import Dataset
-from pipeline.labelling.paper_preset import PaperSource
-from pipeline.labelling.presets import PRESETS, PresetSource
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
+from deepsched.baselines.registry import get_scheduler
+from deepsched.pipeline.dataset.manifest import label_part
+from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.labelling import shard
+from deepsched.pipeline.labelling.paper_preset import PaperSource
+from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests.pipeline.cli_helpers import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
 KINDS = ("own machines", "shared machines", "second generation")
 
@@ -60,7 +60,7 @@ def make(out: Path, kind: str) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                pipeline.labelling.shard,
+                shard,
                 "get_scheduler",
                 lambda name, poisoned=poisoned: poisoned if name == "heft" else get_scheduler(name),
             )

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from baselines.errors import InvalidInput
-from baselines.readers import read_problem
-from baselines.schedule import make_schedule, violations
-from pipeline.demo import QUICK, example_workflow, find_data, steps
-from pipeline.demo import command as demo_command
-from pipeline.label import command as label_command
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers import read_problem
+from deepsched.baselines.schedule import make_schedule, violations
+from deepsched.pipeline.demo import QUICK, example_workflow, find_data, steps
+from deepsched.pipeline.demo import command as demo_command
+from deepsched.pipeline.label import command as label_command
 from tests.pipeline.cli_helpers import ROOT
 
 
@@ -94,9 +94,11 @@ def test_fetched_workflows_are_used_and_their_results_lie_apart(
     made: list[str] = []
     monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
     monkeypatch.chdir(data.parent)
-    monkeypatch.setattr("pipeline.demo.ray_session", lambda **_: contextlib.nullcontext())
-    monkeypatch.setattr("pipeline.demo.run_step", lambda step: made.append(step.arguments[1]))
-    monkeypatch.setattr("pipeline.demo.ask_service", lambda checkpoint, workflow: None)
+    monkeypatch.setattr("deepsched.pipeline.demo.ray_session", lambda **_: contextlib.nullcontext())
+    monkeypatch.setattr(
+        "deepsched.pipeline.demo.run_step", lambda step: made.append(step.arguments[1])
+    )
+    monkeypatch.setattr("deepsched.pipeline.demo.ask_service", lambda checkpoint, workflow: None)
     demo_command.main([], standalone_mode=False)
     said = capsys.readouterr()
     assert made[0] == str(data / "wfinstances")
@@ -183,7 +185,7 @@ def test_the_demo_runs_every_stage_and_keeps_what_is_finished(
     # Again, here; the service was asked once, which is enough.
     files = ("data/problems/part-00000.parquet", "model/history.json", "evaluation/evaluation.json")
     stamps = {name: (out / name).stat().st_mtime_ns for name in files}
-    monkeypatch.setattr("pipeline.demo.ask_service", lambda checkpoint, workflow: None)
+    monkeypatch.setattr("deepsched.pipeline.demo.ask_service", lambda checkpoint, workflow: None)
     capfd.readouterr()
     demo_command.main(["--quick", "--data", str(data), "--out", str(out)], standalone_mode=False)
     again = capfd.readouterr().out
@@ -197,7 +199,7 @@ def test_the_demo_runs_every_stage_and_keeps_what_is_finished(
 def test_a_stage_that_fails_ends_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from click.exceptions import Exit
 
-    from pipeline.demo import Step, run_step
+    from deepsched.pipeline.demo import Step, run_step
 
     monkeypatch.setattr(label_command, "callback", lambda **_: 1)
     with pytest.raises(Exit) as stopped:

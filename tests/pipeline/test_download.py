@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.fetching.download import CHUNK, Patience
-from pipeline.fetching.place import part_of
-from pipeline.fetching.run import Outcome, fetch_all
+from deepsched.pipeline.fetching.download import CHUNK, Patience
+from deepsched.pipeline.fetching.place import part_of
+from deepsched.pipeline.fetching.run import Outcome, fetch_all
 from tests.pipeline.file_server import (
     Answer,
     Origin,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.fetching.sources import Source
+    from deepsched.pipeline.fetching.sources import Source
 
 HASTY = Patience(timeout=0.25, waits=(0.01, 0.01, 0.01))
 CONTENT = bytes(range(256)) * 1000  # some chunks

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.errors import InvalidInput, UnknownName
-from baselines.machines import make_machines
-from baselines.metrics import METRICS
-from baselines.problem import make_problem
-from baselines.registry import SCHEDULERS, teacher_rng
-from model.checkpoint import WEIGHTS, save_checkpoint
-from model.decode import ProblemPrediction
-from model.features import time_scale
-from model.guided.scheduler import PRETRAINED, GuidedScheduler
-from model.infer import LearnedScheduler
-from model.networks import build_network, network_config
-from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.cases import RETIMED, dataset_groups
-from pipeline.evaluation.document import EvaluationSpec
-from pipeline.evaluation.measure import (
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import METRICS
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.registry import SCHEDULERS, teacher_rng
+from deepsched.model.checkpoint import WEIGHTS, save_checkpoint
+from deepsched.model.networks import build_network, network_config
+from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
+from deepsched.model.networks.paper.decode import ProblemPrediction
+from deepsched.model.networks.paper.features import time_scale
+from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.evaluation.cases import RETIMED, dataset_groups
+from deepsched.pipeline.evaluation.document import EvaluationSpec
+from deepsched.pipeline.evaluation.measure import (
     Case,
     Row,
     chance,
@@ -35,8 +35,8 @@ from pipeline.evaluation.measure import (
     summarise_group,
     verdicts,
 )
-from pipeline.evaluation.report import render
-from pipeline.evaluation.run import evaluate
+from deepsched.pipeline.evaluation.report import render
+from deepsched.pipeline.evaluation.run import evaluate
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.training_helpers import tiny_dataset, tiny_problem
 
@@ -197,7 +197,7 @@ def test_the_networks_errors_are_those_of_its_prediction(checkpoint: Path) -> No
     score[np.arange(problem.n_tasks), target.proc] = 1.0
     score[0] = np.roll(score[0], 1)  # one task wrong
 
-    class Known(LearnedScheduler):
+    class Known(PaperScheduler):
         def predict(self, problems: Any) -> list[ProblemPrediction]:
             return [
                 ProblemPrediction(
@@ -316,7 +316,7 @@ def test_a_network_that_imitates_nobody_has_seen_nothing(
     assert (group["name"], group["known"], group["network"]) == ("unseen", 0, None)
     # The name is that of the checkpoint's network, which is measured once.
     assert list(group["schedulers"]) == ["deepsched", *FEW]
-    scheduler = GuidedScheduler.load(own)
+    scheduler = DeepSchedScheduler.load(own)
     ratios = []
     for sample_id, problem in Dataset.open(spec.data).problems("test"):
         made = scheduler(problem, teacher_rng(0, sample_id, "deepsched"))

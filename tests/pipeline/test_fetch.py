@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.dataset.files import LOCK, open_folder
-from pipeline.demo import example_workflow, find_data
-from pipeline.fetching.place import is_right, part_of, put
-from pipeline.fetching.run import fetch_all
+from deepsched.pipeline.dataset.files import LOCK, open_folder
+from deepsched.pipeline.demo import example_workflow, find_data
+from deepsched.pipeline.fetching.place import is_right, part_of, put
+from deepsched.pipeline.fetching.run import fetch_all
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.file_server import (
     COMMIT,
@@ -34,7 +34,7 @@ from tests.pipeline.file_server import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.fetching.sources import Source
+    from deepsched.pipeline.fetching.sources import Source
     from tests.pipeline.file_server import Handler
 
     Fetch = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,7 +61,7 @@ def sources(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ]
     path = tmp_path / "list.tsv"
     path.write_text(list_text(sources))
-    monkeypatch.setattr("pipeline.fetching.sources.LIST", path)
+    monkeypatch.setattr("deepsched.pipeline.fetching.sources.LIST", path)
     return sources
 
 
@@ -295,8 +295,8 @@ def test_an_interrupted_run_leaves_what_has_come_for_the_next(
     program = tmp_path / "interrupted.py"
     program.write_text(
         "import pathlib, sys\n"
-        "import pipeline.fetching.sources as sources\n"
-        "from pipeline.__main__ import main\n"
+        "import deepsched.pipeline.fetching.sources as sources\n"
+        "from deepsched.__main__ import main\n"
         "sources.LIST = pathlib.Path(sys.argv.pop(1))\n"
         "main()\n"
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from baselines.errors import InvalidInput
-from pipeline.fetching.place import is_right
-from pipeline.fetching.sources import NOTICES, load_sources, parse_sources
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.fetching.place import is_right
+from deepsched.pipeline.fetching.sources import NOTICES, load_sources, parse_sources
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.file_server import COMMIT
 
@@ -77,8 +77,8 @@ def test_the_packaged_list_is_what_the_help_says(capsys: pytest.CaptureFixture[s
 
 def test_the_packaged_list_is_installed_with_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns = project["tool"]["setuptools"]["package-data"]["pipeline"]
-    found = {path for pattern in patterns for path in (ROOT / "pipeline").glob(pattern)}
+    patterns = project["tool"]["setuptools"]["package-data"]["deepsched.pipeline.fetching"]
+    found = {path for pattern in patterns for path in (ROOT / "pipeline/fetching").glob(pattern)}
     assert ROOT / "pipeline/fetching/sources.tsv" in found
 
 

@@ -13,24 +13,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidInput
-from baselines.generate import FAMILIES
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import make_problem
-from baselines.ranks import downward_rank, optimistic_cost, upward_rank
-from baselines.registry import SCHEDULERS
-from model.config import DeepSchedConfig
-from model.guided.decode import guided_schedule
-from model.guided.graph import graph_view, with_codes
-from model.guided.network import DeepSchedNetwork
-from model.guided.scheduler import GuidedScheduler
-from pipeline.improving import problems
-from pipeline.improving.gradient import improve_piece
-from pipeline.improving.imitation import imitation_loss, replayed
-from pipeline.improving.run import HISTORY, improve, measure
-from pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
-from pipeline.improving.times import times_loss
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.generate import FAMILIES
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.ranks import downward_rank, optimistic_cost, upward_rank
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
+from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.features import graph_view, with_codes
+from deepsched.model.networks.deepsched.loss import imitation_loss, replayed
+from deepsched.model.networks.deepsched.network import DeepSchedNetwork
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.pipeline.improving import problems
+from deepsched.pipeline.improving.gradient import improve_piece
+from deepsched.pipeline.improving.run import HISTORY, improve, measure
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
+from deepsched.pipeline.improving.times import times_loss
 from tests import strategies
 from tests.baselines import reference
 from tests.model.examples import layered
@@ -39,7 +39,7 @@ from tests.pipeline.cli_helpers import deepsched_here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 TURN = TurnSpec(network=DeepSchedConfig(width=8, rounds=1), problems=3, changes=8, tasks=(20, 60))
 SPEC = ImproveSpec(turn=TURN, turns=6, pieces=2, check_every=2, development=5)
@@ -114,7 +114,7 @@ def test_a_replay_says_what_each_machine_offers(problem: Problem, teacher: str) 
             )
             expected = (table[i, q] - table[i].min(), duration - problem.etc[i].min(), -near)
             assert eft[i, q] == pytest.approx(begin + duration, rel=1e-9)
-            size = 1e-5 * float(view.guide.through[i, q]) * view.guide.unit
+            size = 1e-5 * float(view.terms.through[i, q]) * view.terms.unit
             assert terms[i, :, q].tolist() == pytest.approx(expected, rel=1e-5, abs=size)
         q = proc[i]
         bisect.insort(busy[q], (float(taught.ast[i]), aft[i]))
@@ -150,7 +150,7 @@ def test_outputs_without_a_network_learn_to_make_a_teachers_schedule() -> None:
         imitation_loss(problem, view, outputs, kept, taught).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     view = with_codes(view, kept.numpy().astype(float))
-    own = guided_schedule(problem, view, outputs.detach().numpy(), "x")
+    own = decode_schedule(problem, view, outputs.detach().numpy(), "x")
     assert taught.makespan < 0.8 * heft(problem).makespan
     assert own.makespan < 1.02 * taught.makespan
     assert (own.proc == taught.proc).mean() > 0.9
@@ -208,7 +208,7 @@ def test_it_learns(tmp_path: Path) -> None:
     assert record["makespan"] < 0.97
     assert record["turnaround"] < 0.98
     assert record["makespan_guarded"] <= record["makespan"]
-    scheduler = GuidedScheduler.load(tmp_path / CHECKPOINT)
+    scheduler = DeepSchedScheduler.load(tmp_path / CHECKPOINT)
     assert scheduler.meta["improve"]["turns"] == 25
     own = measure(
         dict(scheduler._weights),  # noqa: SLF001

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.interrupts import TimedOut, lasting_interrupts, time_limit, true_error
+from deepsched.pipeline.common.interrupts import (
+    TimedOut,
+    lasting_interrupts,
+    time_limit,
+    true_error,
+)
 from tests.pipeline.cli_helpers import disguised_interrupt
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from baselines.heft import heft
-from pipeline.dataset.storage import Dataset
-from pipeline.ray_session import ROOT
+from deepsched.baselines.heft import heft
+from deepsched.pipeline.dataset.storage import Dataset
+from tests.pipeline.cli_helpers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +192,7 @@ def test_labelling_as_a_job(cluster, tmp_path):
         for folder in cluster.folder.glob("1/session_2*/runtime_resources/working_dir_files/*/")
         for path in folder.iterdir()
     ]
-    assert {"pipeline", "cluster"} <= {path.name for path in uploaded}
+    assert {"deepsched", "pipeline", "cluster"} <= {path.name for path in uploaded}
     assert not {".git", ".venv", "runs", "tests"} & {path.name for path in uploaded}
     assert sum(f.stat().st_size for p in uploaded for f in [p, *p.rglob("*")]) < 10_000_000
     datasets = [Dataset.open(str(tmp_path / name)) for name in ("a b", "direct")]

@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import pipeline.labelling.shard
-from baselines.errors import InvalidInput, TooLarge, UnknownName, UnwritableOutput
-from baselines.heft import heft
-from baselines.registry import get_scheduler
-from baselines.schedule import Schedule, make_schedule, violations
-from pipeline.dataset.files import open_folder
-from pipeline.dataset.manifest import Manifest, label_part, problem_part
-from pipeline.dataset.storage import Dataset
-from pipeline.label import command
-from pipeline.labelling.presets import PRESETS, PresetSource, preset_source
-from pipeline.labelling.run import Workers, label
-from pipeline.labelling.shard import LabelSpec
-from pipeline.ray_session import JOB_VARIABLE
+from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName, UnwritableOutput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.registry import get_scheduler
+from deepsched.baselines.schedule import Schedule, make_schedule, violations
+from deepsched.pipeline.common.ray_session import JOB_VARIABLE
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.dataset.manifest import Manifest, label_part, problem_part
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.label import command
+from deepsched.pipeline.labelling import shard
+from deepsched.pipeline.labelling.presets import PRESETS, PresetSource, preset_source
+from deepsched.pipeline.labelling.run import Workers, label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here, disguised_interrupt
 from tests.pipeline.label_helpers import Even, EvenPreset, make_shard, shards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = EvenPreset(name="small", seed=3, preset=PRESETS["small"])
@@ -139,7 +139,7 @@ def poison(
         return teacher(problem, rng) if problem.n_tasks % 2 else heft(problem, rng)
 
     monkeypatch.setattr(
-        pipeline.labelling.shard,
+        shard,
         "get_scheduler",
         lambda name: poisoned if name == "heft" else get_scheduler(name),
     )
@@ -389,11 +389,11 @@ def test_ctrl_c_in_compiled_code_is_no_failed_sample(
 STUCK = """
 import sys, time
 import numpy as np
-import pipeline.labelling.shard as shard
-import pipeline.labelling.stuck as stuck
-from baselines.registry import get_scheduler
+import deepsched.pipeline.labelling.shard as shard
+import deepsched.pipeline.labelling.stuck as stuck
+from deepsched.baselines.registry import get_scheduler
 from numba import njit
-from pipeline.label import command
+from deepsched.pipeline.label import command
 
 @njit(nogil=True)
 def spin(n):
@@ -513,8 +513,8 @@ def test_a_relative_output_is_refused_under_a_ray_job(
 def test_a_trace_that_is_lost_stops_the_run_with_its_name(local_ray: None, tmp_path: Path) -> None:
     trace = tmp_path / "flow.json"
     trace.write_bytes((ROOT / "tests" / "data" / "wfformat.json").read_bytes())
-    from pipeline.label import trace_source
-    from pipeline.labelling.traces import machine_choice
+    from deepsched.pipeline.label import trace_source
+    from deepsched.pipeline.labelling.traces import machine_choice
 
     source = trace_source((trace,), 4, seed=0, machines=(machine_choice("3"),))
     trace.write_text("{}")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.storage import Dataset
-from pipeline.label import command
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.label import command
 
 # Each test starts interpreters that import Ray.
 pytestmark = pytest.mark.ray
@@ -23,7 +23,7 @@ SCRIPT = str(ROOT / "pipeline" / "label.py")
 WAYS = {
     "python pipeline/label.py": (sys.executable, SCRIPT),
     "pipeline/label.py": (SCRIPT,),
-    "python -m pipeline label": (sys.executable, "-m", "pipeline", "label"),
+    "python -m deepsched label": (sys.executable, "-m", "deepsched", "label"),
     "deepsched label": (str(Path(sysconfig.get_path("scripts")) / "deepsched"), "label"),
 }
 
@@ -92,7 +92,7 @@ def test_help_explains_every_option() -> None:
 def test_a_checkout_that_is_not_installed_runs_its_own_code(tmp_path: Path) -> None:
     """Also in the workers of the Ray that it starts."""
     checkout = tmp_path / "checkout"
-    for package in ("baselines", "model", "pipeline"):
+    for package in ("deepsched", "baselines", "model", "pipeline"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, checkout / package, ignore=ignored)
     presets = checkout / "pipeline" / "labelling" / "presets.py"

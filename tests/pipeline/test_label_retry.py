@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import pipeline.labelling.shard
-from baselines.heft import heft
-from baselines.registry import get_scheduler
-from baselines.schedule import make_schedule
-from pipeline.dataset.manifest import Manifest, label_part, record_of
-from pipeline.dataset.storage import Dataset
-from pipeline.label import command
-from pipeline.labelling.presets import PRESETS
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
+from deepsched.baselines.heft import heft
+from deepsched.baselines.registry import get_scheduler
+from deepsched.baselines.schedule import make_schedule
+from deepsched.pipeline.dataset.manifest import Manifest, label_part, record_of
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.label import command
+from deepsched.pipeline.labelling import shard
+from deepsched.pipeline.labelling.presets import PRESETS
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.label_helpers import EvenPreset
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from baselines.problem import Problem
-    from baselines.schedule import Schedule
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
 
     Failing = Callable[["Problem", "np.random.Generator"], "Schedule"]
 
@@ -67,7 +67,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return teacher(problem, rng) if problem.name in names else heft(problem, rng)
 
         monkeypatch.setattr(
-            pipeline.labelling.shard,
+            shard,
             "get_scheduler",
             lambda name: poisoned if name == "heft" else get_scheduler(name),
         )

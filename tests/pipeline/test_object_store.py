@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from pipeline.dataset import lease
-from pipeline.dataset.files import open_folder
-from pipeline.dataset.manifest import Manifest, label_part
-from pipeline.dataset.storage import Dataset
-from pipeline.dataset.stores import UnreadableStore, reason, without_secret
-from pipeline.labelling.presets import PRESETS
-from pipeline.labelling.run import Workers, label
-from pipeline.labelling.shard import LabelSpec
-from pipeline.verify import shard_checks
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.pipeline.dataset import lease
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.dataset.manifest import Manifest, label_part
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.dataset.stores import UnreadableStore, reason, without_secret
+from deepsched.pipeline.labelling.presets import PRESETS
+from deepsched.pipeline.labelling.run import Workers, label
+from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.verify import shard_checks
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.label_helpers import Even, EvenPreset
 from tests.pipeline.s3_server import s3_server
@@ -32,7 +32,7 @@ from tests.pipeline.s3_server import s3_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
     from tests.pipeline.s3_server import S3
 
 SOURCE = EvenPreset(name="small", seed=3, preset=PRESETS["small"])
@@ -81,7 +81,7 @@ def unreachable(server: S3) -> Iterator[subprocess.Popen[str]]:
     """A command whose store does not answer. It tries for six seconds, beside the other tests."""
     uri = server.uri("x", login="NOBODY:hidden", address="127.0.0.1:1")
     with subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "verify", uri],
+        [sys.executable, "-m", "deepsched", "verify", uri],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on(s3: S3, local: Manifest) -> None:
     uri = s3.uri("killed")
     code = (
         "import tests.pipeline.test_object_store as t\n"
-        "from pipeline.dataset import lease\n"
+        "from deepsched.pipeline.dataset import lease\n"
         "lease.SETTLES = 0.05\n"
         f"t.label(t.spec_for({uri!r}, source=t.Deadly()), order=range(4))\n"
     )

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from baselines.errors import InvalidInput
-from baselines.heft import heft
-from baselines.schedule import violations
-from pipeline.benchmarks.labelling import make_largest, paper_spec
-from pipeline.dataset.storage import Dataset
-from pipeline.label import command, default_shard_bytes
-from pipeline.labelling.paper_preset import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.schedule import violations
+from deepsched.pipeline.benchmarks.labelling import make_largest, paper_spec
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.label import command, default_shard_bytes
+from deepsched.pipeline.labelling.paper_preset import (
     CORES,
     FREQUENCY,
     GRAPHS,
@@ -31,15 +31,15 @@ from pipeline.labelling.paper_preset import (
     PaperSource,
     paper_machines,
 )
-from pipeline.labelling.plan import project, spread
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import plan_shards
-from pipeline.labelling.sources import TASK_BYTES
+from deepsched.pipeline.labelling.plan import project, spread
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import plan_shards
+from deepsched.pipeline.labelling.sources import TASK_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 SOURCE = PaperSource(seed=5)
 

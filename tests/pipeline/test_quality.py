@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from baselines.generate import FAMILIES, GeneratorSpec, generate
-from baselines.heft import heft
-from pipeline.benchmarks import quality
-from pipeline.benchmarks.quality import (
+from deepsched.baselines.generate import FAMILIES, GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.pipeline.benchmarks import quality
+from deepsched.pipeline.benchmarks.quality import (
     BUDGETS,
     EqualTimeGA,
     Outcome,
@@ -27,7 +27,7 @@ from pipeline.benchmarks.quality import (
     ratios,
     table,
 )
-from pipeline.improving import problems
+from deepsched.pipeline.improving import problems
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:

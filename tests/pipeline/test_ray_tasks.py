@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from baselines.errors import InvalidInput
-from pipeline.ray_session import ROOT
-from pipeline.ray_tasks import ray_map
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.ray_tasks import ray_map
+from tests.pipeline.cli_helpers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +50,8 @@ def test_a_mistake_found_by_a_worker_is_that_mistake(local_ray: None) -> None:
 INTERRUPTED = """
 import os, sys, time
 from pathlib import Path
-from pipeline.ray_session import ray_session
-from pipeline.ray_tasks import ray_map
+from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.ray_tasks import ray_map
 
 def work(item, folder):
     if item:

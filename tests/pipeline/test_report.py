@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from pipeline.evaluation.figures import training_curve
-from pipeline.evaluation.measure import Row, seconds_by_size, summarise_group, verdicts
-from pipeline.evaluation.report import PAPER_SECONDS, comparison_table, render
+from deepsched.pipeline.evaluation.figures import training_curve
+from deepsched.pipeline.evaluation.measure import Row, seconds_by_size, summarise_group, verdicts
+from deepsched.pipeline.evaluation.report import PAPER_SECONDS, comparison_table, render
 
 SCHEDULERS = {"paper": 1.25, "heft": 1.0, "ga": 1.5, "mct": 0.875}
 TITLES = {"seen": "Seen", "unseen": "Unseen"}

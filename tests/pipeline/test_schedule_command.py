@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.metrics import METRICS, lower_bound
-from baselines.readers import read_problem
-from baselines.registry import SCHEDULERS, teacher_rng
-from baselines.schedule import make_schedule, violations
-from model.checkpoint import save_checkpoint
-from model.networks import build_network, network_config
-from pipeline.options import read_options
-from pipeline.schedule import check_outputs, summary
-from pipeline.schedulers import known_schedulers, resolve_scheduler, timed
+from deepsched.baselines.metrics import METRICS, lower_bound
+from deepsched.baselines.readers import read_problem
+from deepsched.baselines.registry import SCHEDULERS, teacher_rng
+from deepsched.baselines.schedule import make_schedule, violations
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.load import known_schedulers, resolve_scheduler, timed
+from deepsched.model.networks import build_network, network_config
+from deepsched.pipeline.common.options import read_options
+from deepsched.pipeline.schedule import check_outputs, summary
 from tests.pipeline.cli_helpers import EXAMPLE, deepsched, deepsched_here
 
 if TYPE_CHECKING:

@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from baselines.errors import InvalidInput
-from baselines.generate import GeneratorSpec, generate
-from baselines.readers import ReadOptions, problem_document, problem_from_json
-from baselines.registry import OPTIONAL, SCHEDULERS
-from baselines.schedule import make_schedule, violations
-from model.checkpoint import save_checkpoint
-from model.infer import LearnedScheduler
-from model.networks import build_network
-from pipeline.ray_session import ROOT
-from pipeline.serving.app import build_app
-from pipeline.serving.settings import ServeArgs
-from pipeline.serving.start import check_port, start_service
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.readers import ReadOptions, problem_document, problem_from_json
+from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
+from deepsched.baselines.schedule import make_schedule, violations
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.networks import build_network
+from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.pipeline.serving.app import build_app
+from deepsched.pipeline.serving.settings import ServeArgs
+from deepsched.pipeline.serving.start import check_port, start_service
+from tests.pipeline.cli_helpers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 pytestmark = pytest.mark.ray
 
@@ -166,7 +166,7 @@ def test_requests_at_the_same_time_share_batches_bounded_by_their_tasks(service,
         answers = list(
             pool.map(lambda problem: service("POST", "/v1/schedule", document(problem)), problems)
         )
-    learned = LearnedScheduler.load(checkpoint)
+    learned = PaperScheduler.load(checkpoint)
     for problem, answer in zip(problems, answers, strict=True):
         check_valid(problem, answer)
         assert answer.json["makespan"] == pytest.approx(learned(problem).makespan, rel=1e-5)

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from ray.serve.exceptions import BackPressureError
 
-from baselines.errors import DeepSchedError, InvalidInput, TooLarge
-from baselines.generate import GeneratorSpec, generate
-from baselines.heft import heft
-from baselines.readers import ReadOptions, problem_from_json
-from baselines.registry import teacher_rng
-from baselines.schedule import make_schedule
-from model.checkpoint import save_checkpoint
-from model.guided.scheduler import PRETRAINED_FEW, GuidedScheduler
-from model.networks import build_network
-from pipeline.schedulers import LEARNED
-from pipeline.serving.app import build_app, processes
-from pipeline.serving.gateway import Gateway
-from pipeline.serving.requests import (
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, TooLarge
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.baselines.readers import ReadOptions, problem_from_json
+from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.schedule import make_schedule
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.load import PRETRAINED
+from deepsched.model.networks import build_network
+from deepsched.model.networks.deepsched.scheduler import PRETRAINED_FEW, DeepSchedScheduler
+from deepsched.pipeline.serving.app import build_app, processes
+from deepsched.pipeline.serving.gateway import Gateway
+from deepsched.pipeline.serving.requests import (
     LONGEST_MESSAGE,
     Query,
     json_answer,
@@ -34,8 +34,8 @@ from pipeline.serving.requests import (
     refusal,
     unpack,
 )
-from pipeline.serving.settings import ServeArgs
-from pipeline.serving.workers import Heuristics, has_network, schedule_together, solve
+from deepsched.pipeline.serving.settings import ServeArgs
+from deepsched.pipeline.serving.workers import Heuristics, has_network, schedule_together, solve
 
 TASK = {"id": "a", "etc": [1, 2]}
 MACHINES = [{"id": "x"}, {"id": "y"}]
@@ -356,7 +356,7 @@ def test_the_query_guides_the_pretrained_network():
     assert query.guiding() == given
     document = json.loads(solve(problem, query).body)
     stream = teacher_rng(3, 0, "deepsched")
-    expected = GuidedScheduler.load(**given)(problem, stream)
+    expected = DeepSchedScheduler.load(**given)(problem, stream)
     assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
     assert document["mean_turnaround"] < json.loads(solve(problem, Query()).body)["mean_turnaround"]
 
@@ -374,7 +374,7 @@ def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp
     assert not has_network(ServeArgs(checkpoint=tmp_path / "own"))
     assert not has_network(ServeArgs())
     document = json.loads(solve(problem, Query(), tmp_path / "own").body)
-    expected = GuidedScheduler.load(tmp_path / "own")(problem)
+    expected = DeepSchedScheduler.load(tmp_path / "own")(problem)
     assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
 
 
@@ -387,7 +387,9 @@ def test_processes_start_with_either_kind_of_checkpoint():
     heuristics = Heuristics(args)
     answer = asyncio.run(heuristics.schedule(body, "", Query(samples=2)))
     document = json.loads(answer.body)
-    expected = GuidedScheduler.load(PRETRAINED_FEW, samples=2)(problem, teacher_rng(0, 0, LEARNED))
+    expected = DeepSchedScheduler.load(PRETRAINED_FEW, samples=2)(
+        problem, teacher_rng(0, 0, PRETRAINED)
+    )
     assert document["makespan"] == expected.makespan
     with pytest.raises(InvalidInput, match="absolute"):
         build_app(ServeArgs(checkpoint=Path("somewhere")))

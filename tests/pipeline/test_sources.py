@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from baselines.errors import InvalidInput, InvalidProblem, UnknownName
-from baselines.generate import FAMILIES
-from baselines.readers import ReadOptions
-from pipeline.labelling.presets import PRESETS, Preset, PresetSource, get_preset
-from pipeline.labelling.sources import SourceLost
-from pipeline.labelling.traces import MachineChoice, TraceSource, find_traces, machine_choice
+from deepsched.baselines.errors import InvalidInput, InvalidProblem, UnknownName
+from deepsched.baselines.generate import FAMILIES
+from deepsched.baselines.readers import ReadOptions
+from deepsched.pipeline.labelling.presets import PRESETS, Preset, PresetSource, get_preset
+from deepsched.pipeline.labelling.sources import SourceLost
+from deepsched.pipeline.labelling.traces import (
+    MachineChoice,
+    TraceSource,
+    find_traces,
+    machine_choice,
+)
 
 if TYPE_CHECKING:
-    from baselines.problem import Problem
+    from deepsched.baselines.problem import Problem
 
 DATA = Path(__file__).parent.parent / "data"
 NEUTRAL = (ReadOptions(),)

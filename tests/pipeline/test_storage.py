@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from baselines.errors import InvalidInput, UnwritableOutput
-from baselines.heft import heft
-from baselines.machines import make_machines
-from baselines.problem import Problem, make_problem
-from pipeline.dataset.checksum import check_seal
-from pipeline.dataset.files import Folder, open_folder
-from pipeline.dataset.manifest import label_part, problem_part
-from pipeline.dataset.schema import (
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import Problem, make_problem
+from deepsched.pipeline.dataset.checksum import check_seal
+from deepsched.pipeline.dataset.files import Folder, open_folder
+from deepsched.pipeline.dataset.manifest import label_part, problem_part
+from deepsched.pipeline.dataset.schema import (
     LABELS,
     PROBLEMS,
     RowWriter,
@@ -33,10 +33,10 @@ from pipeline.dataset.schema import (
     read_rows,
     schedule_from_row,
 )
-from pipeline.dataset.storage import Dataset, LabelledSample
-from pipeline.labelling.presets import PRESETS
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.dataset.storage import Dataset, LabelledSample
+from deepsched.pipeline.labelling.presets import PRESETS
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests import strategies
 from tests.pipeline.label_helpers import EvenPreset
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from baselines.errors import InvalidInput, UnknownName
-from baselines.schedule import violations
-from model.infer import LearnedScheduler
-from pipeline.train import command
-from pipeline.training.board import Board
-from pipeline.training.config import make_config
-from pipeline.training.data import Share
-from pipeline.training.loop import TrainingData, fit
-from pipeline.training.run import note_training, plan_training, plan_workers, run_training
-from pipeline.training.worker import WorkerSpec, train_worker, training_data
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.schedule import violations
+from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.pipeline.train import command
+from deepsched.pipeline.training.board import Board
+from deepsched.pipeline.training.config import make_config
+from deepsched.pipeline.training.data import Share
+from deepsched.pipeline.training.loop import TrainingData, fit
+from deepsched.pipeline.training.run import note_training, plan_training, plan_workers, run_training
+from deepsched.pipeline.training.worker import WorkerSpec, train_worker, training_data
 from tests.pipeline.training_helpers import (
     SMALL,
     Notebook,
@@ -36,8 +36,8 @@ from tests.pipeline.training_helpers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.training.board import Status
-    from pipeline.training.state import History
+    from deepsched.pipeline.training.board import Status
+    from deepsched.pipeline.training.state import History
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")
@@ -79,7 +79,7 @@ def run_fails(*args: object) -> bool:
 def assert_published(out: Path, epochs: int) -> History:
     history = json.loads((out / "history.json").read_text())
     assert [record["epoch"] for record in history] == list(range(1, epochs + 1))
-    learned = LearnedScheduler.load(out / "checkpoint")
+    learned = PaperScheduler.load(out / "checkpoint")
     best = min(history, key=lambda record: record["val_loss"])
     assert learned.meta["epoch"] == best["epoch"]
     problem = tiny_problem(3)

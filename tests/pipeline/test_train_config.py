@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from baselines.errors import InvalidInput
-from pipeline.training.config import (
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.training.config import (
     TrainConfig,
     config_options,
     make_config,

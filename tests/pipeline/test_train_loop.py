@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from baselines.errors import InvalidInput, TooLarge
-from baselines.schedule import violations
-from model.infer import LearnedScheduler
-from pipeline.dataset.storage import Dataset
-from pipeline.training.config import TrainConfig, make_config
-from pipeline.training.data import Share, Windows, count_samples, read_share
-from pipeline.training.loop import TrainingData, best_record, fit
-from pipeline.training.state import OPTIMIZER, STATE, load_history
+from deepsched.baselines.errors import InvalidInput, TooLarge
+from deepsched.baselines.schedule import violations
+from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.training.config import TrainConfig, make_config
+from deepsched.pipeline.training.data import Share, Windows, count_samples, read_share
+from deepsched.pipeline.training.loop import TrainingData, best_record, fit
+from deepsched.pipeline.training.state import OPTIMIZER, STATE, load_history
 from tests.pipeline.training_helpers import (
     SMALL,
     Notebook,
@@ -62,7 +62,7 @@ def test_training_lowers_both_losses_and_beats_chance(tmp_path: Path):
 
 def test_a_checkpoint_schedules_and_remembers_its_origin(tmp_path: Path):
     fit(config(), DATA, reporter=Notebook(tmp_path), meta={"data": "somewhere"})
-    learned = LearnedScheduler.load(tmp_path / "epoch-3")
+    learned = PaperScheduler.load(tmp_path / "epoch-3")
     problem = tiny_problem(7)
     assert violations(problem, learned(problem)) == []
     assert (learned.meta["data"], learned.meta["teacher"]) == ("somewhere", "heft")

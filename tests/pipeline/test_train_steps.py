@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.errors import InvalidInput
-from model.training import Metrics
-from pipeline.training.data import Share, Windows, sample_bytes
-from pipeline.training.steps import Peers, cut_batches, merged, step_weights, steps_in_unison
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.training import Metrics
+from deepsched.pipeline.training.data import Share, Windows, sample_bytes
+from deepsched.pipeline.training.steps import (
+    Peers,
+    cut_batches,
+    merged,
+    step_weights,
+    steps_in_unison,
+)
 from tests.pipeline.training_helpers import tiny_samples
 
 if TYPE_CHECKING:

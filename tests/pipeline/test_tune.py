@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baselines.errors import InvalidInput
-from model.networks import NETWORKS
-from pipeline.training.config import make_config, merged_config
-from pipeline.training.run import plan_training
-from pipeline.tune import command
-from pipeline.tuning.run import TrialResult, finished_search, note_search, plan_search, results_csv
-from pipeline.tuning.search_space import default_space, parse_search, search_space, trial_config
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks import NETWORKS
+from deepsched.pipeline.training.config import make_config, merged_config
+from deepsched.pipeline.training.run import plan_training
+from deepsched.pipeline.tune import command
+from deepsched.pipeline.tuning.run import (
+    TrialResult,
+    finished_search,
+    note_search,
+    plan_search,
+    results_csv,
+)
+from deepsched.pipeline.tuning.search_space import (
+    default_space,
+    parse_search,
+    search_space,
+    trial_config,
+)
 from tests.pipeline.training_helpers import SMALL, tiny_dataset
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.

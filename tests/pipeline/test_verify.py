@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset.files import sha256
-from pipeline.dataset.manifest import label_part, problem_part, record_of
-from pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, read_rows
-from pipeline.dataset.storage import Dataset
-from pipeline.dataset.verify import verify_shard, verify_top
-from pipeline.labelling.paper_preset import PaperSource
-from pipeline.labelling.presets import PRESETS
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.dataset.files import sha256
+from deepsched.pipeline.dataset.manifest import label_part, problem_part, record_of
+from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, read_rows
+from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.dataset.verify import verify_shard, verify_top
+from deepsched.pipeline.labelling.paper_preset import PaperSource
+from deepsched.pipeline.labelling.presets import PRESETS
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.label_helpers import EvenPreset
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from pipeline.dataset.schema import Row
+    from deepsched.pipeline.dataset.schema import Row
 
 SPEC: dict[str, Any] = {
     "source": EvenPreset(name="small", seed=3, preset=PRESETS["small"]),

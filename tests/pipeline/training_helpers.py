@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from baselines.generate import GeneratorSpec, generate
-from baselines.heft import heft
-from model.features import Sample, encode
-from pipeline.labelling.run import label
-from pipeline.labelling.shard import LabelSpec
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.model.networks.paper.features import Sample, encode
+from deepsched.pipeline.labelling.run import label
+from deepsched.pipeline.labelling.shard import LabelSpec
 from tests.pipeline.label_helpers import Even
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from baselines.problem import Problem
-    from pipeline.training.state import History
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.training.state import History
 
 # Small enough for a test, large enough for a loss that falls.
 SMALL: dict[str, Any] = {

@@ -1,0 +1,66 @@
+"""Independent tasks: machines are balanced by moves and swaps, which no list decoder can undo."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.baselines.kernels import balancing as kernels
+from deepsched.baselines.list_schedule import append_in_order
+
+if TYPE_CHECKING:
+    from deepsched.baselines.arrays import IntArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+
+WORK = 4_000_000  # pairs of tasks looked at in one descent, some milliseconds
+SLICE = 0.05  # s, after which threads go on from the best of all
+
+
+def applies(problem: Problem) -> bool:
+    """Return whether the makespan is the largest load: no edges, and all tasks there at once."""
+    return problem.n_edges == 0 and not problem.arrival.any()
+
+
+def balanced(
+    problem: Problem, schedule: Schedule, seconds: float, seed: int, threads: int
+) -> Schedule:
+    """Return a schedule of independent tasks that is no longer than the one given.
+
+    Parameters
+    ----------
+    seconds : for kicks and further descents, beyond the first one; 0: none.
+
+    References
+    ----------
+    Moves and swaps off the fullest machine are those of the local search in Braun et al. (2001),
+    doi:10.1006/jpdc.2000.1714, and its successors; kicks make it an iterated local search.
+    """
+    deadline = time.perf_counter() + seconds
+    states = [
+        np.array([word | 1], dtype=np.uint64)
+        for word in np.random.SeedSequence(seed).generate_state(threads, np.uint64)
+    ]
+    best = schedule.proc.astype(np.int64)
+    value = float(kernels.rebalance(problem.etc, best, 0, WORK, states[0]))
+    rounds = 1
+
+    def run(state: np.ndarray) -> tuple[float, IntArray]:
+        own = best.copy()
+        return float(kernels.rebalance(problem.etc, own, rounds, WORK, state)), own
+
+    if seconds > 0:
+        with ThreadPoolExecutor(threads) as pool:
+            while time.perf_counter() < deadline:
+                begin = time.perf_counter()
+                for level, own in pool.map(run, states):
+                    if level <= value:
+                        best, value = own, level
+                now = time.perf_counter()
+                rate = rounds / max(now - begin, 1e-6)
+                rounds = max(1, min(int(rate * min(SLICE, deadline - now)), 4 * rounds))
+    found = append_in_order(problem, problem.topo, best, schedule.scheduler)
+    return found if found.makespan <= schedule.makespan else schedule

@@ -1,0 +1,62 @@
+"""The command line: `deepsched COMMAND`, the same as `python -m deepsched COMMAND`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from deepsched.pipeline.common.cli import LazyGroup, run_command
+
+# Each command lives beside the stage it runs.
+COMMANDS = {
+    "schedule": ("deepsched.pipeline.schedule", "Schedule one workflow file and write the result."),
+    "fetch": (
+        "deepsched.pipeline.fetch",
+        "Download public workflow files, verified, to try it on.",
+    ),
+    "label": (
+        "deepsched.pipeline.label",
+        "Make a dataset: problems, each scheduled by several teachers.",
+    ),
+    "verify": ("deepsched.pipeline.verify", "Check every file and every schedule of a dataset."),
+    "train": ("deepsched.pipeline.train", "Train a network on a labelled dataset."),
+    "improve": ("deepsched.pipeline.improve", "Let the network that bends HEFT improve itself."),
+    "tune": ("deepsched.pipeline.tune", "Search hyperparameters of the training."),
+    "evaluate": ("deepsched.pipeline.evaluate", "Compare all schedulers and write report.html."),
+    "serve": ("deepsched.pipeline.serve", "Answer scheduling requests over HTTP."),
+    "benchmark": (
+        "deepsched.pipeline.benchmark",
+        "Measure speed and cost, one table a subcommand.",
+    ),
+    "chaos": (
+        "deepsched.pipeline.chaos",
+        "Break things on purpose and check that nothing is lost.",
+    ),
+    "compile": (
+        "deepsched.pipeline.compile",
+        "Compile all schedulers now, so that no first use waits.",
+    ),
+    "demo": ("deepsched.pipeline.demo", "Run every stage once, small, from problems to report."),
+}
+
+
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(package_name="deepsched")
+def cli(**_: Any) -> None:
+    """Schedule task graphs on unlike machines, and make, train, tune and serve the network.
+
+    Every command has its own --help. A file is read as WfFormat 1.5 (.json, .json.gz), the
+    explicit deepsched-problem/1 format, STG, HCSP ETC, the paper's CSV or a GoCJ list.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    run_command(cli)
+
+
+if __name__ == "__main__":
+    main()

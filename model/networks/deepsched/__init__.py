@@ -1,0 +1,44 @@
+"""The network `deepsched`: it bends HEFT's rule by a few numbers a task."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from deepsched.model.network import Network
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
+from deepsched.model.networks.deepsched.options import DeepSchedOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from torch import nn
+
+    from deepsched.model.network import NetworkScheduler
+
+
+def _build(config: DeepSchedConfig) -> nn.Module:
+    from deepsched.model.networks.deepsched.network import DeepSchedNetwork
+
+    return DeepSchedNetwork(config)
+
+
+def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkScheduler:
+    from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+
+    # Compiled for the CPU, whatever the device of other networks.
+    return DeepSchedScheduler.load(folder, **options)
+
+
+NETWORK = Network(
+    config=DeepSchedConfig,
+    build=_build,
+    options=DeepSchedOptions,
+    scheduler=_scheduler,
+    objectives=("policy-gradient", "imitation"),
+    search_space=MappingProxyType({"width": "16,32,64", "rounds": "2,3,4"}),
+    wants_batches=False,
+    # Measured and without a gain, see EXPERIMENTS.md.
+    retired=MappingProxyType({"recurrence": False, "machine_code": 0, "times": False}),
+)

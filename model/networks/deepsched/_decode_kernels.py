@@ -1,0 +1,126 @@
+"""From the network's outputs to schedules, compiled: one, many, and a search around them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepsched.baselines.kernels.placement import PlacementTerms, insertion_schedule
+from deepsched.baselines.kernels.random_numbers import normal, uniform
+from deepsched.baselines.kernels.ranks import ready_order
+from deepsched.baselines.kernels.structures import jit
+from deepsched.model.networks.deepsched._candidate_kernels import candidate_schedule
+
+# What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
+UNITS = (1.0, 0.5, 0.5, 0.5)
+
+
+@jit
+def decode(
+    outputs, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
+):
+    """Return machine, AST and AFT of each task; overwrites the weights of `terms`."""
+    n = rank.size
+    priority = np.empty(n)
+    weights = terms.weights
+    for i in range(n):
+        priority[i] = rank[i] + step * outputs[i, 0]
+        for k in range(3):
+            weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
+    order = ready_order(priority, topo_index, terms.succs, pred_ptr)
+    if candidates is None:
+        return insertion_schedule(order, etc, arrival, preds, links, None, None, terms)
+    return candidate_schedule(order, etc, arrival, preds, links, terms, candidates)
+
+
+@jit
+def values(
+    centre,
+    changes,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    terms,
+    candidates,
+    etc,
+    arrival,
+    preds,
+    links,
+):
+    found = np.empty((changes.shape[0], 2))
+    for k in range(changes.shape[0]):
+        outputs = centre + changes[k]
+        own = PlacementTerms(
+            np.empty(terms.weights.shape),
+            terms.through,
+            terms.unit,
+            terms.least_optimistic,
+            terms.least_cost,
+            terms.succs,
+            terms.mean_comm,
+        )
+        _, _, aft = decode(
+            outputs, rank, step, topo_index, pred_ptr, own, candidates, etc, arrival, preds, links
+        )
+        found[k, 0] = aft.max()
+        found[k, 1] = (aft - arrival).mean()
+    return found
+
+
+@jit
+def change(outputs, state):
+    """Change outputs in place: those of a few tasks, of all a little, or one for all alike."""
+    n, width = outputs.shape
+    kind = uniform(state)
+    if kind < 0.6:
+        # Few or many, alike likely on a logarithmic scale.
+        count = int(np.exp(uniform(state) * np.log(max(n / 4.0, 2.0))))
+        for _ in range(count):
+            i = int(uniform(state) * n)
+            for k in range(width):
+                outputs[i, k] += 0.7 * normal(state)
+    elif kind < 0.9:
+        size = 0.3 * uniform(state)
+        for i in range(n):
+            for k in range(width):
+                outputs[i, k] += size * normal(state)
+    else:
+        k = int(uniform(state) * width)
+        shift = 0.3 * normal(state)
+        for i in range(n):
+            outputs[i, k] += shift
+
+
+@jit
+def climb(
+    best,
+    value,
+    objective,
+    steps,
+    state,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    terms,
+    candidates,
+    etc,
+    arrival,
+    preds,
+    links,
+):
+    """Change `best` (n, outputs) again and again, keep what is no worse; return its value, s.
+
+    `terms` hold weights of its own for each thread.
+    """
+    for _ in range(steps):
+        tried = best.copy()
+        change(tried, state)
+        _, _, aft = decode(
+            tried, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
+        )
+        found = (aft - arrival).mean() if objective == 1 else aft.max()
+        if found <= value:
+            value = found
+            best[:] = tried
+    return value

@@ -1,0 +1,75 @@
+"""From the network's outputs to schedules: one, or many at once in threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.baselines.schedule import make_schedule
+from deepsched.model.networks.deepsched import _decode_kernels
+
+if TYPE_CHECKING:
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+
+OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
+
+
+def decode_schedule(
+    problem: Problem, view: GraphView, outputs: Float32Array, scheduler: str
+) -> Schedule:
+    """Schedule by HEFT's rule, bent by the outputs; valid whatever they are.
+
+    For outputs of 0 it is HEFT's own where the view was made for all machines.
+
+    Parameters
+    ----------
+    outputs : (n_tasks, len(OUTPUTS)).
+    """
+    proc, ast, aft = _decode_kernels.decode(
+        np.nan_to_num(outputs).astype(np.float32, copy=False),
+        view.rank,
+        view.step,
+        problem.topo_index,
+        problem.pred_ptr,
+        view.terms,
+        view.candidates,
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+    )
+    return make_schedule(scheduler, proc, ast, aft)
+
+
+def decode_values(
+    problem: Problem,
+    view: GraphView,
+    centre: Float32Array,
+    changes: Float32Array,
+) -> FloatArray:
+    """Return (k, 2): makespan and mean turnaround, s, for each of k changes of the outputs.
+
+    Parameters
+    ----------
+    centre : (n_tasks, outputs), as for `decode_schedule`.
+    changes : (k, n_tasks, outputs), added to it.
+    """
+    values: FloatArray = _decode_kernels.values(
+        centre,
+        changes,
+        view.rank,
+        view.step,
+        problem.topo_index,
+        problem.pred_ptr,
+        view.terms,
+        view.candidates,
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+    )
+    return values

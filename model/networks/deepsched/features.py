@@ -1,0 +1,230 @@
+"""What the network `deepsched` sees of a problem, and the tables its decoder needs; no torch.
+
+Axes: n tasks in the problem's own order, m edges by parent, p machines, f features.
+
+Every feature is a ratio or the logarithm of one, so that seconds and bytes of any size come out as
+small finite numbers. All of them are known before scheduling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsched.baselines.kernels.placement import PlacementTerms
+from deepsched.baselines.kernels.ranks import upward_rank
+from deepsched.baselines.ranks import mean_communication
+from deepsched.model.networks.deepsched import _feature_kernels
+from deepsched.model.networks.deepsched._candidate_kernels import (
+    CandidateMachines,
+    cheapest_machines,
+)
+from deepsched.model.networks.deepsched._feature_kernels import SMALLEST
+from deepsched.model.networks.deepsched.concurrency import in_background
+from deepsched.model.networks.deepsched.options import OBJECTIVES
+
+if TYPE_CHECKING:
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.kernels.structures import EdgeRows
+    from deepsched.baselines.problem import Problem
+
+Float32Array = NDArray[np.float32]
+
+TASK_FEATURES = (
+    "upward",  # upward rank / critical path
+    "downward",  # downward rank / critical path
+    "slack",  # what is left of the critical path
+    "cost",  # log of the mean cost against the mean task's
+    "least cost",  # log of the least cost against the mean over machines
+    "cost spread",  # standard deviation over machines / mean
+    "parents",  # log of one more than there are
+    "children",
+    "data in",  # log of one more than the mean transfer times of all parents / mean cost
+    "data out",
+    "largest in",  # the same of the largest alone
+    "largest out",
+    "crowding",  # log of the tasks that would run at the same time with machines for all, a machine
+    "arrival",  # / critical path
+    "eligible",  # share of the machines that can hold the task
+    "regret",  # log of one more than the mean regret of the optimistic costs / mean cost
+    "parallelism",  # from here on of the problem: log of the work / (critical path · machines)
+    "machines",  # log
+    "communication",  # log of one more than all mean transfer times / all mean costs
+    "tasks",  # log
+    "unlikeness",  # standard deviation of the machines' slowness
+    "objective",  # 0 the makespan is to be short, 1 the mean turnaround
+)
+CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness
+LIMIT = 8.0  # features are clipped to ±LIMIT
+TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GraphView:
+    """A problem as the network and its decoder see it.
+
+    Attributes
+    ----------
+    features : (n, len(TASK_FEATURES)); the last column is the objective.
+    children : (m,) the child of each edge, edges by parent.
+    child_ptr : (n + 1,) the edges of task i lie in `child_ptr[i]:child_ptr[i + 1]`.
+    weight : (m,) log of one more than the mean transfer time / mean cost.
+    objective : one of `OBJECTIVES`; a feature of all tasks too.
+    rank : (n,) s, upward rank.
+    step : s, what an upward rank loses from a task to its critical child, in the mean.
+    terms : the decoder's tables; their weights are room for one decoder at a time. Without a table
+        of optimistic costs where `candidates` are set.
+    candidates : the machines looked at for each task; None: all.
+    """
+
+    features: Float32Array
+    children: IntArray
+    child_ptr: IntArray
+    weight: Float32Array
+    objective: str
+    rank: FloatArray
+    step: float
+    terms: PlacementTerms
+    candidates: CandidateMachines | None
+
+    @property
+    def n_tasks(self) -> int:
+        """The number of tasks."""
+        return int(self.rank.size)
+
+
+def graph_view(problem: Problem, objective: str = "makespan", decode: str = "full") -> GraphView:
+    """Return features and tables of a problem.
+
+    All decodings but `full` do without the optimistic costs, the dearest table; what the network
+    sees of them is then 0.
+
+    No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
+    """
+    n, p = problem.etc.shape
+    costs, slow = _costs(problem.etc)
+    mean = costs[:, 0].copy()
+    comm = mean_communication(problem, problem.succ_bytes)
+    succs = problem.successors
+    up = upward_rank(problem.topo, mean, succs, comm)
+    # A power of two, so that dividing by it rounds nothing.
+    unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
+    # From numpy, which asks for large pages: touching small ones takes longer than filling them.
+    weights = np.zeros((n, 3))
+    table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
+    if decode == "full":
+        tables = in_background(
+            n,
+            _feature_kernels.optimistic,
+            problem.topo,
+            problem.etc,
+            succs,
+            comm,
+            unit_ahead,
+            table,
+        )
+    else:
+        cheap = np.empty((n, min(CHEAPEST, p) if decode == "topk" else 1), np.int64)
+        tables = in_background(n, cheapest_machines, problem.etc, cheap)
+    down = _feature_kernels.downward(problem.topo, mean, succs, comm)
+    graph = _feature_kernels.edge_statistics(succs, comm)
+    crowding = _crowding(down, mean)
+    candidates = None
+    if decode == "full":
+        least_ahead, regret = tables.result()
+    else:
+        tables.result()
+        least_ahead = regret = np.zeros(n)
+        candidates = _candidates(cheap, slow, wide=decode == "topk")
+    least = costs[:, 1].copy()
+    path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
+    unit = total / n
+    found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
+    found[:, 0] = up / path
+    found[:, 1] = down / path
+    found[:, 2] = 1.0 - (up + down) / path
+    found[:, 3] = np.log((mean + TINY) / (unit + TINY))
+    found[:, 4] = np.log((least + TINY) / (mean + TINY))
+    found[:, 5] = costs[:, 2] / (mean + TINY)
+    found[:, 6:8] = np.log1p(graph[:, :2])
+    found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
+    found[:, 12] = np.log(crowding / p)
+    found[:, 13] = problem.arrival / path
+    found[:, 14] = costs[:, 3] / p
+    found[:, 15] = np.log1p(regret / unit)
+    found[:, 16] = np.log(total / (path * p))
+    found[:, 17] = np.log(p)
+    found[:, 18] = np.log1p(float(comm.sum()) / total)
+    found[:, 19] = np.log(n)
+    found[:, 20] = slow.std()
+    found[:, 21] = OBJECTIVES.index(objective)
+    np.clip(found, -LIMIT, LIMIT, out=found)
+    return GraphView(
+        features=found,
+        children=problem.succ,
+        child_ptr=problem.succ_ptr,
+        weight=np.log1p(comm / unit).astype(np.float32),
+        objective=objective,
+        rank=up,
+        step=unit + float(graph[:, 5].mean()),
+        terms=PlacementTerms(
+            weights=weights,
+            through=table,
+            unit=unit_ahead,
+            least_optimistic=least_ahead,
+            least_cost=least,
+            succs=succs,
+            mean_comm=comm,
+        ),
+        candidates=candidates,
+    )
+
+
+def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what `cost_statistics` says of tasks (n, 4), and each machine's mean slowness (p,).
+
+    Two halves are added up beside each other, whatever the number of CPUs: sums depend on order.
+    """
+    n, p = etc.shape
+    found = np.empty((n, 4))
+    slow, held = np.zeros((2, p)), np.zeros((2, p))
+    half = n // 2
+
+    def describe(part: int, rows: slice) -> None:
+        _feature_kernels.cost_statistics(etc[rows], found[rows], slow[part], held[part])
+
+    other = in_background(n, describe, 1, slice(half, n))
+    describe(0, slice(0, half))
+    other.result()
+    return found, slow.sum(axis=0) / np.maximum(held.sum(axis=0), 1.0)
+
+
+def _candidates(cheap: IntArray, slow: FloatArray, *, wide: bool) -> CandidateMachines:
+    """Return the machines that a task may choose from, the others in groups of like slowness."""
+    p = slow.size
+    groups = min(GROUPS, p)
+    group = np.empty(p, np.int64)
+    group[np.argsort(slow, kind="stable")] = np.arange(p) * groups // p
+    return CandidateMachines(
+        cheap=cheap,
+        group=group,
+        members=np.argsort(group, kind="stable"),
+        group_ptr=np.searchsorted(np.sort(group), np.arange(groups + 1)),
+        wide=wide,
+    )
+
+
+def _crowding(start: FloatArray, length: FloatArray) -> FloatArray:
+    """Return how many tasks run halfway through each task if each starts at `start`."""
+    halfway = start + length / 2
+    began = np.searchsorted(np.sort(start), halfway, side="right")
+    ended = np.searchsorted(np.sort(start + length), halfway, side="right")
+    return np.maximum(began - ended, 1).astype(np.float64)
+
+
+def edge_parents(rows: EdgeRows) -> IntArray:
+    """Return (m,) the parent of each edge."""
+    return np.repeat(np.arange(rows.ptr.size - 1), np.diff(rows.ptr))

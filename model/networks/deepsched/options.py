@@ -1,0 +1,62 @@
+"""What the network `deepsched` can be asked for: the one description of its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deepsched.baselines.settings import Settings, setting
+
+NAME = "deepsched"
+OBJECTIVES = ("makespan", "turnaround")
+# Which machines are candidates for a task: all; where it costs least and where inputs and idle
+# machines are; the one where it costs least.
+DECODES = ("full", "topk", "argmax")
+MAX_SAMPLES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSchedOptions(Settings):
+    """How the trained network schedules."""
+
+    objective: str = setting(
+        OBJECTIVES[0],
+        "What is made short: the makespan, or the mean turnaround.",
+        choices=OBJECTIVES,
+    )
+    decode: str | None = setting(
+        None,
+        "Candidate machines of a task: all, a few promising ones, or only the one where it costs "
+        "least; if nothing is said, as the network was trained.",
+        choices=DECODES,
+    )
+    samples: int = setting(
+        1,
+        "Schedules decoded from one forward pass; the best is kept.",
+        at_least=1,
+        at_most=MAX_SAMPLES,
+        metavar="K",
+    )
+    budget: float = setting(
+        0.0,
+        "Seconds for everything, of which what is left after the samples goes into a search from "
+        "the best of them; 0: no search.",
+        at_least=0,
+        metavar="SECONDS",
+    )
+    guard: bool = setting(True, "Run HEFT too and return the better of the two schedules.")
+    threads: int | None = setting(
+        None, "Threads that decode; if nothing is said, one a CPU.", at_least=1, public=False
+    )
+
+
+class NoiseScales(NamedTuple):
+    """Standard deviations of what perturbs the network's outputs."""
+
+    own: float  # for each task by itself
+    shared: float  # what follows from the task's hidden state, so that like tasks share it
+    common: float  # the same for all tasks
+
+
+SAMPLING_NOISE = NoiseScales(own=0.15, shared=0.15, common=0.3)
+TRAINING_NOISE = NoiseScales(own=0.2, shared=0.2, common=0.2)

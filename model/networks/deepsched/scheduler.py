@@ -1,0 +1,204 @@
+"""The network `deepsched` as a scheduler on a CPU; torch is not needed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from deepsched.baselines.balancing import applies, balanced
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.forward_backward import forward_backward_improvement
+from deepsched.baselines.heft import heft
+from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.schedule import make_schedule
+from deepsched.baselines.settings import parse_settings
+from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
+from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass
+from deepsched.model.networks.deepsched.options import (
+    DECODES,
+    NAME,
+    OBJECTIVES,
+    DeepSchedOptions,
+)
+from deepsched.model.networks.deepsched.search import climb, sample, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+
+PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
+PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
+# One in so many samples gets forward-backward improvement, in the time of two others.
+SAMPLES_PER_IMPROVEMENT = 8
+MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
+
+
+class DeepSchedScheduler:
+    """A trained network and its decoder, called like any other scheduler.
+
+    Attributes
+    ----------
+    name : `deepsched`.
+    meta : what was saved with the network.
+    options : how it schedules.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Float32Array],
+        options: DeepSchedOptions | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare a scheduler.
+
+        Parameters
+        ----------
+        weights : of `DeepSchedNetwork`, by name.
+        options : default: one guarded pass for the makespan, all machines being candidates. For
+            the makespan a quarter of the samples' work is forward-backward improvement of an
+            eighth of them, the best.
+        """
+        self.name = NAME
+        self.meta = dict(meta or {})
+        self.options = options or DeepSchedOptions()
+        self._weights = dict(weights)
+        self._decode = self.options.decode or DECODES[0]
+        self._threads = self.options.threads or thread_count()
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None, **options: Any) -> DeepSchedScheduler:
+        """Read a checkpoint.
+
+        Parameters
+        ----------
+        folder : default: of the three that come with the package the one made for the decoding and
+            the objective.
+        options : fields of `DeepSchedOptions`.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the option that is unknown or out of range, or the file: missing, damaged, of
+            another network or an older version of this one.
+        """
+        chosen = parse_settings(DeepSchedOptions, options, f"options of {NAME}")
+        if folder is None:
+            folder = PRETRAINED
+            if chosen.decode not in (None, "full"):
+                folder = PRETRAINED_TOPK
+            elif chosen.objective == "turnaround":
+                folder = PRETRAINED_TURNAROUND
+        folder = Path(folder)
+        document, data = read_files(folder)
+        if document["network"] != NAME:
+            raise InvalidInput(f"{folder}: network {document['network']!r}; {NAME!r} expected")
+        try:
+            weights = safetensors.numpy.load(data)
+        except safetensors.SafetensorError as error:
+            raise InvalidInput(f"{folder / WEIGHTS}: not a safetensors file: {error}") from None
+        if {key: value.shape for key, value in weights.items()} != expected_shapes(weights):
+            raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
+        decode = chosen.decode or document["config"].get("decode", DECODES[0])
+        if decode not in DECODES:
+            raise InvalidInput(
+                f"{folder / CONFIG}: decode is {decode!r}; one of: {', '.join(DECODES)}"
+            )
+        return cls(weights, replace(chosen, decode=decode), meta=document["meta"])
+
+    def with_options(self, **options: Any) -> DeepSchedScheduler:
+        """Return a scheduler of the same network with other values of some options.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the option that is unknown or out of range.
+        """
+        now = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__}
+        chosen = parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
+        return DeepSchedScheduler(self._weights, chosen, meta=self.meta)
+
+    def without_network(self) -> DeepSchedScheduler:
+        """Return the same decoder and search with all outputs of the network 0: the control."""
+        weights = {
+            key: np.zeros_like(value) if key.startswith("leave.") else value
+            for key, value in self._weights.items()
+        }
+        return DeepSchedScheduler(weights, self.options)
+
+    def schedule_batch(
+        self, problems: Sequence[Problem], rngs: Sequence[np.random.Generator] | None = None
+    ) -> list[Schedule]:
+        """Schedule problems one after the other: compiled, it gains nothing from batches."""
+        streams = [None] * len(problems) if rngs is None else rngs
+        return [self(problem, rng) for problem, rng in zip(problems, streams, strict=True)]
+
+    def agreement(self, problem: Problem, target: Schedule) -> None:
+        """Return None: the network bends a rule, it predicts no schedule."""
+
+    def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
+        """Schedule one problem; independent tasks are also balanced by moves and swaps.
+
+        Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
+        """
+        begin = time.perf_counter()
+        options = self.options
+        view, outputs, hidden = forward_pass(
+            self._weights, problem, options.objective, self._decode
+        )
+        seed = 0 if rng is None else int(rng.integers(2**63))
+        measure = MEASURES[options.objective]
+        improved = 0
+        if options.objective == "makespan":
+            improved = options.samples // SAMPLES_PER_IMPROVEMENT
+        drawn = [outputs]
+        if options.samples > 1:
+            count = options.samples - 2 * improved
+            drawn = sample(problem, view, outputs, hidden, count, seed, self._threads)
+        outputs = drawn[0]
+        once = time.perf_counter()
+        start = decode_schedule(problem, view, outputs, NAME)
+        once = time.perf_counter() - once
+        value = measure(problem, start)
+        if options.guard:
+            other = heft(problem)
+            if measure(problem, other) < value:
+                start = make_schedule(NAME, other.proc, other.ast, other.aft)
+                if self._decode == "full":
+                    # Zeros are HEFT itself: a climb goes on from there.
+                    outputs, value = np.zeros_like(outputs), measure(problem, other)
+        best = self._improved(problem, view, start, drawn[:improved])
+        left = options.budget - (time.perf_counter() - begin)
+        if options.objective == "makespan" and applies(problem):
+            return balanced(problem, best, left, seed, self._threads)
+        # After a search its result is decoded, and improved like that of samples.
+        left -= once * (3 if improved else 1)
+        if left > 0:
+            outputs, _ = climb(problem, view, outputs, value, left, seed, self._threads)
+            found = decode_schedule(problem, view, outputs, NAME)
+            if improved:
+                found = forward_backward_improvement(problem, found)
+            if measure(problem, found) <= measure(problem, best):
+                best = found
+        return best
+
+    def _improved(
+        self, problem: Problem, view: GraphView, start: Schedule, drawn: list[Float32Array]
+    ) -> Schedule:
+        """Return the best of the start, and of it and further samples improved."""
+        best = start
+        for k, outputs in enumerate(drawn):
+            own = start if k == 0 else decode_schedule(problem, view, outputs, NAME)
+            best = min(
+                best, forward_backward_improvement(problem, own), key=lambda found: found.makespan
+            )
+        return best

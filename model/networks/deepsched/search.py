@@ -1,0 +1,144 @@
+"""More than one schedule from one forward pass: samples around the outputs, and a climb from them.
+
+All of it works with any centre: with zeros in place of a network's outputs it is a perturbation
+search around HEFT.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.decode import decode_values
+from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
+    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+
+CHUNK = 4  # samples decoded together
+SLICE = 0.02  # s, after which climbing threads go on from the best of all
+
+
+def thread_count() -> int:
+    """Return how many threads decode at once: the CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def sample(
+    problem: Problem,
+    view: GraphView,
+    centre: Float32Array,
+    hidden: Float32Array | None,
+    count: int,
+    seed: int,
+    threads: int,
+) -> list[Float32Array]:
+    """Return the centre and `count` - 1 samples around it, the best first.
+
+    The result does not depend on the threads.
+
+    Parameters
+    ----------
+    centre : (n, outputs).
+    hidden : (n, w) what noise that like tasks share is made of; None: none is shared.
+    """
+    objective = OBJECTIVES.index(view.objective)
+    level = None if hidden is None else _normalised(hidden)
+
+    def run(chunk: int) -> list[tuple[float, Float32Array]]:
+        first = chunk * CHUNK
+        rng = np.random.default_rng([seed, chunk])
+        changes = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
+        if first == 0:
+            changes[0] = 0.0
+        values = decode_values(problem, view, centre, changes)[:, objective]
+        return [
+            (float(value), centre + change) for value, change in zip(values, changes, strict=True)
+        ]
+
+    chunks = range(-(-count // CHUNK))
+    with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+        found = [pair for pairs in pool.map(run, chunks) for pair in pairs]
+    return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
+
+
+def climb(
+    problem: Problem,
+    view: GraphView,
+    start: Float32Array,
+    value: float,
+    seconds: float,
+    seed: int,
+    threads: int,
+) -> tuple[Float32Array, float]:
+    """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
+
+    Each thread changes outputs at random and keeps what is no worse; now and then all go on from
+    the best. At least one change is tried. How many fit in depends on the machine.
+    """
+    deadline = time.perf_counter() + seconds
+    objective = OBJECTIVES.index(view.objective)
+    states = [
+        np.array([word | 1], dtype=np.uint64)
+        for word in np.random.SeedSequence(seed).generate_state(threads, np.uint64)
+    ]
+    best, steps = start.copy(), 1  # until the speed is known
+
+    def run(state: np.ndarray) -> tuple[float, Float32Array]:
+        own = best.copy()
+        found = _decode_kernels.climb(
+            own,
+            value,
+            objective,
+            steps,
+            state,
+            view.rank,
+            view.step,
+            problem.topo_index,
+            problem.pred_ptr,
+            view.terms._replace(weights=np.empty_like(view.terms.weights)),
+            view.candidates,
+            problem.etc,
+            problem.arrival,
+            problem.predecessors,
+            problem.machines.links,
+        )
+        return float(found), own
+
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            begin = time.perf_counter()
+            for found, own in pool.map(run, states):
+                if found <= value:
+                    best, value = own, found
+            now = time.perf_counter()
+            if now >= deadline:
+                return best, value
+            rate = steps / max(now - begin, 1e-6)
+            steps = max(1, min(int(rate * min(SLICE, deadline - now)), 4 * steps))
+
+
+def _normalised(hidden: Float32Array) -> Float32Array:
+    centred = hidden - hidden.mean(axis=1, keepdims=True)
+    level: Float32Array = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    return level
+
+
+def _noise(
+    rng: np.random.Generator, level: Float32Array | None, shape: tuple[int, ...]
+) -> Float32Array:
+    noise: Float32Array = SAMPLING_NOISE.own * rng.standard_normal(shape, dtype=np.float32)
+    noise += SAMPLING_NOISE.common * rng.standard_normal((shape[0], 1, shape[2]), dtype=np.float32)
+    if level is not None:
+        width = level.shape[1]
+        draws = rng.standard_normal((shape[0], width, shape[2]), dtype=np.float32)
+        noise += np.float32(SAMPLING_NOISE.shared / np.sqrt(width)) * (level @ draws)
+    return noise

@@ -1,0 +1,49 @@
+"""The network `paper`, which imitates a teacher, as the seed paper describes it."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.settings import Settings
+from deepsched.model.network import Network
+from deepsched.model.networks.paper.config import PaperConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from torch import nn
+
+    from deepsched.model.network import NetworkScheduler
+
+
+def _build(config: PaperConfig) -> nn.Module:
+    if config.max_tasks is None:
+        from deepsched.model.networks.paper.network import PaperNetwork
+
+        return PaperNetwork(config)
+    from deepsched.model.networks.paper.padded import PaddedPaperNetwork
+
+    return PaddedPaperNetwork(config)
+
+
+def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkScheduler:
+    from deepsched.model.networks.paper.scheduler import PaperScheduler
+
+    if folder is None:
+        raise InvalidInput("there is no pretrained network 'paper'; train one")
+    return PaperScheduler.load(folder, device, **options)
+
+
+NETWORK = Network(
+    config=PaperConfig,
+    build=_build,
+    options=Settings,
+    scheduler=_scheduler,
+    objectives=("imitation",),
+    search_space=MappingProxyType({"width": "32,64,128", "recurrent_width": "32,64,128"}),
+    wants_batches=True,
+    retired=MappingProxyType({}),
+)

@@ -1,0 +1,1 @@
+"""What the stages share: the command line, options, outputs, provenance, and Ray."""

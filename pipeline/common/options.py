@@ -1,0 +1,202 @@
+"""Options that several commands share, and how they become values of the packages below."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import (
+    DEFAULT_BANDWIDTH,
+    DEFAULT_LATENCY,
+    DEFAULT_MACHINES,
+    SPEED_RANGE,
+)
+from deepsched.baselines.readers import ReadOptions, read_machines
+from deepsched.baselines.settings import SettingInfo, Settings, setting_infos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+# Real inputs: who wants them elsewhere names the folder in the environment.
+DATA_VARIABLE = "DEEPSCHED_DATA"
+DATA_FOLDER = "data"  # below the current folder
+TRACES = "wfinstances"  # the folder of workflow executions in it
+
+_MACHINE_OPTIONS = (
+    click.option(
+        "--machines",
+        metavar="N|FILE",
+        help="Machines for a file that brings none: a number, whose speeds are drawn log-uniform "
+        f"over [{SPEED_RANGE[0]:g}, {SPEED_RANGE[1]:g}], or a machines file (machines.csv, or JSON "
+        f"with a list of machines).  [default: {DEFAULT_MACHINES} drawn machines]",
+    ),
+    click.option(
+        "--machine-seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of the drawn machine speeds.",
+    ),
+    click.option(
+        "--noise",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        show_default=True,
+        help="Sigma of the lognormal factor between each task and machine.",
+    ),
+    click.option(
+        "--noise-seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of that factor.",
+    ),
+    click.option(
+        "--bandwidth",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Bytes/s of every link, in place of what the file says.  "
+        f"[default: the file's, or {DEFAULT_BANDWIDTH:g}]",
+    ),
+    click.option(
+        "--latency",
+        type=click.FloatRange(min=0),
+        help="Seconds before every transfer, in place of what the file says.  "
+        f"[default: the file's, or {DEFAULT_LATENCY:g}]",
+    ),
+)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the machine model; the command gets them as one `read_options`."""
+
+    @functools.wraps(command)
+    def with_read_options(
+        *args: Any,
+        machines: str | None,
+        machine_seed: int,
+        noise: float,
+        noise_seed: int,
+        bandwidth: float | None,
+        latency: float | None,
+        **kwargs: Any,
+    ) -> Any:
+        options = read_options(
+            machines,
+            machine_seed=machine_seed,
+            noise=noise,
+            noise_seed=noise_seed,
+            bandwidth=bandwidth,
+            latency=latency,
+        )
+        return command(*args, read_options=options, **kwargs)
+
+    decorated: Callable[..., Any] = with_read_options
+    for option in reversed(_MACHINE_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def read_options(
+    machines: str | None,
+    *,
+    machine_seed: int = 0,
+    noise: float = 0.0,
+    noise_seed: int = 0,
+    bandwidth: float | None = None,
+    latency: float | None = None,
+) -> ReadOptions:
+    """Return what the readers need; `machines` is a number or the path of a machines file.
+
+    A number is a number even where a file of that name exists; write ./16 for the file.
+
+    Raises
+    ------
+    InvalidInput
+        If `machines` is neither a positive whole number nor an existing file, or the file is bad.
+    """
+    table, count = None, None
+    if machines is not None:
+        try:
+            count = int(machines)
+        except ValueError:
+            if not Path(machines).exists():
+                raise InvalidInput(
+                    f"--machines {machines!r} is neither a number of machines nor an existing file"
+                ) from None
+            table = read_machines(Path(machines))
+        if count is not None and count < 1:
+            raise InvalidInput(f"--machines {machines}: there must be at least one machine")
+    return ReadOptions(
+        machines=table,
+        machine_seed=machine_seed,
+        n_machines=count,
+        noise=noise,
+        noise_seed=noise_seed,
+        bandwidth=bandwidth,
+        latency=latency,
+    )
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names of a comma-separated list, each once, in the order given."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def settings_options(
+    kind: type[Settings], parameter: str, note: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add one option for each public field of some settings.
+
+    Parameters
+    ----------
+    parameter : of the command, which gets a dict of the fields that were given.
+    note : put before the help of each option.
+    """
+    infos = [info for info in setting_infos(kind) if info.public]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_settings(*args: Any, **kwargs: Any) -> Any:
+            values = {info.name: kwargs.pop(info.name) for info in infos}
+            given = {name: value for name, value in values.items() if value is not None}
+            return command(*args, **{parameter: given}, **kwargs)
+
+        decorated: Callable[..., Any] = with_settings
+        for info in reversed(infos):
+            decorated = _settings_option(info, note)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _settings_option(info: SettingInfo, note: str) -> Callable[..., Any]:
+    flag = info.name.replace("_", "-")
+    kind: click.ParamType[Any] = click.STRING
+    if info.choices:
+        kind = click.Choice(info.choices)
+    elif info.kind is int:
+        least, most = (None if end is None else int(end) for end in (info.at_least, info.at_most))
+        kind = click.IntRange(least, most)
+    elif info.kind is float:
+        kind = click.FloatRange(info.at_least, info.at_most)
+    default = "" if info.default is None else f"  [default: {_shown(info, flag)}]"
+    return click.option(
+        f"--{flag}/--no-{flag}" if info.kind is bool else f"--{flag}",
+        info.name,
+        type=None if info.kind is bool else kind,
+        default=None,
+        metavar=info.metavar,
+        help=f"{note}{info.help}{default}",
+    )
+
+
+def _shown(info: SettingInfo, flag: str) -> str:
+    if info.kind is bool:
+        return flag if info.default else f"no-{flag}"
+    return f"{info.default:g}" if info.kind is float else str(info.default)

@@ -1,0 +1,132 @@
+"""Start or join Ray, and leave it as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import deepsched
+from deepsched.baselines.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOME = Path(deepsched.__path__[0])
+ROOT = HOME.parent  # where Python finds the package: a checkout, or site-packages
+PARTS = ("baselines", "model", "pipeline")
+CONNECT_WITHIN = 10.0  # s
+# Ray's job manager sets it for the process that `ray job submit` starts, and for no other.
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+@contextlib.contextmanager
+def ray_session(
+    *, address: str | None = None, num_cpus: int | None = None, dashboard: bool = False
+) -> Iterator[None]:
+    """Join the Ray that runs already, or start a private one and stop it at the end.
+
+    Parameters
+    ----------
+    address : a cluster to join. Without it $RAY_ADDRESS decides, which `ray job submit` sets; else
+        a new local Ray is started. A cluster is never joined by accident.
+    num_cpus : CPUs of a new local Ray; default all.
+    dashboard : needed by Ray Tune over Ray Train; costs a few seconds.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no cluster at the address.
+    """
+    import ray  # it takes half a second, which a command that needs none should not pay
+
+    if ray.is_initialized():
+        yield
+        return
+    target = address or os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if target == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        _start(num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
+    else:
+        _check_reachable(target)
+        try:
+            if under_ray_job():  # its working directory holds the package
+                ray.init(address=target, **quiet)
+            else:
+                with package_copy() as package:
+                    ray.init(address=target, runtime_env={"py_modules": [package]}, **quiet)
+        except (ConnectionError, ValueError) as error:
+            raise InvalidInput(f"no Ray cluster at {target!r}: {error}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(**options: Any) -> None:
+    import ray
+
+    # Ray says each time that its own processes need a token now, where nobody else shall join.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    # Ray gives its own node 30 s, which a busy machine may exceed the first time.
+    for last in (False, True):
+        try:
+            ray.init(address="local", runtime_env=_path_here(), **options)
+            return
+        except Exception:
+            ray.shutdown()
+            if last:
+                raise
+
+
+def cluster_cpus() -> int:
+    """Return how many CPUs the cluster has now."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `InvalidInput` where nothing listens; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_WITHIN).close()
+        except (OSError, OverflowError) as error:
+            raise InvalidInput(f"no Ray cluster at {address!r}: {error}") from None
+
+
+def under_ray_job() -> bool:
+    """Return whether `ray job submit` started this process.
+
+    Its working directory is then Ray's private copy of the one that was submitted.
+    """
+    return JOB_VARIABLE in os.environ
+
+
+@contextlib.contextmanager
+def package_copy() -> Iterator[str]:
+    """Yield a folder with the package as it is installed, which Ray can upload as one module.
+
+    In a checkout its parts lie beside it, and Ray takes no module that lies in two places.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepsched-") as folder:
+        copy = Path(folder, HOME.name)
+        bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(HOME, copy, ignore=bytecode)
+        for part in PARTS:
+            if not (copy / part).exists():
+                shutil.copytree(ROOT / part, copy / part, ignore=bytecode)
+        yield str(copy)
+
+
+def _path_here() -> dict[str, object]:
+    # A checkout that is run without being installed: workers must find the packages too.
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
