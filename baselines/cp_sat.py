@@ -61,7 +61,7 @@ def installed() -> bool:
 def require() -> None:
     """Raise `NotInstalled` where OR-Tools is missing."""
     if not installed():
-        raise NotInstalled(f"{NAME} needs OR-Tools: pip install ortools")
+        raise NotInstalled(f"{NAME} needs OR-Tools: pip install 'deepsched[exact]'")
 
 
 def _solve(problem: Problem, start: Schedule) -> Schedule | None:

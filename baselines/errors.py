@@ -33,8 +33,30 @@ class TooLarge(DeepSchedError, ValueError):
 
 
 class NotInstalled(DeepSchedError, ImportError):
-    """A scheduler needs a package that is not installed; the message says which."""
+    """Something needs a package that is not installed; the message says what to install."""
 
 
 class UnwritableOutput(DeepSchedError, OSError):
     """An output path cannot be written; nothing was left there half-written."""
+
+
+# What each optional part of the installation brings, by the import name.
+EXTRAS = {
+    "ray": ("ray", "torch", "pyarrow", "pydantic", "yaml", "fsspec", "starlette"),
+    "plot": ("matplotlib", "pandas"),
+    "exact": ("ortools",),
+}
+
+
+def missing_extra(error: ImportError, what: str) -> NotInstalled | None:
+    """Return what to say where an import failed for want of an extra; None: another reason.
+
+    Parameters
+    ----------
+    what : needs it.
+    """
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return NotInstalled(f"{what} needs {package}: pip install 'deepsched[{extra}]'")
+    return None

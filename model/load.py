@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.cp_sat import installed
-from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.errors import InvalidInput, UnknownName, missing_extra
 from deepsched.baselines.registry import (
     OPTIONAL,
     SCHEDULERS,
@@ -74,8 +74,13 @@ def load_network(
     ------
     InvalidInput
         As :func:`resolve_scheduler`, or if the device is not there.
+    NotInstalled
+        If the network needs PyTorch and it is missing.
     """
-    return network_of(checkpoint).scheduler(checkpoint, device=device, **options)
+    try:
+        return network_of(checkpoint).scheduler(checkpoint, device=device, **options)
+    except ImportError as error:
+        raise missing_extra(error, f"the network of {checkpoint}") or error from None
 
 
 def network_of(checkpoint: Path | None) -> Network:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepsched.baselines.kernels.structures import EdgeRows, jit
+from deepsched.baselines.kernels.structures import EdgeRows, inlined, jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,7 +169,7 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
     return proc, ast, aft
 
 
-@jit
+@inlined
 def placement_bias(i, w_ahead, w_cost, w_affinity, through, duration, terms, host, extra):
     """Fill `extra` (p,) with what weights of the three terms add to the EFTs of task i.
 
@@ -189,7 +189,7 @@ def placement_bias(i, w_ahead, w_cost, w_affinity, through, duration, terms, hos
             extra[q] -= w_affinity * terms.mean_comm[e]
 
 
-@jit
+@inlined
 def note_inputs(i, machine, terms, host, largest):
     """Remember for each child of task i where its largest input so far lies."""
     for e in range(terms.succs.ptr[i], terms.succs.ptr[i + 1]):
@@ -198,7 +198,7 @@ def note_inputs(i, machine, terms, host, largest):
             host[child], largest[child] = machine, terms.mean_comm[e]
 
 
-@jit
+@inlined
 def find_gap(starts, ends, count, ready, duration, extra, best, loses_ties):
     """Return the first of `count` sorted idle gaps that can hold a task, and its start there.
 
@@ -224,7 +224,7 @@ def find_gap(starts, ends, count, ready, duration, extra, best, loses_ties):
     return -1, 0.0
 
 
-@jit
+@inlined
 def occupy(gap_start, gap_end, n_gaps, longest_gap, tail, machine, gap, begin, finish):
     """Give [begin, finish] on a machine to a task: in its idle gap `gap`, or -1: behind the last.
 
@@ -244,7 +244,7 @@ def occupy(gap_start, gap_end, n_gaps, longest_gap, tail, machine, gap, begin, f
     tail[machine] = finish
 
 
-@jit
+@inlined
 def _cut_gap(starts, ends, n_gaps, machine, gap, begin, finish):
     """Take [begin, finish] out of one gap; what remains of it are two gaps, one or none."""
     count = n_gaps[machine]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # error_model: a check for division by zero in every iteration would keep loops from vectorising.
 jit = njit(cache=True, nogil=True, error_model="numpy")
+# For what innermost loops call: passing arrays to a function costs as much as some hundred sums.
+inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 class EdgeRows(NamedTuple):

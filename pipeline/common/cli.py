@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.errors import DeepSchedError, missing_extra
 from deepsched.pipeline.common.interrupts import true_error
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
         code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
     except DeepSchedError as error:
         _leave(EXIT_BAD_INPUT, str(error))
+    except ImportError as error:
+        missing = missing_extra(error, f"`{_program_name()}`")
+        if missing is None:
+            raise
+        _leave(EXIT_BAD_INPUT, str(missing))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(EXIT_BAD_INPUT)
@@ -78,7 +83,10 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in self.table:
             return None
-        command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
+        try:
+            command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
+        except ImportError as error:
+            raise missing_extra(error, f"`{ctx.command_path} {cmd_name}`") or error from None
         return keep_lines(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import (
     DEFAULT_BANDWIDTH,
     DEFAULT_LATENCY,
     DEFAULT_MACHINES,
     SPEED_RANGE,
 )
-from deepsched.baselines.readers import ReadOptions, read_machines
+from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.settings import SettingInfo, Settings, setting_infos
 
 if TYPE_CHECKING:
@@ -93,6 +91,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             noise_seed=noise_seed,
             bandwidth=bandwidth,
             latency=latency,
+            label="--machines",
         )
         return command(*args, read_options=options, **kwargs)
 
@@ -100,47 +99,6 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_MACHINE_OPTIONS):
         decorated = option(decorated)
     return decorated
-
-
-def read_options(
-    machines: str | None,
-    *,
-    machine_seed: int = 0,
-    noise: float = 0.0,
-    noise_seed: int = 0,
-    bandwidth: float | None = None,
-    latency: float | None = None,
-) -> ReadOptions:
-    """Return what the readers need; `machines` is a number or the path of a machines file.
-
-    A number is a number even where a file of that name exists; write ./16 for the file.
-
-    Raises
-    ------
-    InvalidInput
-        If `machines` is neither a positive whole number nor an existing file, or the file is bad.
-    """
-    table, count = None, None
-    if machines is not None:
-        try:
-            count = int(machines)
-        except ValueError:
-            if not Path(machines).exists():
-                raise InvalidInput(
-                    f"--machines {machines!r} is neither a number of machines nor an existing file"
-                ) from None
-            table = read_machines(Path(machines))
-        if count is not None and count < 1:
-            raise InvalidInput(f"--machines {machines}: there must be at least one machine")
-    return ReadOptions(
-        machines=table,
-        machine_seed=machine_seed,
-        n_machines=count,
-        noise=noise,
-        noise_seed=noise_seed,
-        bandwidth=bandwidth,
-        latency=latency,
-    )
 
 
 def split_names(text: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.registry import register, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +44,8 @@ def ray_map(
     """
     import ray  # it takes half a second, which a command that needs none should not pay
 
-    task: Any = ray.remote(**options)(function) if options else ray.remote(function)
+    carried = _with_own_schedulers(function)
+    task: Any = ray.remote(**options)(carried) if options else ray.remote(carried)
     there = ray.put(shared)
     todo = iter(items)
     running: list[ray.ObjectRef[Result]] = []
@@ -54,6 +57,34 @@ def ray_map(
         done, running = ray.wait(running, num_returns=1)
         for ref in done:
             yield _result(ref)
+
+
+def _with_own_schedulers(function: Callable[[Item, Any], Result]) -> Callable[..., Result]:
+    """Return a function that knows in any process what `register` made known in this one.
+
+    Modules of the user's own travel by value, since no other node may have them.
+    """
+    own = dict(registered())
+    if not own:
+        return function
+    from ray import cloudpickle
+
+    for scheduler in own.values():
+        module = sys.modules.get(getattr(scheduler, "__module__", ""))
+        if module is not None and module.__name__.partition(".")[0] not in (
+            "deepsched",
+            "__main__",
+        ):
+            cloudpickle.register_pickle_by_value(module)
+
+    def with_schedulers(item: Item, shared: Any) -> Result:
+        for name, scheduler in own.items():
+            register(name, scheduler)
+        return function(item, shared)
+
+    # Ray's dashboard and logs show this name.
+    with_schedulers.__name__ = with_schedulers.__qualname__ = function.__name__
+    return with_schedulers
 
 
 def _result(ref: ray.ObjectRef[Result]) -> Result:

@@ -9,9 +9,13 @@ import torch
 
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.model.networks import NETWORKS, build_network
+from deepsched.model.networks.deepsched.features import graph_view
+from deepsched.model.networks.deepsched.network import graph_batch
+from deepsched.model.networks.paper.batch import collate
+from deepsched.model.networks.paper.features import encode
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from deepsched.baselines.problem import Problem
 
@@ -20,6 +24,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in NETWORKS},
     "paper, padded": ("paper", {"max_tasks": 40, "max_machines": 6}),
 }
+PAPER = tuple(variant for variant, (name, _) in VARIANTS.items() if name == "paper")
 
 
 def layered(tasks: int, machines: int, seed: int = 0, **fields: Any) -> Problem:
@@ -34,7 +39,22 @@ def network(variant: str, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.mul_(2.0)
+            if not parameter.any():  # the last layer of `deepsched` starts at 0
+                parameter.normal_()
     return made
+
+
+def said(name: str, network: nn.Module, problem: Problem) -> dict[str, Tensor]:
+    """Return what a network of that name says about a problem; (n_tasks, ...) each."""
+    with torch.inference_mode():
+        if name == "deepsched":
+            return {"outputs": network(graph_batch([graph_view(problem)]))}
+        prediction = network(collate([encode(problem)]))
+    return {
+        "score": prediction.score.view(problem.n_tasks, problem.n_machines),
+        "start": prediction.start,
+        "finish": prediction.finish,
+    }
 
 
 def limited(problem_seed: int) -> Problem:

@@ -11,11 +11,9 @@ import torch
 
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
 from deepsched.model.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
-from deepsched.model.networks.paper.config import PaperConfig
-from deepsched.model.networks import build_network
-from deepsched.model.networks.paper.batch import collate
-from deepsched.model.networks.paper.features import encode
-from tests.model.examples import VARIANTS, limited, network
+from deepsched.model.networks import NETWORKS, build_network
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from tests.model.examples import VARIANTS, limited, network, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +35,14 @@ def test_a_checkpoint_comes_back_bit_for_bit(variant: str, tmp_path: Path) -> No
     save_checkpoint(tmp_path / "a" / "b", saved, name, config, meta)
     loaded = load_checkpoint(tmp_path / "a" / "b")
     assert (loaded.name, loaded.meta) == (name, meta)
-    assert loaded.config == PaperConfig(**config)
+    assert loaded.config == NETWORKS[name].config(**config)
     expected = saved.state_dict()
     assert loaded.network.state_dict().keys() == expected.keys()
     for key, tensor in loaded.network.state_dict().items():
         assert torch.equal(tensor, expected[key]), key
-    batch = collate([encode(limited(1))])
-    with torch.inference_mode():
-        assert torch.equal(loaded.network(batch).score, saved(batch).score)
+    before = said(name, saved, limited(1))
+    for key, values in said(name, loaded.network, limited(1)).items():
+        assert torch.equal(values, before[key]), key
 
 
 def test_saving_again_replaces_both_files_and_keeps_others(tmp_path: Path) -> None:
@@ -148,6 +146,34 @@ def test_damage_is_named_with_file_and_reason(damage: str, tmp_path: Path) -> No
     assert str(tmp_path / file) in message
     assert reason in message
     assert "\n" not in message
+
+
+def test_what_earlier_versions_could_add_is_read_where_it_was_off(tmp_path: Path) -> None:
+    saved = network("deepsched")
+    save_checkpoint(tmp_path, saved, "deepsched", {}, {})
+    plain = DeepSchedScheduler.load(tmp_path)
+    retired = {"recurrence": False, "machine_code": 0, "times": False}
+    whole = json.loads((tmp_path / CONFIG).read_text())["config"]
+    edit("config", whole | retired)(tmp_path)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.config == NETWORKS["deepsched"].config()
+    assert torch.equal(loaded.network.state_dict()["leave.weight"], saved.leave.weight)  # type: ignore[union-attr,arg-type]
+    problem = limited(0)
+    again = DeepSchedScheduler.load(tmp_path)
+    assert again(problem).aft.tobytes() == plain(problem).aft.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("recurrence", True), ("machine_code", 2), ("times", True)]
+)
+def test_what_earlier_versions_added_is_refused(field: str, value: Any, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, network("deepsched"), "deepsched", {}, {})
+    edit("config", {field: value})(tmp_path)
+    with pytest.raises(InvalidInput) as caught:
+        load_checkpoint(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / CONFIG}: config: {field} = {value!r} is of an older version of the network"
+    )
 
 
 def test_an_unwritable_place_is_named_and_left_clean(tmp_path: Path) -> None:

@@ -1,174 +1,124 @@
-"""What every network promises, whatever it has learned."""
+"""What holds for every row of the table of networks."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
+from deepsched.baselines.errors import InvalidInput, UnknownName
 from deepsched.baselines.heft import heft
-from deepsched.baselines.machines import make_machines
-from deepsched.baselines.problem import Problem, make_problem
+from deepsched.baselines.registry import RESERVED
+from deepsched.baselines.schedule import violations
+from deepsched.baselines.settings import Settings, setting_infos
+from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.load import load_network, network_of
+from deepsched.model.networks import NETWORKS, build_network, get_network, network_config
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.paper.config import PaperConfig
-from deepsched.model.networks import NETWORKS, build_network
-from deepsched.model.networks.paper import network as paper_module
-from deepsched.model.networks.paper.batch import Prediction, collate
-from deepsched.model.networks.paper.features import encode
-from deepsched.model.networks.paper.loss import schedule_loss
-from tests.model.examples import VARIANTS, layered, limited, network
-from tests.strategies import problems
+from tests.model.examples import VARIANTS, layered, limited, network, said
 
-
-def predict(variant: str, *of: Problem) -> Prediction:
-    with torch.inference_mode():
-        prediction: Prediction = network(variant)(collate([encode(problem) for problem in of]))
-    return prediction
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=15)
-@given(group=st.lists(problems(), min_size=1, max_size=4))
-def test_batching_changes_no_prediction(variant: str, group: list[Problem]) -> None:
-    together = predict(variant, *group)
-    alone = [predict(variant, problem) for problem in group]
-    for name in ("score", "start", "finish"):
-        apart = torch.cat([getattr(prediction, name) for prediction in alone])
-        torch.testing.assert_close(getattr(together, name), apart, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=15)
-@given(problem=problems())
-def test_only_machines_that_can_hold_the_task_have_a_score(variant: str, problem: Problem) -> None:
-    sample = encode(problem)
-    prediction = predict(variant, problem)
-    score = prediction.score.view(problem.n_tasks, problem.n_machines)
-    np.testing.assert_array_equal(torch.isfinite(score), sample.eligible)
-    assert (score == -torch.inf)[torch.from_numpy(~sample.eligible)].all()
-    for times in (prediction.start, prediction.finish):
-        assert times.shape == (problem.n_tasks,)
-        assert torch.isfinite(times).all()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_relabelling_machines_permutes_the_scores(seed: int) -> None:
-    problem = limited(seed)
-    p = problem.n_machines
-    turn = np.random.default_rng(seed).permutation(p)
-    old = problem.machines
-    bandwidth = np.where(np.isinf(old.bandwidth), 1.0, old.bandwidth)
-    relabelled = make_problem(
-        machines=make_machines(
-            p,
-            cores=old.cores[turn],
-            frequency=old.frequency[turn],
-            memory=old.memory[turn],
-            bandwidth=bandwidth[np.ix_(turn, turn)],
-            latency=old.latency[np.ix_(turn, turn)],
-        ),
-        etc=problem.etc[:, turn],
-        edges=problem.edge_list(),
-        arrival=problem.arrival,
-        priority=problem.priority,
-        memory=problem.memory,
-    )
-    before, after = predict("paper", problem), predict("paper", relabelled)
-    score = before.score.view(-1, p)[:, torch.from_numpy(turn)]
-    torch.testing.assert_close(after.score.view(-1, p), score, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(after.start, before.start, atol=1e-4, rtol=1e-4)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 1), (50, 4), (300, 188)])
 def test_one_network_takes_any_size(name: str, shape: tuple[int, int]) -> None:
-    problem = layered(*shape)
-    prediction = predict(name, problem)
-    assert prediction.score.shape == (shape[0] * shape[1],)
-    assert torch.isfinite(prediction.score).all()
-    assert torch.isfinite(prediction.start).all()
-
-
-def test_scoring_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = layered(40, 5)
-    whole = predict("paper", problem)
-    monkeypatch.setattr(paper_module, "MAX_BLOCK_PAIRS", 17)
-    blocks = predict("paper", problem)
-    torch.testing.assert_close(whole.score, blocks.score, atol=1e-5, rtol=1e-5)
-
-
-def test_predictions_look_both_ways_along_the_sequence() -> None:
-    problem = layered(20, 3)
-    batch = collate([encode(problem)])
-    asks = network("paper")
-    before = asks(batch).start.detach()
-    for changed in (0, 19):
-        features = batch.task_features.clone()
-        features[changed] += 1.0
-        after = asks(dataclasses.replace(batch, task_features=features)).start.detach()
-        assert not torch.isclose(before, after, atol=1e-6).all()
-        other_end = 19 - changed
-        assert abs(float(after[other_end] - before[other_end])) > 0
+    found = said(name, network(name), layered(*shape))
+    for values in found.values():
+        assert values.shape[0] == shape[0]
+        assert torch.isfinite(values).all()
+    if "score" in found:
+        assert found["score"].shape == shape
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradient_flows_to_every_parameter(variant: str) -> None:
-    group = [limited(seed) for seed in range(3)]
-    batch = collate([encode(problem, heft(problem)) for problem in group])
-    learns = network(variant)
-    schedule_loss(learns(batch), batch).total.backward()
-    for name, parameter in learns.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.abs().max() > 0, name
+def test_a_checkpoint_is_a_scheduler_like_any_other(variant: str, tmp_path: Path) -> None:
+    name, config = VARIANTS[variant]
+    save_checkpoint(tmp_path, network(variant), name, config, {"epoch": 3})
+    assert network_of(tmp_path) is NETWORKS[name]
+    scheduler = NETWORKS[name].scheduler(tmp_path, device="cpu")
+    assert (scheduler.name, scheduler.meta) == (name, {"epoch": 3})
+    problems = [limited(seed) for seed in range(4)]
+    together = scheduler.schedule_batch(problems)
+    for problem, schedule in zip(problems, together, strict=True):
+        assert violations(problem, schedule) == []
+        assert schedule.scheduler == name
+        assert scheduler(problem).aft.tobytes() == schedule.aft.tobytes()
+        agreement = scheduler.agreement(problem, heft(problem))
+        assert (agreement is None) == (NETWORKS[name].objectives[0] != "imitation")
+    assert load_network(tmp_path)(problems[0]).aft.tobytes() == together[0].aft.tobytes()
 
 
-def test_the_padded_tensors_have_the_same_shapes_for_every_problem() -> None:
-    padded = network("paper, padded")
-    small, full = collate([encode(layered(1, 1))]), collate([encode(layered(40, 6))])
-    shapes = [[part.shape for part in padded.padded(batch)] for batch in (small, full)]  # type: ignore[operator]
-    assert shapes[0] == shapes[1]
-    assert padded.classifier.out_channels == 6
+@pytest.mark.parametrize("name", NETWORKS)
+def test_options_of_schedulers_that_nobody_knows_are_refused(name: str, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, network(name), name, {}, {})
+    with pytest.raises(InvalidInput, match="colour"):
+        load_network(tmp_path, colour="red")
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"), [((41, 2), "41 tasks.* 40"), ((3, 7), "7 machines.* 6")]
-)
-def test_the_padded_network_refuses_larger_problems(shape: tuple[int, int], message: str) -> None:
-    with pytest.raises(TooLarge, match=message):
-        predict("paper, padded", layered(*shape))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_row_describes_its_network(name: str) -> None:
+    row = get_network(name)
+    assert name in RESERVED
+    for settings in (row.config, row.options):
+        assert all(info.help.endswith(".") for info in setting_infos(settings))
+    fields = {field.name for field in dataclasses.fields(row.config)}
+    assert set(row.search_space) <= fields
+    for field, text in row.search_space.items():
+        for value in text.split(","):
+            network_config(name, {field: json.loads(value)})
+    assert not fields & set(row.retired)
+    assert row.objectives
+    assert isinstance(network_config(name, {}), row.config)
 
 
 def test_unknown_names_and_settings_are_refused() -> None:
     with pytest.raises(UnknownName, match=r"unknown network 'papper'; one of: .*paper"):
         build_network("papper")
-    with pytest.raises(InvalidInput, match="network 'paper': widht: Extra inputs"):
+    with pytest.raises(InvalidInput, match="network 'paper': unknown field 'widht'; one of: width"):
         build_network("paper", {"widht": 3})
-    with pytest.raises(InvalidInput, match="width: Input should be greater"):
+    with pytest.raises(InvalidInput, match="width = 0; it must be a whole number from 1 to 4096"):
         build_network("paper", {"width": 0})
-    with pytest.raises(InvalidInput, match="max_tasks and max_machines together"):
-        build_network("paper", {"max_tasks": 10})
+    with pytest.raises(InvalidInput, match=r"'deepsched': rounds = 17; .* number from 0 to 16"):
+        build_network("deepsched", {"rounds": 17})
+    with pytest.raises(InvalidInput, match="decode = 'argmax'; it must be one of full, topk"):
+        build_network("deepsched", {"decode": "argmax"})
 
 
-def test_settings_given_as_a_model_are_the_settings() -> None:
-    built = build_network("paper", PaperConfig(width=8, recurrent_width=4))
-    assert built.classifier.in_channels == 8
-    assert built.task_gru.forwards.hidden_size == 4
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("paper", PaperConfig(width=8)), ("deepsched", DeepSchedConfig(width=8, decode="topk"))],
+)
+def test_settings_come_back_from_what_they_are_saved_as(name: str, config: Settings) -> None:
+    assert network_config(name, dataclasses.asdict(config)) == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.width = 9  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_cuda_predicts_what_the_cpu_does(variant: str) -> None:
-    batch = collate([encode(limited(seed)) for seed in range(3)])
-    asks = network(variant)
-    with torch.inference_mode():
-        here = asks(batch)
-        there = asks.to("cuda")(batch.to("cuda"))
-    for name in ("score", "start", "finish"):
-        torch.testing.assert_close(
-            getattr(there, name).cpu(), getattr(here, name), atol=1e-3, rtol=1e-3
-        )
+RETIRED = {"recurrence": False, "machine_code": 0, "times": False}
+
+
+def test_settings_of_an_older_version_are_read_where_they_were_off() -> None:
+    assert NETWORKS["deepsched"].retired == RETIRED
+    assert network_config("deepsched", RETIRED | {"width": 8}) == DeepSchedConfig(width=8)
+    with pytest.raises(InvalidInput, match="unknown field 'recurrence'"):
+        network_config("paper", RETIRED)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("recurrence", True), ("machine_code", 3), ("times", True), ("times", None)],
+)
+def test_settings_of_an_older_version_are_refused_where_they_were_on(
+    field: str, value: Any
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        network_config("deepsched", RETIRED | {field: value}, "c.json: config")
+    assert str(caught.value) == (
+        f"c.json: config: {field} = {value!r} is of an older version of the network"
+    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.registry import SCHEDULERS
-from deepsched.model.load import timed
-from deepsched.model.networks.deepsched.features import DECODES
-from deepsched.model.networks.deepsched.scheduler import NAME
+from deepsched.baselines.timing import timed
+from deepsched.model.networks.deepsched.options import DECODES, NAME
 from deepsched.pipeline import compile as stage
 from tests.pipeline.cli_helpers import deepsched_here
 

@@ -12,25 +12,21 @@ import pytest
 import torch
 
 from deepsched.baselines.errors import InvalidInput, UnknownName
-from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import METRICS
-from deepsched.baselines.problem import make_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.model.checkpoint import WEIGHTS, save_checkpoint
 from deepsched.model.networks import build_network, network_config
 from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
 from deepsched.model.networks.paper.decode import ProblemPrediction
 from deepsched.model.networks.paper.features import time_scale
-from deepsched.model.networks.paper.scheduler import PaperScheduler
+from deepsched.model.networks.paper.scheduler import PaperScheduler, chance
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.evaluation.cases import RETIMED, dataset_groups
 from deepsched.pipeline.evaluation.document import EvaluationSpec
 from deepsched.pipeline.evaluation.measure import (
     Case,
     Row,
-    chance,
     evaluate_case,
-    network_fit,
     seconds_by_size,
     summarise_group,
     verdicts,
@@ -147,14 +143,6 @@ def test_seconds_are_medians_by_size() -> None:
     assert (large["tasks"], large["seconds"]) == ("51–200", {"heft": 5.0})
 
 
-def test_chance_counts_the_machines_that_fit() -> None:
-    problem = make_problem(
-        machines=make_machines(4),
-        etc=[[1, 1, 1, 1], [1, np.inf, np.inf, 1], [np.inf, 1, np.inf, np.inf]],
-    )
-    assert chance(problem) == pytest.approx((1 / 4 + 1 / 2 + 1) / 3)
-
-
 def test_a_case_is_measured_by_the_metrics() -> None:
     problem = tiny_problem(3)
     case = Case(group="seen", sample_id=3, source="tiny", problem=problem)
@@ -208,8 +196,9 @@ def test_the_networks_errors_are_those_of_its_prediction(checkpoint: Path) -> No
                 )
             ]
 
-    fit = network_fit(Known.load(checkpoint), problem, target)
+    fit = Known.load(checkpoint).agreement(problem, target)
     n = problem.n_tasks
+    assert (fit["tasks"], fit["chance"]) == (n, chance(problem))
     assert fit["accuracy"] == (n - 1) / n
     assert (fit["ast_mae"], fit["ast_rmse"]) == pytest.approx((0.5, 0.5))
     assert (fit["aft_mae"], fit["aft_rmse"]) == pytest.approx((1 / n, (1 / n) ** 0.5))

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from deepsched.baselines import registry
 from deepsched.baselines.metrics import METRICS, lower_bound
 from deepsched.baselines.readers import read_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import make_schedule, violations
+from deepsched.baselines.timing import timed
 from deepsched.model.checkpoint import save_checkpoint
-from deepsched.model.load import known_schedulers, resolve_scheduler, timed
+from deepsched.model.load import known_schedulers, resolve_scheduler
 from deepsched.model.networks import build_network, network_config
 from deepsched.pipeline.common.options import read_options
 from deepsched.pipeline.schedule import check_outputs, summary
@@ -136,6 +138,35 @@ def test_the_trained_network_is_a_scheduler_like_the_others(
     assert by_name["tasks"] == by_default["tasks"]
 
 
+def test_a_network_that_imitates_takes_no_options(
+    example: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = deepsched_here(capsys, "schedule", example, "--checkpoint", checkpoint, "--samples", "4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "samples" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_scheduler_of_ones_own_is_named_by_its_file(
+    example: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from deepsched.baselines.schedule import make_schedule\n"
+        "def mine(problem, rng):\n"
+        "    return make_schedule('mine', [0, 0, 0, 1], [0, 2, 5, 11], [2, 5, 10, 13])\n"
+    )
+    done = deepsched_here(capsys, "schedule", example, "--scheduler", f"{own}:mine", "--json", "-")
+    document = json.loads(done.stdout)
+    checked(document, example)
+    assert (document["scheduler"], document["makespan"]) == ("mine", 13)
+    assert "mine" in known_schedulers()
+
+
 def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def tasks(seed: int) -> object:
         done = deepsched_here(
@@ -160,9 +191,13 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         ),
         (
             ("example.json", "--scheduler", "ga", "--samples", "2"),
-            "--samples: for the learned sched",
+            "samples: for the network deepsched, not for the scheduler ga",
         ),
-        (("example.json", "--scheduler", "ga", "--no-guard"), "--no-guard: for the learned sched"),
+        (
+            ("example.json", "--scheduler", "ga", "--no-guard"),
+            "guard: for the network deepsched, not for the scheduler ga",
+        ),
+        (("example.json", "--scheduler", "own.py:mine"), "own.py:mine: there is no file "),
         (("example.json", "--decode", "some"), "'some' is not one of 'full', 'topk', 'argmax'"),
         (("example.json", "--objective", "cost"), "'cost' is not one of 'makespan', 'turnaround'"),
         (("example.json", "--checkpoint", "folder"), "config.json"),

@@ -22,12 +22,13 @@ from deepsched.baselines.schedule import make_schedule
 from deepsched.model.checkpoint import save_checkpoint
 from deepsched.model.load import PRETRAINED
 from deepsched.model.networks import build_network
-from deepsched.model.networks.deepsched.scheduler import PRETRAINED_FEW, DeepSchedScheduler
+from deepsched.model.networks.deepsched.scheduler import PRETRAINED_TOPK, DeepSchedScheduler
 from deepsched.pipeline.serving.app import build_app, processes
 from deepsched.pipeline.serving.gateway import Gateway
 from deepsched.pipeline.serving.requests import (
     LONGEST_MESSAGE,
     Query,
+    QuerySettings,
     json_answer,
     parse_query,
     read_request,
@@ -104,16 +105,16 @@ def test_bad_bodies_are_refused_in_one_short_line(body, status, words):
     ("query", "words"),
     [
         ("colour=red", "unknown query parameter 'colour'; one of: scheduler, seed, machines"),
-        ("machines=0", "machines=0"),
-        ("machines=two", "machines=two"),
-        ("machines=1e9", "machines=1e9"),
-        ("noise=nan", "noise=nan"),
-        ("noise=inf", "noise=inf"),
-        ("latency=-1", "latency=-1"),
-        ("bandwidth=0", "bandwidth=0"),
-        ("seed=-1", "seed=-1"),
+        ("machines=0", "query: machines = 0; it must be a whole number of at least 1"),
+        ("machines=two", "query: machines = 'two'; it must be a whole number of at least 1"),
+        ("machines=1e9", "query: machines = '1e9'; it must be a whole number of at least 1"),
+        ("noise=nan", "query: noise = nan; it must be a finite number of at least 0"),
+        ("noise=inf", "query: noise = inf; it must be a finite number of at least 0"),
+        ("latency=-1", "query: latency = -1.0; it must be a finite number of at least 0"),
+        ("bandwidth=0", "bandwidth 0"),
+        ("seed=-1", "query: seed = -1; it must be a whole number from 0 to"),
         ("seed=1&seed=1", "'seed' is given twice"),
-        ("seed=" + "9" * 10_000, "seed=9"),
+        ("seed=" + "9" * 10_000, "seed = '999"),
         ("machines=3", "brings its own 2 machines"),
         ("noise=0.1", "noise"),
     ],
@@ -152,13 +153,14 @@ def test_a_query_reaches_the_reader_like_the_command_line_options(data_file):
     pairs = [("machines", "3"), ("machine_seed", "5"), ("noise", "0.2"), ("noise_seed", "7")]
     query = parse_query([*pairs, ("bandwidth", "1e6"), ("latency", "0.5"), ("scheduler", "heft")])
     problem = read_request(body, "", query, ServeArgs())
-    expected = problem_from_json(json.loads(body), "request body", query.read_options())
+    expected = problem_from_json(json.loads(body), "request body", query.settings.read_options())
     assert np.array_equal(problem.etc, expected.etc)
     assert problem.n_machines == 3
     assert problem.machines.bandwidth[0, 1] == 1e6
     assert problem.machines.latency[0, 1] == 0.5
     assert not np.array_equal(
-        problem.etc, read_request(body, "", Query(machines=3), ServeArgs()).etc
+        problem.etc,
+        read_request(body, "", Query(settings=QuerySettings(machines=3)), ServeArgs()).etc,
     )
 
 
@@ -192,7 +194,7 @@ def test_a_scheduler_that_is_not_offered_for_the_size_is_a_413():
 
 def test_an_answer_is_the_documented_layout():
     problem = drawn()
-    document = json.loads(solve(problem, Query(scheduler="heft")).body)
+    document = json.loads(solve(problem, Query(settings=QuerySettings(scheduler="heft"))).body)
     expected = heft(problem)
     assert list(document) == [
         "scheduler", "makespan", "mean_turnaround", "mean_waiting", "lower_bound", "seconds",
@@ -209,7 +211,9 @@ def test_the_seed_reaches_the_scheduler():
     problem = drawn(tasks=50)
     starts = [
         [task["start"] for task in json.loads(solve(problem, query).body)["tasks"]]
-        for query in (Query(scheduler="random", seed=seed) for seed in (1, 1, 2))
+        for query in (
+            Query(settings=QuerySettings(scheduler="random", seed=seed)) for seed in (1, 1, 2)
+        )
     ]
     assert starts[0] == starts[1] != starts[2]
 
@@ -327,14 +331,16 @@ def test_the_network_answers_by_default_and_by_both_its_names():
         assert asyncio.run(ask(app, query=query)).status == 200
     assert (len(network.calls), len(heuristics.calls)) == (3, 0)
     asyncio.run(ask(app, query="scheduler=cpop"))
-    assert heuristics.calls[0][2].scheduler == "cpop"
+    assert heuristics.calls[0][2].settings.scheduler == "cpop"
 
 
 def test_without_a_checkpoint_the_pretrained_network_answers():
     heuristics = Behind()
     app = gateway(heuristics)
     asyncio.run(ask(app, [b"{", b"}"], headers=[("Content-Encoding", "GZIP")]))
-    assert heuristics.calls == [(b"{}", "gzip", Query(scheduler="deepsched"))]
+    assert heuristics.calls == [
+        (b"{}", "gzip", Query(settings=QuerySettings(scheduler="deepsched")))
+    ]
     answer = asyncio.run(ask(app, query="scheduler=paper"))
     assert answer.status == 400
     assert answer.json["error"].startswith(
@@ -349,11 +355,11 @@ def test_the_pretrained_network_schedules():
     assert document["makespan"] < heft(problem).makespan
 
 
-def test_the_query_guides_the_pretrained_network():
+def test_the_query_holds_the_options_of_the_pretrained_network():
     problem = generate(GeneratorSpec(family="layered", tasks=60, machines=6, ccr=8.0), 1)
     given = {"objective": "turnaround", "samples": 8, "guard": False, "decode": "full"}
     query = parse_query([("seed", "3"), *((key, str(value)) for key, value in given.items())])
-    assert query.guiding() == given
+    assert query.options == given
     document = json.loads(solve(problem, query).body)
     stream = teacher_rng(3, 0, "deepsched")
     expected = DeepSchedScheduler.load(**given)(problem, stream)
@@ -363,7 +369,7 @@ def test_the_query_guides_the_pretrained_network():
 
 def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp_path):
     problem = generate(GeneratorSpec(family="layered", tasks=60, machines=6, ccr=8.0), 1)
-    for name, weights in (("own", PRETRAINED_FEW), ("paper", None)):
+    for name, weights in (("own", PRETRAINED_TOPK), ("paper", None)):
         if weights is None:
             config = {"width": 8}
             network = build_network("paper", config)
@@ -381,13 +387,13 @@ def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp
 def test_processes_start_with_either_kind_of_checkpoint():
     body = json.dumps(SMALL | {"tasks": [TASK] * 1}).encode()
     problem = problem_from_json(json.loads(body), "body", ReadOptions())
-    args = ServeArgs(checkpoint=PRETRAINED_FEW.resolve())
+    args = ServeArgs(checkpoint=PRETRAINED_TOPK.resolve())
     build_app(args)
     assert processes(args) == 1
     heuristics = Heuristics(args)
-    answer = asyncio.run(heuristics.schedule(body, "", Query(samples=2)))
+    answer = asyncio.run(heuristics.schedule(body, "", Query(options={"samples": 2})))
     document = json.loads(answer.body)
-    expected = DeepSchedScheduler.load(PRETRAINED_FEW, samples=2)(
+    expected = DeepSchedScheduler.load(PRETRAINED_TOPK, samples=2)(
         problem, teacher_rng(0, 0, PRETRAINED)
     )
     assert document["makespan"] == expected.makespan
@@ -399,10 +405,12 @@ def test_processes_start_with_either_kind_of_checkpoint():
     ("query", "words"),
     [
         ("scheduler=heft&samples=4", "samples: not for the scheduler heft"),
-        ("budget=11", "budget=11: at most 10 s here"),
-        ("objective=cost", "objective=cost: "),
-        ("samples=257", "samples=257: "),
-        ("guard=perhaps", "guard=perhaps: "),
+        ("budget=11", "query: budget = 11; at most 10 s here"),
+        ("objective=cost", "query: objective = 'cost'; it must be one of makespan, turnaround"),
+        ("samples=257", "query: samples = 257; at most 256 here"),
+        ("samples=0", "query: samples = 0; it must be a whole number from 1 to 4096"),
+        ("guard=perhaps", "query: guard = 'perhaps'; it must be true or false"),
+        ("threads=2", "unknown query parameter 'threads'; one of: scheduler, seed, "),
     ],
 )
 def test_options_that_cannot_be_are_refused(query, words):

@@ -13,7 +13,7 @@ from deepsched.baselines.kernels.placement import (
     note_inputs,
     occupy,
 )
-from deepsched.baselines.kernels.structures import jit
+from deepsched.baselines.kernels.structures import inlined, jit
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import IntArray
@@ -162,7 +162,7 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
     return proc, ast, aft
 
 
-@jit
+@inlined
 def _inputs(i, p, arrival, preds, links, proc, aft, home, done_at, there_at):
     """Note where and when each input of task i is made; return the time of the last, or arrival.
 
@@ -181,7 +181,7 @@ def _inputs(i, p, arrival, preds, links, proc, aft, home, done_at, there_at):
     return soonest
 
 
-@jit
+@inlined
 def _list(i, q, listed, tried, count):
     """Put machine q on the list of task i if it is not there; return how many are."""
     if listed[q] == i:
@@ -191,7 +191,7 @@ def _list(i, q, listed, tried, count):
     return count + 1
 
 
-@jit
+@inlined
 def _first_idle(k, idle, members, group_ptr, duration, tail):
     """Return the first idle machine of group k that can hold the task, if one can."""
     q = idle[k]
@@ -203,7 +203,7 @@ def _first_idle(k, idle, members, group_ptr, duration, tail):
     return q
 
 
-@jit
+@inlined
 def _renew_idle(k, idle, members, group_ptr, tail):
     """Find the machine of group k whose last task ends first."""
     for at in range(group_ptr[k], group_ptr[k + 1]):

@@ -12,7 +12,6 @@ OBJECTIVES = ("makespan", "turnaround")
 # Which machines are candidates for a task: all; where it costs least and where inputs and idle
 # machines are; the one where it costs least.
 DECODES = ("full", "topk", "argmax")
-MAX_SAMPLES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,6 @@ class DeepSchedOptions(Settings):
         1,
         "Schedules decoded from one forward pass; the best is kept.",
         at_least=1,
-        at_most=MAX_SAMPLES,
         metavar="K",
     )
     budget: float = setting(

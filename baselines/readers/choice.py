@@ -1,0 +1,61 @@
+"""What a user says about machines, as the readers take it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import Machines
+from deepsched.baselines.readers.machines_file import read_machines
+from deepsched.baselines.readers.options import ReadOptions
+
+
+def read_options(
+    machines: int | str | os.PathLike[str] | Machines | None = None,
+    *,
+    machine_seed: int = 0,
+    noise: float = 0.0,
+    noise_seed: int = 0,
+    bandwidth: float | None = None,
+    latency: float | None = None,
+    label: str = "machines",
+) -> ReadOptions:
+    """Return what the readers need to complete a source; see `ReadOptions`.
+
+    Parameters
+    ----------
+    machines : how many to draw, the path of a machines file, or the machines themselves. A text
+        that is a number is one even where a file of that name exists; write ./16 for the file.
+    label : what the machines are called in messages.
+
+    Raises
+    ------
+    InvalidInput
+        If `machines` is neither a positive whole number nor an existing file, the file is bad, or
+        another value is out of range.
+    """
+    table, count = None, None
+    if isinstance(machines, Machines):
+        table = machines
+    elif machines is not None:
+        try:
+            count = int(machines)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            if not isinstance(machines, str | os.PathLike) or not Path(machines).exists():
+                raise InvalidInput(
+                    f"{label} {os.fspath(machines)!r} is neither a number of machines nor an "
+                    "existing file"
+                ) from None
+            table = read_machines(machines)
+        if count is not None and (count < 1 or isinstance(machines, float)):
+            raise InvalidInput(f"{label} {machines}: there must be at least one machine")
+    return ReadOptions(
+        machines=table,
+        machine_seed=machine_seed,
+        n_machines=count,
+        noise=noise,
+        noise_seed=noise_seed,
+        bandwidth=bandwidth,
+        latency=latency,
+    )

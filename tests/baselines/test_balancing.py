@@ -1,0 +1,58 @@
+"""Balancing independent tasks by moves, swaps and kicks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsched.baselines.balancing import applies, balanced
+from deepsched.baselines.kernels.balancing import balance
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.baselines.schedule import violations
+from tests import strategies
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
+
+
+def test_balancing_ends_when_its_work_is_done() -> None:
+    etc = np.random.default_rng(0).uniform(1, 2, (300, 3))
+    for machines, least in ((1, 1_000), (3, -600)):
+        proc = np.zeros(300, np.int64)
+        load = np.array([etc[:, 0].sum(), 0.0, 0.0])[:machines]
+        left = balance(etc[:, :machines], proc, load, 1_000)
+        assert least <= left
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 99))
+def test_balancing_independent_tasks_only_helps(problem: Problem, seed: int) -> None:
+    alone = make_problem(machines=problem.machines, etc=problem.etc, memory=problem.memory)
+    assert applies(alone)
+    before = SCHEDULERS["random"](alone, np.random.default_rng(seed))
+    after = balanced(alone, before, 0.0, seed, 1)
+    assert violations(alone, after) == []
+    assert after.makespan <= before.makespan
+    # No single move off the fullest machine makes it less full.
+    load = np.bincount(
+        after.proc, alone.etc[np.arange(alone.n_tasks), after.proc], alone.n_machines
+    )
+    full = int(load.argmax())
+    for i in np.flatnonzero(after.proc == full):
+        moved = np.maximum(load[full] - alone.etc[i, full], load + alone.etc[i])
+        assert (np.delete(moved, full) >= load[full] * (1 - 1e-9)).all()
+
+
+def test_kicks_go_on_where_balancing_ends() -> None:
+    rng = np.random.default_rng(0)
+    problem = make_problem(machines=make_machines(6), etc=rng.uniform(1, 100, (90, 6)))
+    start = SCHEDULERS["min-min"](problem, rng)
+    one = balanced(problem, start, 0.0, 0, 2)
+    more = balanced(problem, start, 0.3, 0, 2)
+    assert more.makespan < one.makespan < start.makespan
+    assert violations(problem, more) == []

@@ -1,0 +1,157 @@
+"""The decoder of the network `deepsched`: HEFT's rule, bent by a few numbers a task."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsched.baselines.heft import heft
+from deepsched.baselines.metrics import mean_turnaround
+from deepsched.baselines.ranks import optimistic_cost, ready_order, upward_rank
+from deepsched.baselines.schedule import violations
+from deepsched.model.networks.deepsched.decode import decode_schedule, decode_values
+from deepsched.model.networks.deepsched.features import CHEAPEST, GROUPS, GraphView, graph_view
+from deepsched.model.networks.deepsched.options import DECODES
+from tests import strategies
+from tests.baselines import reference
+from tests.model.examples import layered
+from tests.model.networks.deepsched.examples import outputs_of
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
+
+
+def by_definition(
+    problem: Problem, view: GraphView, outputs: np.ndarray, candidates: Any = None
+) -> tuple[Any, ...]:
+    """Place tasks one after the other as `PlacementTerms` says, in plain Python.
+
+    `candidates` returns the machines looked at for a task, given (i, proc, host, busy).
+    """
+    rank = upward_rank(problem)
+    order = ready_order(problem, rank + view.step * outputs[:, 0].astype(float))
+    table = np.where(np.isfinite(problem.etc), optimistic_cost(problem), np.inf)
+    busy: list[list[tuple[float, float]]] = [[] for _ in range(problem.n_machines)]
+    proc, ast, aft = [-1] * problem.n_tasks, [0.0] * problem.n_tasks, [0.0] * problem.n_tasks
+    host: dict[int, tuple[float, int]] = {}
+    for i in order.tolist():
+        _, ahead, cost, near = (0.5 * outputs[i].astype(float)).tolist()
+        best = (math.inf, -1, 0.0)
+        machines = range(problem.n_machines)
+        for q in machines if candidates is None else candidates(i, proc, host, busy):
+            duration = float(problem.etc[i, q])
+            if duration == math.inf:
+                continue
+            at = reference.ready(problem, i, q, proc, aft)
+            begin = reference.earliest_start(busy[q], at, duration)
+            lean = ahead * (table[i, q] - table[i].min()) + cost * (duration - problem.etc[i].min())
+            for child, data in reference.children(problem, i):
+                if child in host and host[child][1] == q:
+                    lean -= near * reference.mean_transfer(problem, data)
+            if begin + duration + lean < best[0]:
+                best = (begin + duration + lean, q, begin)
+        _, q, begin = best
+        proc[i], ast[i], aft[i] = q, begin, begin + float(problem.etc[i, q])
+        bisect.insort(busy[q], (begin, aft[i]))
+        for child, data in reference.children(problem, i):
+            seconds = reference.mean_transfer(problem, data)
+            if child not in host or seconds > host[child][0]:
+                host[child] = (seconds, q)
+    return proc, ast, aft
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems())
+def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
+    expected, view = heft(problem), graph_view(problem)
+    own = decode_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
+    assert own.proc.tolist() == expected.proc.tolist()
+    assert own.aft.tobytes() == expected.aft.tobytes()
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems())
+def test_where_the_few_machines_are_all_it_is_heft_too(problem: Problem) -> None:
+    expected, view = heft(problem), graph_view(problem, decode="topk")
+    assert problem.n_machines <= GROUPS
+    own = decode_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
+    assert own.proc.tolist() == expected.proc.tolist()
+    assert own.aft.tobytes() == expected.aft.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_few_machines_are_those_of_the_definition(seed: int) -> None:
+    problem = layered(
+        60, 20, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
+    )
+    view, outputs = graph_view(problem, decode="topk"), outputs_of(problem, seed)
+    outputs[:, 1] = 0.0
+    assert view.candidates is not None
+    group = view.candidates.group.tolist()
+    slow = np.where(np.isinf(problem.etc), np.nan, problem.etc)
+    slow = np.nanmean(slow / np.nanmean(slow, axis=1, keepdims=True), axis=0)
+    order = np.argsort(slow, kind="stable").tolist()
+    assert group == [order.index(q) * GROUPS // 20 for q in range(20)]
+
+    def few(i: int, proc: list[int], host: Any, busy: Any) -> list[int]:
+        costs = problem.etc[i].tolist()
+        found = set(sorted(range(20), key=lambda q: (costs[q], q))[:CHEAPEST])
+        found |= {proc[parent] for parent, _ in reference.parents(problem, i)}
+        found |= {host[c][1] for c, _ in reference.children(problem, i) if c in host}
+        for k in range(GROUPS):
+            own = [q for q in range(20) if group[q] == k and costs[q] < math.inf]
+            ends = {q: max((e for _, e in busy[q]), default=0.0) for q in own}
+            found |= set(sorted(own, key=lambda q: (ends[q], q))[:1])
+        return sorted(found)
+
+    own = decode_schedule(problem, view, outputs, "x")
+    proc, ast, aft = by_definition(problem, view, outputs, few)
+    assert own.proc.tolist() == proc
+    assert own.ast == pytest.approx(ast, rel=1e-12)
+    assert own.aft == pytest.approx(aft, rel=1e-12)
+
+
+def test_argmax_takes_the_machine_of_least_cost() -> None:
+    problem = layered(40, 6, 1, ccr=1.0, noise=0.5)
+    view = graph_view(problem, decode="argmax")
+    own = decode_schedule(problem, view, outputs_of(problem, 1), "x")
+    assert own.proc.tolist() == problem.etc.argmin(axis=1).tolist()
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 1000), decode=st.sampled_from(DECODES))
+def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int, decode: str) -> None:
+    outputs = outputs_of(problem, seed, 10.0 ** (seed % 5 - 1))
+    if seed % 3 == 0:
+        outputs[0, :4] = [np.nan, np.inf, -np.inf, np.nan]
+    schedule = decode_schedule(problem, graph_view(problem, decode=decode), outputs, "x")
+    assert violations(problem, schedule) == []
+
+
+def test_it_follows_the_definition() -> None:
+    for seed in range(30):
+        problem = layered(
+            40, 4, seed, ccr=3.0, latency=0.2, link_spread=4.0, memory=0.3, arrival_spread=0.3
+        )
+        view, outputs = graph_view(problem), outputs_of(problem, seed)
+        own = decode_schedule(problem, view, outputs, "x")
+        proc, ast, aft = by_definition(problem, view, outputs)
+        assert own.proc.tolist() == proc
+        assert own.ast == pytest.approx(ast, rel=1e-12)
+        assert own.aft == pytest.approx(aft, rel=1e-12)
+
+
+def test_values_are_those_of_the_schedules() -> None:
+    problem = layered(50, 4, arrival_spread=0.5)
+    view, centre = graph_view(problem), outputs_of(problem, 1)
+    changes = np.stack([outputs_of(problem, k) for k in (2, 3)])
+    for change, value in zip(changes, decode_values(problem, view, centre, changes), strict=True):
+        schedule = decode_schedule(problem, view, centre + change, "x")
+        assert value[0] == schedule.makespan
+        assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)

@@ -1,0 +1,286 @@
+"""The network `deepsched` as a scheduler: its options, checkpoints and search."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import mean_turnaround
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.schedule import violations
+from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
+from deepsched.model.networks import build_network
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
+from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.features import graph_view
+from deepsched.model.networks.deepsched.forward import expected_shapes, forward, forward_pass
+from deepsched.model.networks.deepsched.network import graph_batch
+from deepsched.model.networks.deepsched.options import DECODES, DeepSchedOptions
+from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
+from deepsched.model.networks.deepsched.search import climb, sample
+from tests import strategies
+from tests.model.examples import layered
+from tests.model.networks.deepsched.examples import SMALL, arrays, outputs_of, random_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepsched.baselines.problem import Problem
+
+
+@settings(max_examples=30)
+@given(problem=strategies.problems(), seed=st.integers(0, 99), decode=st.sampled_from(DECODES[:2]))
+def test_a_network_schedules_searches_and_begins_as_heft(
+    problem: Problem, seed: int, decode: str
+) -> None:
+    network = arrays(random_network(seed))
+    scheduler = DeepSchedScheduler(
+        network, DeepSchedOptions(decode=decode, samples=9, budget=0.002)
+    )
+    assert violations(problem, scheduler(problem)) == []
+    network |= {key: 0 * value for key, value in network.items() if key.startswith("leave.")}
+    view, outputs, _ = forward_pass(network, problem, "makespan", decode)
+    start = decode_schedule(problem, view, outputs, "x")
+    assert start.aft.tobytes() == heft(problem).aft.tobytes()
+
+
+def test_samples_come_best_first_and_do_not_depend_on_threads() -> None:
+    problem = layered(60, 4, ccr=3.0)
+    view = graph_view(problem)
+    centre, hidden = forward(arrays(random_network()), view)
+    one, other = (sample(problem, view, centre, hidden, 13, 5, threads) for threads in (1, 3))
+    assert [found.tobytes() for found in one] == [found.tobytes() for found in other]
+    assert len(one) == 13
+    assert any(found.tobytes() == centre.tobytes() for found in one)
+    lengths = [decode_schedule(problem, view, found, "x").makespan for found in one]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+
+
+def test_a_climb_never_goes_down() -> None:
+    problem = layered(60, 8, ccr=8.0)
+    view, start = graph_view(problem), outputs_of(problem, 0, 0.0)
+    before = heft(problem).makespan
+    climb(problem, view, start, before, 0.0, 1, 2)  # compiled, so that it takes none of the time
+    best, value = climb(problem, view, start, before, 0.3, 1, 2)
+    assert value < before
+    assert decode_schedule(problem, view, best, "x").makespan == value
+    assert not start.any()
+
+
+@settings(max_examples=50)
+@given(problem=strategies.problems())
+def test_with_the_guard_it_is_never_worse_than_heft(problem: Problem) -> None:
+    weights = arrays(random_network())
+    reference_schedule = heft(problem)
+    for objective, samples in (("makespan", 1), ("makespan", 8), ("turnaround", 2)):
+        scheduler = DeepSchedScheduler(
+            weights, DeepSchedOptions(objective=objective, samples=samples)
+        )
+        schedule = scheduler(problem)
+        assert schedule.scheduler == "deepsched"
+        assert violations(problem, schedule) == []
+        assert scheduler(problem).aft.tobytes() == schedule.aft.tobytes()
+        if objective == "makespan":
+            assert schedule.makespan <= reference_schedule.makespan
+        else:
+            mean = mean_turnaround(problem, schedule)
+            assert mean <= mean_turnaround(problem, reference_schedule)
+
+
+@pytest.mark.parametrize("size", [1e290, 1e39, 1e-30, 1e-310, 0.0])
+def test_times_of_any_size(size: float) -> None:
+    rng = np.random.default_rng(0)
+    problem = make_problem(
+        machines=make_machines(3),
+        etc=rng.uniform(0.5, 1, (12, 3)) * size,
+        edges=(np.arange(11), np.arange(1, 12), np.full(11, 1e6)),
+        arrival=rng.uniform(0, 1, 12) * size,
+    )
+    weights = arrays(random_network())
+    for options in (
+        DeepSchedOptions(guard=False),
+        DeepSchedOptions(guard=False, objective="turnaround", samples=3),
+    ):
+        schedule = DeepSchedScheduler(weights, options)(problem)
+        assert violations(problem, schedule) == []
+
+
+def test_without_its_network_it_starts_from_heft() -> None:
+    problem = layered(60, 4, ccr=3.0)
+    own = DeepSchedScheduler(arrays(random_network()), DeepSchedOptions(guard=False))
+    assert own(problem).makespan != heft(problem).makespan
+    assert own.without_network()(problem).makespan == heft(problem).makespan
+
+
+def test_a_budget_is_kept_and_used() -> None:
+    problem = layered(60, 8, ccr=8.0)
+    one = DeepSchedScheduler(arrays(random_network()))
+    longer = DeepSchedScheduler(arrays(random_network()), DeepSchedOptions(budget=0.3))
+    assert longer(problem).makespan < one(problem).makespan
+    begin = time.perf_counter()
+    longer(problem)
+    # Far more than it takes, far less than if the time did not count.
+    assert 0.2 < time.perf_counter() - begin < 3.0
+
+
+def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_better() -> None:
+    weights = arrays(random_network())
+    searched = 0
+    for seed in range(10):
+        problem = layered(40, 24, seed, ccr=0.3)
+        own = DeepSchedScheduler(weights, DeepSchedOptions(decode="topk", guard=False))(problem)
+        if own.makespan <= heft(problem).makespan:
+            continue
+        view = graph_view(problem, decode="topk")
+        outputs, _ = forward(weights, view)
+        found, value = climb(problem, view, outputs, own.makespan, 0.05, seed, 1)
+        assert value < own.makespan
+        assert decode_schedule(problem, view, found, "x").makespan == value
+        longer = DeepSchedScheduler(weights, DeepSchedOptions(decode="topk", budget=0.05))(problem)
+        assert longer.makespan <= heft(problem).makespan
+        searched += 1
+    assert searched > 3
+
+
+def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:
+    scheduler = DeepSchedScheduler.load(guard=False)
+    problems = [layered(150, 12, 10**6 + k, ccr=8.0) for k in range(20)]
+    ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
+    assert np.mean(ratios) < 0.85
+    assert sum(path.stat().st_size for path in PRETRAINED.rglob("*")) < 2_000_000
+    assert scheduler.meta["improve"]["turns"] > 0
+
+
+def test_few_machines_have_weights_of_their_own_and_beat_heft_too() -> None:
+    scheduler = DeepSchedScheduler.load(guard=False, decode="topk")
+    assert scheduler.meta["improve"]["turn"]["network"]["decode"] == "topk"
+    problems = [layered(300, 32, 10**6 + k, ccr=8.0) for k in range(20)]
+    ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
+    assert np.mean(ratios) < 0.97
+    whole = DeepSchedScheduler.load(guard=False)
+    assert all(scheduler(p).aft.tobytes() != whole(p).aft.tobytes() for p in problems)
+
+
+def test_the_mean_turnaround_has_weights_of_its_own_and_beats_those_of_the_makespan() -> None:
+    scheduler = DeepSchedScheduler.load(guard=False, objective="turnaround")
+    assert scheduler.meta["improve"]["turn"]["imitate"] > 0
+    other = DeepSchedScheduler.load(PRETRAINED, guard=False, objective="turnaround")
+    problems = [
+        generate(GeneratorSpec(family=family, tasks=150, machines=8, ccr=ccr), 10**6 + k)
+        for k, family in enumerate(("in-tree", "out-tree", "erdos-renyi", "independent") * 3)
+        for ccr in (0.2, 2.0)
+    ]
+    own, others, reference = (
+        np.array([mean_turnaround(p, run(p)) for p in problems]) for run in (scheduler, other, heft)
+    )
+    assert np.mean(own / reference) < 0.97 * np.mean(others / reference) < 0.97
+    few = DeepSchedScheduler.load(objective="turnaround", decode="topk")
+    assert few.meta["improve"]["turn"]["network"]["decode"] == "topk"
+
+
+def test_a_checkpoint_is_decoded_as_it_was_trained(tmp_path: Path) -> None:
+    config = DeepSchedConfig(width=8, rounds=2, decode="topk")
+    save_checkpoint(tmp_path, random_network(config=config), "deepsched", config, {})
+    problem = layered(80, 40, ccr=3.0)
+    own, few, whole = (
+        DeepSchedScheduler.load(tmp_path, guard=False, decode=decode)(problem)
+        for decode in (None, "topk", "full")
+    )
+    assert own.aft.tobytes() == few.aft.tobytes() != whole.aft.tobytes()
+
+
+def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> None:
+    network = random_network()
+    save_checkpoint(tmp_path, network, "deepsched", SMALL, {"turn": 3})
+    loaded = load_checkpoint(tmp_path)
+    problem = layered(30, 3)
+    view, _, _ = forward_pass(arrays(network), problem)
+    with torch.inference_mode():
+        outputs = loaded.network(graph_batch([view])).numpy()
+    own = DeepSchedScheduler.load(tmp_path, guard=False)
+    assert own.meta == {"turn": 3}
+    expected = decode_schedule(problem, view, outputs, "x")
+    assert own(problem).proc.tolist() == expected.proc.tolist()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, build_network("paper", {"width": 4}), "paper", {"width": 4}, {})
+    with pytest.raises(InvalidInput, match="network 'paper'; 'deepsched' expected"):
+        DeepSchedScheduler.load(tmp_path)
+
+
+def test_a_checkpoint_that_lacks_something_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    whole = random_network()
+    found = {key: value.shape for key, value in arrays(whole).items()}
+    assert found == expected_shapes(arrays(whole))
+    for lost in ("leave.bias", "rounds.0.mix.weight", "rounds.1.norm.weight", "enter.bias"):
+        part = torch.nn.Module()
+        weights = {key: value for key, value in whole.state_dict().items() if key != lost}
+        part.state_dict = lambda weights=weights: weights  # type: ignore[method-assign,misc,assignment]
+        save_checkpoint(tmp_path, part, "deepsched", SMALL, {})
+        with pytest.raises(InvalidInput, match="another version of the network"):
+            DeepSchedScheduler.load(tmp_path)
+    save_checkpoint(tmp_path, whole, "deepsched", SMALL, {})
+    path = tmp_path / "config.json"
+    document = json.loads(path.read_text())
+    document["config"]["decode"] = "few"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match=r"config\.json: decode is 'few'; one of: full"):
+        DeepSchedScheduler.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "cost"}, "objective = 'cost'; it must be one of makespan, turnaround"),
+        ({"decode": "few"}, "decode = 'few'; it must be one of full, topk, argmax"),
+        ({"samples": 0}, "samples = 0; it must be a whole number from 1 to 4096"),
+        ({"samples": 4097}, "samples = 4097; it must be a whole number from 1 to 4096"),
+        ({"samples": 2.0}, "samples = 2.0; it must be a whole number from 1 to 4096"),
+        ({"budget": -1.0}, "budget = -1.0; it must be a finite number of at least 0"),
+        ({"budget": float("inf")}, "budget = inf; it must be a finite number of at least 0"),
+        ({"guard": 1}, "guard = 1; it must be true or false"),
+        ({"threads": 0}, "threads = 0; it must be a whole number of at least 1"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=r"objective|decode|samples|budget|guard|threads") as bare:
+        DeepSchedOptions(**options)
+    assert str(bare.value) == message
+    scheduler = DeepSchedScheduler(arrays(random_network()))
+    for refuse in (DeepSchedScheduler.load, scheduler.with_options):
+        with pytest.raises(InvalidInput) as caught:
+            refuse(**options)
+        assert str(caught.value) == f"options of deepsched: {message}"
+
+
+def test_an_option_that_nobody_knows_is_named_with_those_there_are() -> None:
+    with pytest.raises(InvalidInput, match="options of deepsched: unknown field 'sampels'; one of"):
+        DeepSchedScheduler.load(sampels=2)
+
+
+def test_other_options_stay_as_they_were() -> None:
+    problem = layered(60, 8, ccr=3.0)
+    first = DeepSchedScheduler(
+        arrays(random_network()), DeepSchedOptions(guard=False, decode="topk"), meta={"turn": 3}
+    )
+    other = first.with_options(samples=4, objective="turnaround")
+    assert first.options == DeepSchedOptions(guard=False, decode="topk")
+    assert other.options == replace(first.options, samples=4, objective="turnaround")
+    assert other.meta == {"turn": 3}
+    assert first.with_options()(problem).aft.tobytes() == first(problem).aft.tobytes()
+    expected = DeepSchedScheduler(arrays(random_network()), other.options)(problem)
+    assert other(problem).aft.tobytes() == expected.aft.tobytes() != first(problem).aft.tobytes()
