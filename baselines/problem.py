@@ -32,7 +32,7 @@ MAX_HORIZON = 1e300  # s
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Problem:
-    """A task graph on unlike machines. Build it with :func:`make_problem`, which checks it.
+    """A task graph on heterogeneous machines. Build it with :func:`make_problem`, which checks it.
 
     Arrays are read-only. Tasks keep the order in which they were given; `topo` lists them in
     topological order.

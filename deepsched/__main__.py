@@ -21,7 +21,7 @@ COMMANDS = {
     ),
     "verify": ("deepsched.pipeline.verify", "Check every file and every schedule of a dataset."),
     "train": ("deepsched.pipeline.train", "Train a network on a labelled dataset."),
-    "improve": ("deepsched.pipeline.improve", "Let the network that bends HEFT improve itself."),
+    "improve": ("deepsched.pipeline.improve", "Train the network deepsched by policy gradient."),
     "tune": ("deepsched.pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("deepsched.pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("deepsched.pipeline.serve", "Answer scheduling requests over HTTP."),
@@ -46,7 +46,7 @@ COMMANDS = {
 )
 @click.version_option(package_name="deepsched")
 def cli(**_: Any) -> None:
-    """Schedule task graphs on unlike machines, and make, train, tune and serve the network.
+    """Schedule task graphs on heterogeneous machines, and make, train, tune and serve the network.
 
     Every command has its own --help. A file is read as WfFormat 1.5 (.json, .json.gz), the
     explicit deepsched-problem/1 format, STG, HCSP ETC, the paper's CSV or a GoCJ list.

@@ -23,6 +23,7 @@ MEASUREMENTS = {
         "deepsched.pipeline.benchmarks.quality",
         "Compare schedules with HEFT's on unseen graphs.",
     ),
+    "startup": ("deepsched.pipeline.benchmarks.startup", "Time imports and first schedules."),
     "label": (
         "deepsched.pipeline.benchmarks.labelling",
         "Measure what labelling costs, and project it.",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PlacementTerms(NamedTuple):
-    """What bends the choice of a machine away from the least EFT, three weights a task.
+    """What biases the choice of a machine away from the least EFT, three weights a task.
 
     Machine q of task i is taken by the least of
     EFT + w0 (optimistic cost[i, q] - least) + w1 (etc[i, q] - least) - w2 · affinity,

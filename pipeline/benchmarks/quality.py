@@ -30,7 +30,7 @@ from deepsched.baselines.schedule import violations
 from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.networks.deepsched.features import graph_view
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
-from deepsched.model.networks.deepsched.search import climb, thread_count
+from deepsched.model.networks.deepsched.search import hill_climb, thread_count
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.outputs import check_writable
 from deepsched.pipeline.common.provenance import provenance
@@ -193,7 +193,7 @@ class Runner:
 
 
 class Search:
-    """Perturbation search around HEFT: the climb of the network's scheduler without a network."""
+    """Perturbation search around HEFT: the scheduler's hill climbing without a network."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -208,7 +208,7 @@ class Search:
         value = heft(problem).makespan
         left = self._seconds - (time.perf_counter() - begin)
         seed = int(rng.integers(2**63))
-        best, _ = climb(problem, view, start, value, left, seed, thread_count())
+        best, _ = hill_climb(problem, view, start, value, left, seed, thread_count())
         return decode_schedule(problem, view, best, "search")
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks import NETWORKS
-from deepsched.pipeline.training.config import make_config, merged_config
+from deepsched.model.networks import NETWORKS, network_config
+from deepsched.pipeline.training.config import TrainConfig, make_config, merged_config
 from deepsched.pipeline.training.run import plan_training
 from deepsched.pipeline.tune import command
 from deepsched.pipeline.tuning.run import (
@@ -45,8 +45,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_dataset(tmp_path_factory.mktemp("data") / "tiny", 30)
 
 
-def draws(ranges: dict[str, str], n: int = 200) -> list[dict[str, Any]]:
-    space = search_space(CONFIG, ranges)
+def draws(
+    ranges: dict[str, str], n: int = 200, config: TrainConfig = CONFIG
+) -> list[dict[str, Any]]:
+    space = search_space(config, ranges)
     np.random.seed(0)  # noqa: NPY002 - Tune draws from numpy's global generator
     return [{name: domain.sample() for name, domain in space.items()} for _ in range(n)]
 
@@ -67,14 +69,15 @@ def test_a_range_of_whole_numbers_has_both_ends():
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_default_search_gives_settings_that_train_takes(network: str):
+def test_every_default_search_gives_settings_that_the_network_takes(network: str):
     config = make_config({"network": network}, where="test")
-    for params in draws(default_space(network), 20):
+    for params in draws(default_space(network), 20, config):
         trial = trial_config(config, params, where="test")
         assert trial.learning_rate == params["learning_rate"]
+        built = network_config(network, trial.network_options)
         for name, value in params.items():
             if name.startswith("network_options."):
-                assert trial.network_options[name.removeprefix("network_options.")] == value
+                assert getattr(built, name.removeprefix("network_options.")) == value
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The network `deepsched`: it bends HEFT's rule by a few numbers a task."""
+"""The network `deepsched`: HEFT's list scheduling, biased by four outputs a task."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def decode(
 @jit
 def values(
     centre,
-    changes,
+    perturbations,
     rank,
     step,
     topo_index,
@@ -47,9 +47,9 @@ def values(
     preds,
     links,
 ):
-    found = np.empty((changes.shape[0], 2))
-    for k in range(changes.shape[0]):
-        outputs = centre + changes[k]
+    found = np.empty((perturbations.shape[0], 2))
+    for k in range(perturbations.shape[0]):
+        outputs = centre + perturbations[k]
         own = PlacementTerms(
             np.empty(terms.weights.shape),
             terms.through,
@@ -68,12 +68,12 @@ def values(
 
 
 @jit
-def change(outputs, state):
-    """Change outputs in place: those of a few tasks, of all a little, or one for all alike."""
+def perturb(outputs, state):
+    """Perturb outputs in place: those of some tasks, of all a little, or one for all alike."""
     n, width = outputs.shape
     kind = uniform(state)
     if kind < 0.6:
-        # Few or many, alike likely on a logarithmic scale.
+        # How many is uniform on a logarithmic scale.
         count = int(np.exp(uniform(state) * np.log(max(n / 4.0, 2.0))))
         for _ in range(count):
             i = int(uniform(state) * n)
@@ -92,7 +92,7 @@ def change(outputs, state):
 
 
 @jit
-def climb(
+def hill_climb(
     best,
     value,
     objective,
@@ -109,13 +109,13 @@ def climb(
     preds,
     links,
 ):
-    """Change `best` (n, outputs) again and again, keep what is no worse; return its value, s.
+    """Perturb `best` (n, outputs) again and again, keep what is no worse; return its value, s.
 
     `terms` hold weights of its own for each thread.
     """
     for _ in range(steps):
         tried = best.copy()
-        change(tried, state)
+        perturb(tried, state)
         _, _, aft = decode(
             tried, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
         )

@@ -12,11 +12,11 @@ SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
 @jit
-def cost_statistics(etc, found, slow, seen):
+def cost_statistics(etc, found, slow, held):
     """Describe each row's finite costs in one pass over the table.
 
     Fills `found` (n, 4) with their mean, least, standard deviation and number, and adds to `slow`
-    and `seen` (p,) each machine's costs against the tasks' means, and how many it can hold.
+    and `held` (p,) each machine's costs against the tasks' means, and how many it can hold.
     """
     n, p = etc.shape
     for i in range(n):
@@ -32,7 +32,7 @@ def cost_statistics(etc, found, slow, seen):
             low = min(low, cost)
             count += fits
             slow[q] += cost * inverse if fits else 0.0
-            seen[q] += fits
+            held[q] += fits
         found[i, 0], found[i, 1] = centre, low
         found[i, 2], found[i, 3] = np.sqrt(squares / count), count
 

@@ -13,7 +13,7 @@ ENOUGH = 5_000  # tasks from which on a thread costs less than it saves
 
 
 def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Call a function that lets go of the interpreter in a thread, or at once for few tasks."""
+    """Call a function that releases the GIL: in a thread, or at once below `ENOUGH` tasks."""
     future: Future[Any] = Future()
 
     def run() -> None:

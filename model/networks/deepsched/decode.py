@@ -21,7 +21,7 @@ OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
 def decode_schedule(
     problem: Problem, view: GraphView, outputs: Float32Array, scheduler: str
 ) -> Schedule:
-    """Schedule by HEFT's rule, bent by the outputs; valid whatever they are.
+    """Schedule by HEFT's rule, biased by the outputs; valid whatever they are.
 
     For outputs of 0 it is HEFT's own where the view was made for all machines.
 
@@ -49,18 +49,18 @@ def decode_values(
     problem: Problem,
     view: GraphView,
     centre: Float32Array,
-    changes: Float32Array,
+    perturbations: Float32Array,
 ) -> FloatArray:
-    """Return (k, 2): makespan and mean turnaround, s, for each of k changes of the outputs.
+    """Return (k, 2): makespan and mean turnaround, s, for each of k perturbations of the outputs.
 
     Parameters
     ----------
     centre : (n_tasks, outputs), as for `decode_schedule`.
-    changes : (k, n_tasks, outputs), added to it.
+    perturbations : (k, n_tasks, outputs), added to it.
     """
     values: FloatArray = _decode_kernels.values(
         centre,
-        changes,
+        perturbations,
         view.rank,
         view.step,
         problem.topo_index,

@@ -54,7 +54,7 @@ TASK_FEATURES = (
     "machines",  # log
     "communication",  # log of one more than all mean transfer times / all mean costs
     "tasks",  # log
-    "unlikeness",  # standard deviation of the machines' slowness
+    "heterogeneity",  # standard deviation of the machines' slowness
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
 CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness

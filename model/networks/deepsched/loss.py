@@ -44,8 +44,8 @@ def imitation_loss(problem: Problem, view: GraphView, outputs: Tensor, taught: S
     label /= label.sum(axis=1, keepdims=True)
     late = np.minimum((eft - eft.min(axis=1, keepdims=True)) / unit, FAR)
     weights = outputs[:, 1:4] * outputs.new_tensor(UNITS[1:])
-    bent = torch.einsum("nk,nkp->np", weights, _tensor(terms / unit))
-    said = torch.log_softmax(-(_tensor(late) + bent), dim=1)
+    bias = torch.einsum("nk,nkp->np", weights, _tensor(terms / unit))
+    said = torch.log_softmax(-(_tensor(late) + bias), dim=1)
     placing = -(_tensor(label) * said).sum(dim=1).mean()
     priority = _tensor(view.rank / unit) + outputs[:, 0] * (UNITS[0] / TEMPERATURE)
     ahead = priority[order[:-1]] - priority[order[1:]]
@@ -56,7 +56,7 @@ def imitation_loss(problem: Problem, view: GraphView, outputs: Tensor, taught: S
 def replayed(
     problem: Problem, view: GraphView, taught: Schedule
 ) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return the tasks by their start, and what each finds when its turn comes.
+    """Return the tasks by their start, and what each finds when it is placed.
 
     That is the EFT on each machine, (n, p) s, and the three `PlacementTerms`, (n, 3, p) s.
     """

@@ -1,4 +1,4 @@
-"""The network `deepsched`: directed message passing over the task graph, a few outputs a task."""
+"""The network `deepsched`: directed message passing over the task graph, four outputs a task."""
 
 from __future__ import annotations
 

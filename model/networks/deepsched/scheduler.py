@@ -26,7 +26,7 @@ from deepsched.model.networks.deepsched.options import (
     OBJECTIVES,
     DeepSchedOptions,
 )
-from deepsched.model.networks.deepsched.search import climb, sample, thread_count
+from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +143,7 @@ class DeepSchedScheduler:
         return [self(problem, rng) for problem, rng in zip(problems, streams, strict=True)]
 
     def agreement(self, problem: Problem, target: Schedule) -> None:
-        """Return None: the network bends a rule, it predicts no schedule."""
+        """Return None: the network biases a rule, it predicts no schedule."""
 
     def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
         """Schedule one problem; independent tasks are also balanced by moves and swaps.
@@ -174,7 +174,7 @@ class DeepSchedScheduler:
             if measure(problem, other) < value:
                 start = make_schedule(NAME, other.proc, other.ast, other.aft)
                 if self._decode == "full":
-                    # Zeros are HEFT itself: a climb goes on from there.
+                    # Zeros are HEFT itself: the search goes on from there.
                     outputs, value = np.zeros_like(outputs), measure(problem, other)
         best = self._improved(problem, view, start, drawn[:improved])
         left = options.budget - (time.perf_counter() - begin)
@@ -183,7 +183,7 @@ class DeepSchedScheduler:
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
-            outputs, _ = climb(problem, view, outputs, value, left, seed, self._threads)
+            outputs, _ = hill_climb(problem, view, outputs, value, left, seed, self._threads)
             found = decode_schedule(problem, view, outputs, NAME)
             if improved:
                 found = forward_backward_improvement(problem, found)

@@ -1,4 +1,4 @@
-"""More than one schedule from one forward pass: samples around the outputs, and a climb from them.
+"""More than one schedule from one forward pass: samples around the outputs, and hill climbing.
 
 All of it works with any centre: with zeros in place of a network's outputs it is a perturbation
 search around HEFT.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
 CHUNK = 4  # samples decoded together
-SLICE = 0.02  # s, after which climbing threads go on from the best of all
+SLICE = 0.02  # s, after which hill-climbing threads go on from the best of all
 
 
 def thread_count() -> int:
@@ -56,12 +56,12 @@ def sample(
     def run(chunk: int) -> list[tuple[float, Float32Array]]:
         first = chunk * CHUNK
         rng = np.random.default_rng([seed, chunk])
-        changes = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
+        perturbations = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
         if first == 0:
-            changes[0] = 0.0
-        values = decode_values(problem, view, centre, changes)[:, objective]
+            perturbations[0] = 0.0
+        values = decode_values(problem, view, centre, perturbations)[:, objective]
         return [
-            (float(value), centre + change) for value, change in zip(values, changes, strict=True)
+            (float(value), centre + one) for value, one in zip(values, perturbations, strict=True)
         ]
 
     chunks = range(-(-count // CHUNK))
@@ -70,7 +70,7 @@ def sample(
     return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
 
 
-def climb(
+def hill_climb(
     problem: Problem,
     view: GraphView,
     start: Float32Array,
@@ -81,8 +81,8 @@ def climb(
 ) -> tuple[Float32Array, float]:
     """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
 
-    Each thread changes outputs at random and keeps what is no worse; now and then all go on from
-    the best. At least one change is tried. How many fit in depends on the machine.
+    Each thread perturbs outputs at random and keeps what is no worse; now and then all go on
+    from the best. At least one perturbation is tried. How many fit in depends on the machine.
     """
     deadline = time.perf_counter() + seconds
     objective = OBJECTIVES.index(view.objective)
@@ -94,7 +94,7 @@ def climb(
 
     def run(state: np.ndarray) -> tuple[float, Float32Array]:
         own = best.copy()
-        found = _decode_kernels.climb(
+        found = _decode_kernels.hill_climb(
             own,
             value,
             objective,
