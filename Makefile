@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test test-fast test-ray test-data lint layout types contract format benchmark-speed \
+.PHONY: help venv demo test test-fast test-ray test-install test-data lint layout types contract format benchmark-speed \
 	constraints clean distclean
 
 # Sets the shell variable `python`, or says what is missing and ends the recipe.
@@ -58,15 +58,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run every stage once, below runs/ (on $DEEPSCHED_DATA, or what was fetched)
 	$(BIN)/deepsched demo
 
-test: lint types contract test-fast test-ray ## lint, types, import contract and all tests
+test: lint types contract test-fast test-ray test-install ## lint, types, import contract and all tests
 
 test-fast: $(STAMP) ## only the tests that need no Ray, on all cores
-	$(BIN)/python -m pytest -m 'not ray' -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'not ray and not install' -n auto --dist loadfile $(PYTEST_ARGS)
 
 # Two processes, since these tests mostly wait for Ray's own to start; the tests of each share one
 # local Ray.
 test-ray: $(STAMP) ## only the tests that use Ray
 	$(BIN)/python -m pytest -m ray -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-install: $(STAMP) ## only the test that installs the wheel into a new environment
+	$(BIN)/python -m pytest -m install $(PYTEST_ARGS)
 
 test-data: $(STAMP) ## only the tests on real inputs; fails where $DEEPSCHED_DATA is missing
 	$(BIN)/python -m pytest -m data --require-data $(PYTEST_ARGS)

@@ -119,5 +119,5 @@ def test_what_is_not_tiny_is_refused() -> None:
 def test_without_or_tools_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ortools", None)
     for ask in (lambda: get_scheduler("cp-sat"), lambda: cp_sat(topcuoglu(), rng())):
-        with pytest.raises(NotInstalled, match=r"needs OR-Tools: pip install ortools"):
+        with pytest.raises(NotInstalled, match=r"OR-Tools: pip install 'deepsched\[exact\]'"):
             ask()

@@ -29,7 +29,7 @@ from deepsched.model.networks.deepsched.forward import expected_shapes, forward,
 from deepsched.model.networks.deepsched.network import graph_batch
 from deepsched.model.networks.deepsched.options import DECODES, DeepSchedOptions
 from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
-from deepsched.model.networks.deepsched.search import climb, sample
+from deepsched.model.networks.deepsched.search import hill_climb, sample
 from tests import strategies
 from tests.model.examples import layered
 from tests.model.networks.deepsched.examples import SMALL, arrays, outputs_of, random_network
@@ -73,8 +73,9 @@ def test_a_climb_never_goes_down() -> None:
     problem = layered(60, 8, ccr=8.0)
     view, start = graph_view(problem), outputs_of(problem, 0, 0.0)
     before = heft(problem).makespan
-    climb(problem, view, start, before, 0.0, 1, 2)  # compiled, so that it takes none of the time
-    best, value = climb(problem, view, start, before, 0.3, 1, 2)
+    # Compiled first, so that it takes none of the time.
+    hill_climb(problem, view, start, before, 0.0, 1, 2)
+    best, value = hill_climb(problem, view, start, before, 0.3, 1, 2)
     assert value < before
     assert decode_schedule(problem, view, best, "x").makespan == value
     assert not start.any()
@@ -146,7 +147,7 @@ def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_
             continue
         view = graph_view(problem, decode="topk")
         outputs, _ = forward(weights, view)
-        found, value = climb(problem, view, outputs, own.makespan, 0.05, seed, 1)
+        found, value = hill_climb(problem, view, outputs, own.makespan, 0.05, seed, 1)
         assert value < own.makespan
         assert decode_schedule(problem, view, found, "x").makespan == value
         longer = DeepSchedScheduler(weights, DeepSchedOptions(decode="topk", budget=0.05))(problem)
@@ -247,9 +248,8 @@ def test_a_checkpoint_that_lacks_something_is_refused_when_it_is_read(tmp_path: 
     [
         ({"objective": "cost"}, "objective = 'cost'; it must be one of makespan, turnaround"),
         ({"decode": "few"}, "decode = 'few'; it must be one of full, topk, argmax"),
-        ({"samples": 0}, "samples = 0; it must be a whole number from 1 to 4096"),
-        ({"samples": 4097}, "samples = 4097; it must be a whole number from 1 to 4096"),
-        ({"samples": 2.0}, "samples = 2.0; it must be a whole number from 1 to 4096"),
+        ({"samples": 0}, "samples = 0; it must be a whole number of at least 1"),
+        ({"samples": 2.0}, "samples = 2.0; it must be a whole number of at least 1"),
         ({"budget": -1.0}, "budget = -1.0; it must be a finite number of at least 0"),
         ({"budget": float("inf")}, "budget = inf; it must be a finite number of at least 0"),
         ({"guard": 1}, "guard = 1; it must be true or false"),
