@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import json
@@ -127,6 +128,26 @@ def test_every_folder_of_the_packages_is_in_the_readme() -> None:
         for path in (ROOT / package).rglob("*.py")
     }
     assert folders <= tree
+
+
+def foreign_private_imports() -> Iterator[str]:
+    """Imports of a module with a leading underscore by another package than its own."""
+    for part in PACKAGES:
+        for path in (ROOT / part).rglob("*.py"):
+            folders = path.parent.relative_to(ROOT).parts
+            package = ".".join(folders if part == "deepsched" else ("deepsched", *folders))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in getattr(node, "names", ())]
+                if isinstance(node, ast.ImportFrom):
+                    names = [f"{node.module}.{name}" for name in names]
+                for name in names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                    found = re.match(r"(deepsched.*?)\._[a-z]", name)
+                    if found and not f"{package}.".startswith(f"{found[1]}."):
+                        yield f"{path.relative_to(ROOT)}: {name}"
+
+
+def test_private_modules_are_used_only_inside_their_package() -> None:
+    assert list(foreign_private_imports()) == []
 
 
 def test_constraints_pin_every_dependency() -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import explicit, gocj, hcsp, jobs_csv, machines_file, stg, wfformat
-from deepsched.baselines.readers._files import decode, parse_json, read_bytes, shown_path
 from deepsched.baselines.readers._values import an_object
 from deepsched.baselines.readers.explicit import problem_document, write_problem
+from deepsched.baselines.readers.files import decode, parse_json, read_bytes, shown_path
 from deepsched.baselines.readers.hcsp import HcspSolution, read_hcsp_solution
 from deepsched.baselines.readers.machines_file import read_machines
 from deepsched.baselines.readers.networkx_graph import from_networkx, to_networkx

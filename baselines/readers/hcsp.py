@@ -22,8 +22,8 @@ from deepsched.baselines.arrays import FloatArray, IntArray, frozen_int
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import Problem, make_problem
-from deepsched.baselines.readers._files import decode, read_bytes, shown_path
 from deepsched.baselines.readers._values import Rule, count, decimal, is_count, naming, text_lines
+from deepsched.baselines.readers.files import decode, read_bytes, shown_path
 from deepsched.baselines.readers.options import ReadOptions, own_machines, refuse_noise, source_name
 
 if TYPE_CHECKING:

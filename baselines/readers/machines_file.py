@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines, make_machines
 from deepsched.baselines.readers._csv import parse_table, unique_ids
-from deepsched.baselines.readers._files import decode, parse_json, read_bytes, shown_path
 from deepsched.baselines.readers._tasks import check_keys, parse_machines
 from deepsched.baselines.readers._values import Rule, an_object, decimal, naming
+from deepsched.baselines.readers.files import decode, parse_json, read_bytes, shown_path
 
 if TYPE_CHECKING:
     from os import PathLike

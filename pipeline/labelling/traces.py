@@ -12,7 +12,7 @@ import numpy as np
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_machines
-from deepsched.baselines.readers._files import read_bytes, shown_path
+from deepsched.baselines.readers.files import read_bytes, shown_path
 from deepsched.pipeline.dataset.files import sha256
 from deepsched.pipeline.labelling.sources import (
     SEED_RANGE,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deepsched.baselines.errors import DeepSchedError, InvalidInput, TooLarge
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_json
-from deepsched.baselines.readers._files import decode, parse_json
+from deepsched.baselines.readers.files import decode, parse_json
 from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
 from deepsched.baselines.writers import schedule_document
 from deepsched.model.networks.deepsched.options import DeepSchedOptions

@@ -454,7 +454,7 @@ def test_files(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
 
 
 def test_a_gzip_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepsched.baselines.readers._files.MAX_BYTES", 2**21)
+    monkeypatch.setattr("deepsched.baselines.readers.files.MAX_BYTES", 2**21)
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(b" " * 2**24))
     with pytest.raises(InvalidInput, match=r"bomb\.json\.gz: larger than 2 MiB"):
