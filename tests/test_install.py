@@ -238,7 +238,6 @@ def test_a_new_environment(installed: Path, tmp_path: Path) -> None:
         if file.is_file()
     )
     assert size < LARGEST
-    print(f"{size / 1e6:.0f} MB unpacked")
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:

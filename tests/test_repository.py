@@ -137,10 +137,10 @@ def foreign_private_imports() -> Iterator[str]:
             folders = path.parent.relative_to(ROOT).parts
             package = ".".join(folders if part == "deepsched" else ("deepsched", *folders))
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [alias.name for alias in getattr(node, "names", ())]
-                if isinstance(node, ast.ImportFrom):
-                    names = [f"{node.module}.{name}" for name in names]
-                for name in names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                if not isinstance(node, ast.Import | ast.ImportFrom):
+                    continue
+                source = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                for name in (source + alias.name for alias in node.names):
                     found = re.match(r"(deepsched.*?)\._[a-z]", name)
                     if found and not f"{package}.".startswith(f"{found[1]}."):
                         yield f"{path.relative_to(ROOT)}: {name}"
