@@ -168,7 +168,7 @@ def run_step(step: Step) -> None:
         With the stage's exit code, if it did not succeed.
     """
     results.print(f"\n$ deepsched {step.stage} {shlex.join(step.arguments)}", markup=False)
-    stage: click.Command = importlib.import_module(f"pipeline.{step.stage}").command
+    stage: click.Command = importlib.import_module(f"deepsched.pipeline.{step.stage}").command
     code = stage.main(
         list(step.arguments), prog_name=f"deepsched {step.stage}", standalone_mode=False
     )
