@@ -58,6 +58,7 @@ def _file_module(path: Path, name: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[spec.name]
         raise _cannot(name, error) from error
     return module
 

@@ -160,7 +160,7 @@ def _check(info: SettingInfo, value: Any) -> None:
     if isinstance(value, bool) and info.kind is not bool:
         fits = False
     if fits and info.kind is float:
-        fits = math.isfinite(value)
+        fits = _is_finite(value)
     if fits and info.choices:
         fits = value in info.choices
     if fits and info.at_least is not None:
@@ -171,15 +171,25 @@ def _check(info: SettingInfo, value: Any) -> None:
         raise InvalidInput(_complaint(info, value))
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
 
 
 def _complaint(info: SettingInfo, value: Any) -> str:
     words = f"one of {', '.join(info.choices)}" if info.choices else _WORDS[info.kind]
     if info.at_least is not None and info.at_most is not None:
-        words += f" from {info.at_least:g} to {info.at_most:g}"
+        words += f" from {info.at_least} to {info.at_most}"
     elif info.at_least is not None:
-        words += f" of at least {info.at_least:g}"
-    shown = repr(value)
+        words += f" of at least {info.at_least}"
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        shown = "a number too long to write"
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return f"{info.name} = {shown}; it must be {words}"

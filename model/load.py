@@ -39,8 +39,7 @@ def resolve_scheduler(
 
     Parameters
     ----------
-    name : of the table `SCHEDULERS`, or registered, or `FILE.py:function` or `module:function`, or
-        `deepsched`.
+    name : of the table `SCHEDULERS`, or registered, or `deepsched`.
     checkpoint : the network that `deepsched` is; None: the pretrained one.
     options : of that network's scheduler, such as `samples`; other schedulers take none.
 

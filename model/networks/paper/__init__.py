@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.settings import Settings
+from deepsched.baselines.settings import Settings, parse_settings
 from deepsched.model.network import Network
 from deepsched.model.networks.paper.config import PaperConfig
 
@@ -32,9 +32,10 @@ def _build(config: PaperConfig) -> nn.Module:
 def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkScheduler:
     from deepsched.model.networks.paper.scheduler import PaperScheduler
 
+    parse_settings(Settings, options, "options of paper")  # it has none
     if folder is None:
         raise InvalidInput("there is no pretrained network 'paper'; train one")
-    return PaperScheduler.load(folder, device, **options)
+    return PaperScheduler.load(folder, device)
 
 
 NETWORK = Network(
