@@ -9,19 +9,19 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import safetensors
 import safetensors.torch
 
 from deepsched.baselines.errors import InvalidInput, UnknownName, UnwritableOutput
 from deepsched.baselines.settings import Settings
 from deepsched.model.checkpoint_files import CONFIG, FORMAT, WEIGHTS, read_files
 from deepsched.model.networks import NETWORKS, network_config
+from deepsched.model.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -96,34 +96,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         unknown network, settings that do not fit it, or weights that are damaged, foreign or of
         other shapes.
     """
-    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
+    config_path = folder / CONFIG
     document, weights = read_files(folder)
     name = document["network"]
     try:
         config = network_config(name, document["config"], f"{config_path}: config")
     except UnknownName as error:
         raise InvalidInput(f"{config_path}: {error}") from None
-    try:
-        tensors = safetensors.torch.load(weights)
-    except safetensors.SafetensorError as error:
-        raise InvalidInput(f"{weights_path}: not a safetensors file: {error}") from None
     network = NETWORKS[name].build(config)
-    _check_shapes(tensors, network.state_dict(), weights_path)
-    network.load_state_dict(tensors)
-    network.eval()
+    load_weights(network, weights, folder / WEIGHTS)
     return Checkpoint(network=network, name=name, config=config, meta=document["meta"])
-
-
-def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    for key in sorted(found.keys() ^ expected.keys()):
-        state = "is missing" if key in expected else "does not belong to this network"
-        raise InvalidInput(f"{path}: tensor {key!r} {state}")
-    for key, tensor in expected.items():
-        if found[key].shape != tensor.shape or found[key].dtype != tensor.dtype:
-            raise InvalidInput(
-                f"{path}: tensor {key!r} is {found[key].dtype} {tuple(found[key].shape)}; "
-                f"{tensor.dtype} {tuple(tensor.shape)} expected"
-            )
 
 
 def _write_together(contents: Mapping[Path, bytes]) -> None:

@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 
 def _build(config: PaperConfig) -> nn.Module:
-    if config.max_tasks is None:
-        from deepsched.model.networks.paper.network import PaperNetwork
+    from deepsched.model.networks.paper.build import build_paper
 
-        return PaperNetwork(config)
-    from deepsched.model.networks.paper.padded import PaddedPaperNetwork
-
-    return PaddedPaperNetwork(config)
+    return build_paper(config)
 
 
 def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkScheduler:

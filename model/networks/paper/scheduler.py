@@ -10,11 +10,15 @@ import torch
 from torch import nn
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.checkpoint import load_checkpoint
+from deepsched.baselines.settings import parse_settings
+from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from deepsched.model.networks.paper.batch import batches_by_size, collate
+from deepsched.model.networks.paper.build import build_paper
+from deepsched.model.networks.paper.config import PaperConfig
 from deepsched.model.networks.paper.decode import ProblemPrediction, decode, split_prediction
 from deepsched.model.networks.paper.features import encode, time_scale
 from deepsched.model.threads import one_thread
+from deepsched.model.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +62,15 @@ class PaperScheduler:
             As :func:`deepsched.model.checkpoint.load_checkpoint`, if it is of another network,
             or if the device is not there.
         """
-        checkpoint = load_checkpoint(Path(folder))
-        if checkpoint.name != NAME:
-            raise InvalidInput(f"{folder}: network {checkpoint.name!r}; {NAME!r} expected")
+        folder = Path(folder)
+        document, weights = read_files(folder)
+        if document["network"] != NAME:
+            raise InvalidInput(f"{folder}: network {document['network']!r}; {NAME!r} expected")
+        config = parse_settings(PaperConfig, document["config"], f"{folder / CONFIG}: config")
+        network = build_paper(config)
+        load_weights(network, weights, folder / WEIGHTS)
         try:
-            return cls(checkpoint.network, checkpoint.name, meta=checkpoint.meta, device=device)
+            return cls(network, NAME, meta=document["meta"], device=device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InvalidInput(f"cannot use device {str(device)!r}: {reason}") from None
