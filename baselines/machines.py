@@ -51,6 +51,9 @@ class Machines:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Machines({len(self)})"
+
     @property
     def links(self) -> Links:
         """The links as compiled kernels take them."""

@@ -74,6 +74,11 @@ class Problem:
     topo: IntArray
     topo_index: IntArray
 
+    def __repr__(self) -> str:
+        counts = (("task", self.n_tasks), ("edge", self.n_edges), ("machine", self.n_machines))
+        parts = (f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts)
+        return f"Problem({self.name!r}, {', '.join(parts)})"
+
     @property
     def n_tasks(self) -> int:
         """The number of tasks."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepsched.baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
     from deepsched.baselines.problem import Problem
@@ -40,6 +43,77 @@ class Schedule:
         """The latest finish, s."""
         return float(self.aft.max())
 
+    def __repr__(self) -> str:
+        n = self.proc.size
+        if not n:
+            return f"Schedule({self.scheduler!r}, no task)"
+        tasks = "1 task" if n == 1 else f"{n} tasks"
+        return f"Schedule({self.scheduler!r}, {tasks}, makespan {self.makespan:.6g} s)"
+
+    def rows(self, problem: Problem | None = None) -> list[dict[str, Any]]:
+        """Return one row a task, in the problem's task order, as tables of other packages take it.
+
+        Keys: task, machine, start, finish, duration; times in s. Tasks and machines are ids where
+        the problem is given, else their numbers, counted from 0.
+
+        Raises
+        ------
+        InvalidInput
+            If the schedule is none of this problem's.
+
+        Examples
+        --------
+        >>> make_schedule("hand", [1], [0.5], [2.0]).rows()
+        [{'task': 0, 'machine': 1, 'start': 0.5, 'finish': 2.0, 'duration': 1.5}]
+        """
+        tasks: Sequence[object] = range(self.proc.size)
+        machines: Sequence[object] = self.proc.tolist()
+        if problem is not None:
+            check_belongs(problem, self)
+            tasks = problem.task_ids
+            machines = [problem.machines.ids[machine] for machine in self.proc]
+        times = zip(self.ast.tolist(), self.aft.tolist(), strict=True)
+        return [
+            {
+                "task": task,
+                "machine": machine,
+                "start": start,
+                "finish": finish,
+                "duration": finish - start,
+            }
+            for task, machine, (start, finish) in zip(tasks, machines, times, strict=True)
+        ]
+
+    def to_json(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
+        """Return the schedule as JSON-ready values, tasks in the problem's order.
+
+        Keys: scheduler, makespan, mean_turnaround, mean_waiting, lower_bound (on the makespan),
+        seconds (which scheduling took; left out where it is None), tasks: a list of id, machine
+        (its id), start, finish. All times in s.
+
+        Raises
+        ------
+        InvalidInput
+            If the schedule is none of this problem's.
+        """
+        check_belongs(problem, self)
+        ids = problem.machines.ids
+        rows = zip(
+            problem.task_ids, self.proc.tolist(), self.ast.tolist(), self.aft.tolist(), strict=True
+        )
+        return {
+            "scheduler": self.scheduler,
+            "makespan": self.makespan,
+            "mean_turnaround": float((self.aft - problem.arrival).mean()),
+            "mean_waiting": float((self.ast - problem.arrival).mean()),
+            "lower_bound": lower_bound(problem),
+            **({} if seconds is None else {"seconds": float(seconds)}),
+            "tasks": [
+                {"id": task, "machine": ids[machine], "start": start, "finish": finish}
+                for task, machine, start, finish in rows
+            ],
+        }
+
 
 def make_schedule(scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLike) -> Schedule:
     """Freeze the three arrays into a schedule.
@@ -59,6 +133,26 @@ def make_schedule(scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLik
         ast=frozen_float(ast, machines.shape),
         aft=frozen_float(aft, machines.shape),
     )
+
+
+def check_belongs(problem: Problem, schedule: Schedule) -> None:
+    """Refuse a schedule that cannot be one of this problem; whether it is valid is not checked.
+
+    Raises
+    ------
+    InvalidInput
+        If it has more or fewer tasks, names a machine that does not exist, or holds a time that is
+        no finite number.
+    """
+    n, p, proc = problem.n_tasks, problem.n_machines, schedule.proc
+    where = f"schedule {schedule.scheduler!r} is not one of the problem {problem.name!r}"
+    if proc.shape != (n,):
+        raise InvalidInput(f"{where}: it has {proc.size} tasks, the problem {n}")
+    if proc.min() < 0 or proc.max() >= p:
+        number = proc[(proc < 0) | (proc >= p)][0]
+        raise InvalidInput(f"{where}: machine index {number}, the problem has {p} machines")
+    if not (np.isfinite(schedule.ast).all() and np.isfinite(schedule.aft).all()):
+        raise InvalidInput(f"{where}: its times are not all finite")
 
 
 def violations(problem: Problem, schedule: Schedule) -> list[str]:

@@ -24,9 +24,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepsched.baselines.bounds import lower_bound
     from deepsched.baselines.errors import DeepSchedError
     from deepsched.baselines.machines import Machines, draw_machines, make_machines
-    from deepsched.baselines.metrics import METRICS, lower_bound
+    from deepsched.baselines.metrics import METRICS
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.readers import read_machines, to_networkx
     from deepsched.baselines.registry import Scheduler, register
@@ -73,7 +74,7 @@ _HOMES = {
     "Scheduler": "baselines.registry",
     "draw_machines": "baselines.machines",
     "from_networkx": "model.interface",
-    "lower_bound": "baselines.metrics",
+    "lower_bound": "baselines.bounds",
     "make_machines": "baselines.machines",
     "problem": "model.interface",
     "read_machines": "baselines.readers",

@@ -19,8 +19,8 @@ import time
 import click
 import numpy as np
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
-from deepsched.baselines.metrics import lower_bound
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.baselines.timing import timed
 from deepsched.model.networks.deepsched.options import DECODES

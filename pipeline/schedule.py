@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
-from deepsched.baselines.metrics import METRICS, lower_bound
+from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from deepsched.baselines.registry import teacher_rng
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.baselines.writers import (
-    schedule_document,
     write_csv,
     write_gantt,
     write_json,
@@ -111,7 +111,7 @@ def command(
     warm_up(run)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))
     if json_out == STANDARD:
-        click.echo(json.dumps(schedule_document(problem, schedule, seconds), indent=2))
+        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2))
     elif json_out is not None:
         write_json(Path(json_out), problem, schedule, seconds)
     if csv_out is not None:

@@ -21,7 +21,10 @@ PID = 1
 
 
 def write_trace(
-    path: str | os.PathLike[str], problem: Problem, schedule: Schedule, seconds: float
+    path: str | os.PathLike[str],
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float | None = None,
 ) -> None:
     """Write one track a machine, one slice a task, and an arrow an edge.
 
@@ -75,7 +78,7 @@ def write_trace(
         "problem": problem.name,
         "scheduler": schedule.scheduler,
         "makespan_s": schedule.makespan,
-        "scheduling_s": float(seconds),
+        **({} if seconds is None else {"scheduling_s": float(seconds)}),
         "edges_left_out": problem.n_edges - drawn,
     }
     lines = ",\n".join(json.dumps(event, allow_nan=False) for event in events)

@@ -18,7 +18,10 @@ COLUMNS = ("task", "machine", "start", "finish", "arrival", "waiting", "turnarou
 
 
 def write_csv(
-    path: str | os.PathLike[str], problem: Problem, schedule: Schedule, seconds: float
+    path: str | os.PathLike[str],
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float | None = None,
 ) -> None:
     """Write one row a task in the problem's order, all times in s and exact.
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.metrics import mean_turnaround, mean_waiting
 from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
 from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
@@ -15,45 +14,22 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 
-def schedule_document(problem: Problem, schedule: Schedule, seconds: float) -> dict[str, Any]:
-    """Return the schedule as JSON-ready values, tasks in the problem's order.
-
-    Keys: scheduler, makespan, mean_turnaround, mean_waiting, lower_bound (on the makespan), seconds
-    (which scheduling took), tasks: a list of id, machine (its id), start, finish. All times in s.
-    """
-    machine_ids = problem.machines.ids
-    rows = zip(
-        problem.task_ids,
-        schedule.proc.tolist(),
-        schedule.ast.tolist(),
-        schedule.aft.tolist(),
-        strict=True,
-    )
-    return {
-        "scheduler": schedule.scheduler,
-        "makespan": schedule.makespan,
-        "mean_turnaround": mean_turnaround(problem, schedule),
-        "mean_waiting": mean_waiting(problem, schedule),
-        "lower_bound": lower_bound(problem),
-        "seconds": float(seconds),
-        "tasks": [
-            {"id": task, "machine": machine_ids[machine], "start": start, "finish": finish}
-            for task, machine, start, finish in rows
-        ],
-    }
-
-
 def write_json(
-    path: str | os.PathLike[str], problem: Problem, schedule: Schedule, seconds: float
+    path: str | os.PathLike[str],
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float | None = None,
 ) -> None:
-    """Write :func:`schedule_document`, one task a line; strict JSON, times exact.
+    """Write what `schedule.to_json` returns, one task a line; strict JSON, times exact.
 
     Raises
     ------
+    InvalidInput
+        If the schedule is none of this problem's.
     UnwritableOutput
         If the file cannot be written.
     """
-    document = schedule_document(problem, schedule, seconds)
+    document = schedule.to_json(problem, seconds)
     tasks = document.pop("tasks")
     head = [f"{json.dumps(key)}: {_strict(value)}" for key, value in document.items()]
     lines = ",\n    ".join(_strict(task) for task in tasks)

@@ -18,11 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.genetic import genetic
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
-from deepsched.baselines.metrics import lower_bound, makespan, mean_turnaround
+from deepsched.baselines.metrics import makespan, mean_turnaround
 from deepsched.baselines.peft import peft
 from deepsched.baselines.readers import ReadOptions, read_hcsp_solution, read_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng

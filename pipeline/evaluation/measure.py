@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import TooLarge
-from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
+from deepsched.baselines.metrics import mean_turnaround, mean_waiting
 from deepsched.baselines.registry import Scheduler, teacher_rng
 from deepsched.baselines.timing import timed
 from deepsched.pipeline.evaluation.comparison import SIZE_LABELS, compare, size_bucket

@@ -16,7 +16,6 @@ from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_json
 from deepsched.baselines.readers.files import decode, parse_json
 from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
-from deepsched.baselines.writers import schedule_document
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.serving.settings import MEGABYTE
 
@@ -224,7 +223,7 @@ def schedule_answer(
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Return the answer that carries a schedule."""
-    return json_answer(200, schedule_document(problem, schedule, seconds), headers)
+    return json_answer(200, schedule.to_json(problem, seconds), headers)
 
 
 def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 
 from deepsched.baselines.best_of import best_of
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.cp_sat import MAX_CHOICES, cp_sat
 from deepsched.baselines.errors import NotInstalled, TooLarge
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.list_schedule import simulate
 from deepsched.baselines.machines import make_machines
-from deepsched.baselines.metrics import lower_bound
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.baselines.registry import get_scheduler
 from deepsched.baselines.schedule import violations

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, note, settings
 
 from deepsched.baselines.batch_mode import MAX_TASKS
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import TooLarge, UnknownName
 from deepsched.baselines.list_schedule import replay_order, simulate
 from deepsched.baselines.machines import make_machines
-from deepsched.baselines.metrics import lower_bound
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.baselines.registry import SCHEDULERS, get_scheduler, teacher_rng
 from deepsched.baselines.schedule import Schedule, violations

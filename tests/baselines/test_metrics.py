@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from deepsched.baselines.bounds import area_bound, critical_path, lower_bound
 from deepsched.baselines.machines import make_machines
-from deepsched.baselines.metrics import METRICS, area_bound, critical_path, lower_bound
+from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.baselines.schedule import make_schedule
 from tests import strategies

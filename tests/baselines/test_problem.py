@@ -59,6 +59,13 @@ def test_what_is_wrong_is_named(changes: dict[str, object], message: str) -> Non
         small(**changes)
 
 
+def test_problems_and_machines_are_shown_in_a_line() -> None:
+    assert repr(small(name="tiny")) == "Problem('tiny', 3 tasks, 2 edges, 2 machines)"
+    alone = make_problem(machines=make_machines(1), work=[1.0], name="a'b")
+    assert repr(alone) == 'Problem("a\'b", 1 task, 0 edges, 1 machine)'
+    assert repr(TWO) == "Machines(2)"
+
+
 def test_a_cycle_is_found_behind_tasks_that_merely_follow_it() -> None:
     with pytest.raises(InvalidProblem, match=r"cycle: '(b' -> 'c' -> 'b|c' -> 'b' -> 'c)'"):
         make_problem(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
 from deepsched.baselines.list_schedule import simulate
@@ -71,6 +74,69 @@ def test_an_error_below_the_tolerance_is_forgiven_and_one_above_is_not(chain: Pr
 def test_arrays_of_different_length_are_refused() -> None:
     with pytest.raises(InvalidInput, match="vectors of one length"):
         make_schedule("hand", [0, 1], [0.0], [1.0])
+
+
+def test_a_schedule_is_shown_in_a_line() -> None:
+    assert repr(make_schedule("heft", [0, 1], [0, 1], [1, 80])) == (
+        "Schedule('heft', 2 tasks, makespan 80 s)"
+    )
+    assert repr(make_schedule("a'b", [0], [0], [1234.5678])) == (
+        'Schedule("a\'b", 1 task, makespan 1234.57 s)'
+    )
+    assert repr(make_schedule("none", [], [], [])) == "Schedule('none', no task)"
+
+
+def test_rows_hold_numbers_or_with_the_problem_names(chain: Problem) -> None:
+    schedule = make_schedule("hand", [1, 0], [1, 8], [3, 11])
+    first, second = schedule.rows()
+    assert first == {"task": 0, "machine": 1, "start": 1.0, "finish": 3.0, "duration": 2.0}
+    assert list(second.items()) == [
+        ("task", 1),
+        ("machine", 0),
+        ("start", 8.0),
+        ("finish", 11.0),
+        ("duration", 3.0),
+    ]
+    named = schedule.rows(chain)
+    assert [(row["task"], row["machine"]) for row in named] == [("a", "m1"), ("b", "m0")]
+    assert [row["start"] for row in named] == [1.0, 8.0]
+    assert json.loads(json.dumps([*schedule.rows(), *named])) == [*schedule.rows(), *named]
+
+
+def test_a_schedule_becomes_its_json_document(chain: Problem) -> None:
+    schedule = make_schedule("hand", [1, 0], [1, 8], [3, 11])
+    document = schedule.to_json(chain)
+    assert document == {
+        "scheduler": "hand",
+        "makespan": 11.0,
+        "mean_turnaround": ((3 - 1) + 11) / 2,
+        "mean_waiting": (0 + 8) / 2,
+        "lower_bound": lower_bound(chain),
+        "tasks": [
+            {"id": "a", "machine": "m1", "start": 1.0, "finish": 3.0},
+            {"id": "b", "machine": "m0", "start": 8.0, "finish": 11.0},
+        ],
+    }
+    assert schedule.to_json(chain, 2) == document | {"seconds": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("proc", "aft", "words"),
+    [
+        ([0], [1], "it has 1 tasks, the problem 2"),
+        ([0, 2], [1, 2], "machine index 2, the problem has 2 machines"),
+        ([-1, 0], [1, 2], "machine index -1, the problem has 2 machines"),
+        ([0, 0], [1, np.inf], "its times are not all finite"),
+    ],
+)
+def test_a_schedule_of_another_problem_is_refused(
+    chain: Problem, proc: list[int], aft: list[float], words: str
+) -> None:
+    schedule = make_schedule("hand", proc, [0] * len(proc), aft)
+    for use in (schedule.rows, schedule.to_json):
+        with pytest.raises(InvalidInput, match="schedule 'hand' is not one of the problem") as got:
+            use(chain)
+        assert str(got.value).endswith(words)
 
 
 @settings(max_examples=200)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsched.baselines import metrics
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import UnwritableOutput
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
@@ -25,7 +26,6 @@ from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.writers import chrome_trace as trace_module
 from deepsched.baselines.writers import (
-    schedule_document,
     write_csv,
     write_gantt,
     write_json,
@@ -123,7 +123,7 @@ def test_the_document_has_exactly_the_promised_layout(
     solved: tuple[Problem, Schedule],
 ) -> None:
     problem, schedule = solved
-    document = schedule_document(problem, schedule, 0.25)
+    document = schedule.to_json(problem, 0.25)
     assert list(document) == [
         "scheduler",
         "makespan",
@@ -135,9 +135,9 @@ def test_the_document_has_exactly_the_promised_layout(
     ]
     assert document["scheduler"] == "heft"
     assert document["makespan"] == schedule.aft.max()
-    assert document["mean_turnaround"] == (schedule.aft - problem.arrival).mean()
+    assert document["mean_turnaround"] == metrics.mean_turnaround(problem, schedule)
     assert document["mean_waiting"] == (schedule.ast - problem.arrival).mean()
-    assert document["lower_bound"] == metrics.lower_bound(problem)
+    assert document["lower_bound"] == lower_bound(problem)
     assert document["seconds"] == 0.25
     for i, task in enumerate(document["tasks"]):
         assert task == {
@@ -148,6 +148,20 @@ def test_the_document_has_exactly_the_promised_layout(
         }
 
 
+def test_without_a_scheduling_time_the_files_name_none(
+    solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    problem, schedule = solved
+    with_it = schedule.to_json(problem, 0.25)
+    assert schedule.to_json(problem) == {
+        key: value for key, value in with_it.items() if key != "seconds"
+    }
+    write_json(tmp_path / "s.json", problem, schedule)
+    assert strict_json((tmp_path / "s.json").read_text()) == schedule.to_json(problem)
+    write_trace(tmp_path / "t.json", problem, schedule)
+    assert "scheduling_s" not in strict_json((tmp_path / "t.json").read_text())["otherData"]
+
+
 @pytest.mark.parametrize("which", ["solved", "nasty"])
 def test_json_reads_back_as_the_document(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -156,7 +170,7 @@ def test_json_reads_back_as_the_document(
     path = tmp_path / "schedule.json"
     write_json(path, problem, schedule, 1.5)
     text = path.read_text(encoding="ascii")
-    assert strict_json(text) == schedule_document(problem, schedule, 1.5)
+    assert strict_json(text) == schedule.to_json(problem, 1.5)
     assert text.count("\n") == problem.n_tasks + 10  # a line a task, so that files can be compared
 
 
@@ -279,7 +293,7 @@ def test_gantt_embeds_the_schedule_exactly(
     kinds = unpacked(data["kind"], "u1")
     assert kinds.size == problem.n_tasks
     assert kinds.max() < len(data["kinds"])
-    document = schedule_document(problem, schedule, 0.5)
+    document = schedule.to_json(problem, 0.5)
     summary = data["summary"]
     for key in ("makespan", "lower_bound", "mean_turnaround", "mean_waiting", "seconds"):
         assert summary[key] == document[key]

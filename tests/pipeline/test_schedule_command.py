@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from deepsched.baselines import registry
-from deepsched.baselines.metrics import METRICS, lower_bound
+from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.readers import read_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import make_schedule, violations
