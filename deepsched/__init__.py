@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.readers import read_machines, to_networkx
     from deepsched.baselines.registry import Scheduler, register
     from deepsched.baselines.schedule import Schedule, violations
-    from deepsched.baselines.writers import write_gantt
+    from deepsched.baselines.writers import write_gantt, write_svg
     from deepsched.model.interface import from_networkx, problem, read_problem, schedule
     from deepsched.model.load import known_schedulers as schedulers
 
@@ -58,6 +58,7 @@ __all__ = [
     "to_networkx",
     "violations",
     "write_gantt",
+    "write_svg",
 ]
 
 # In a checkout the three packages lie beside this folder; installed, they lie in it.
@@ -85,6 +86,7 @@ _HOMES = {
     "to_networkx": "baselines.readers",
     "violations": "baselines.schedule",
     "write_gantt": "baselines.writers",
+    "write_svg": "baselines.writers",
 }
 
 

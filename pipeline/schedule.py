@@ -32,6 +32,7 @@ from deepsched.baselines.writers import (
     write_csv,
     write_gantt,
     write_json,
+    write_svg,
     write_trace,
 )
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
@@ -75,6 +76,7 @@ STANDARD = "-"  # in place of a path: standard input, or for --json standard out
 @click.option(
     "--gantt", "gantt_out", metavar="FILE", help="Write a Gantt chart to open in a browser."
 )
+@click.option("--svg", "svg_out", metavar="FILE", help="Write a Gantt chart as a picture.")
 @click.option("--trace", "trace_out", metavar="FILE", help="Write a Chrome trace, for Perfetto.")
 def command(
     file: str,
@@ -86,6 +88,7 @@ def command(
     json_out: str | None,
     csv_out: str | None,
     gantt_out: str | None,
+    svg_out: str | None,
     trace_out: str | None,
 ) -> None:
     r"""Schedule one workflow FILE; print a summary, or write the schedule where asked.
@@ -103,7 +106,13 @@ def command(
     name = register_named(scheduler or PRETRAINED)
     if checkpoint and name != PRETRAINED:
         raise InvalidInput(f"--checkpoint is for --scheduler {PRETRAINED}, not for {name}")
-    outputs = {"--json": json_out, "--csv": csv_out, "--gantt": gantt_out, "--trace": trace_out}
+    outputs = {
+        "--json": json_out,
+        "--csv": csv_out,
+        "--gantt": gantt_out,
+        "--svg": svg_out,
+        "--trace": trace_out,
+    }
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
     run = resolve_scheduler(name, checkpoint, network_options)
@@ -117,7 +126,9 @@ def command(
     if csv_out is not None:
         write_csv(Path(csv_out), problem, schedule, seconds)
     if gantt_out is not None:
-        write_gantt(Path(gantt_out), problem, schedule, seconds)
+        write_gantt(Path(gantt_out), problem, schedule, seconds=[seconds])
+    if svg_out is not None:
+        write_svg(Path(svg_out), problem, schedule)
     if trace_out is not None:
         write_trace(Path(trace_out), problem, schedule, seconds)
     for option, path in outputs.items():

@@ -59,8 +59,10 @@ def test_scheduling_loads_numba_and_nothing_of_the_extras() -> None:
         "best = ds.schedule(problem, samples=8)\n"
         "assert not ds.violations(problem, best)\n"
         "ds.write_gantt('/dev/null', problem, best, ds.schedule(problem, 'heft'))\n"
+        "ds.write_svg('/dev/null', problem, best, ds.schedule(problem, 'heft'))\n"
     )
-    assert loaded_by(code) == {"numba", "numpy"}
+    # Numba looks for a configuration of its own with yaml, where that is installed.
+    assert loaded_by(code) - {"yaml"} == {"numba", "numpy"}
 
 
 def test_the_public_names_are_those_that_type_checkers_see() -> None:

@@ -4,5 +4,6 @@ from deepsched.baselines.writers.chrome_trace import write_trace
 from deepsched.baselines.writers.csv_table import write_csv
 from deepsched.baselines.writers.gantt import write_gantt
 from deepsched.baselines.writers.json_document import write_json
+from deepsched.baselines.writers.svg import write_svg
 
-__all__ = ["write_csv", "write_gantt", "write_json", "write_trace"]
+__all__ = ["write_csv", "write_gantt", "write_json", "write_svg", "write_trace"]

@@ -1,20 +1,18 @@
-"""A schedule as a Gantt chart: one HTML file that works offline."""
+"""Schedules as a Gantt chart: one HTML file that works offline."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
-import re
-from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import mean_turnaround, mean_waiting
 from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.writers.panels import Panel, panels_of, task_kinds
 
 if TYPE_CHECKING:
     import os
@@ -25,23 +23,37 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
-
 
 def write_gantt(
-    path: str | os.PathLike[str], problem: Problem, schedule: Schedule, seconds: float
+    path: str | os.PathLike[str],
+    problem: Problem,
+    *schedules: Schedule,
+    seconds: Sequence[float] | None = None,
 ) -> None:
     """Write the chart: a canvas to zoom, pan and search, with each task's parents and children.
 
+    Several schedules stand one above the other on one time axis and move together; a task that is
+    searched or pinned is marked in all of them.
+
+    Parameters
+    ----------
+    schedules : of this problem, at least one; makespans are compared with that of the first.
+    seconds : what scheduling took, one number a schedule; None leaves it out.
+
     Raises
     ------
+    InvalidInput
+        If there is no schedule, one is none of this problem's, or the numbers of schedules and of
+        seconds differ.
     UnwritableOutput
         If the file cannot be written.
     """
-    write_text(path, gantt_page(problem, schedule, seconds))
+    write_text(path, gantt_page(problem, *schedules, seconds=seconds))
 
 
-def gantt_page(problem: Problem, schedule: Schedule, seconds: float) -> str:
+def gantt_page(
+    problem: Problem, *schedules: Schedule, seconds: Sequence[float] | None = None
+) -> str:
     """Return the chart as HTML that loads nothing from anywhere.
 
     Times are embedded as float64, so that what the page shows is what was scheduled.
@@ -49,66 +61,59 @@ def gantt_page(problem: Problem, schedule: Schedule, seconds: float) -> str:
     template = files(__package__).joinpath("gantt.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("<!--title-->")
     middle, _, foot = rest.partition("<!--data-->")
-    title = html.escape(f"{problem.name} · {schedule.scheduler}")
-    data = embeddable(chart_data(problem, schedule, seconds))
-    return f"{head}{title}{middle}{data}{foot}"
+    data = chart_data(problem, *schedules, seconds=seconds)
+    names = ", ".join(panel["name"] for panel in data["panels"])
+    title = html.escape(f"{problem.name} · {names}")
+    return f"{head}{title}{middle}{embeddable(data)}{foot}"
 
 
-def chart_data(problem: Problem, schedule: Schedule, seconds: float) -> dict[str, Any]:
+def chart_data(
+    problem: Problem, *schedules: Schedule, seconds: Sequence[float] | None = None
+) -> dict[str, Any]:
     """Return what the page holds, JSON-ready; arrays as base64 of little-endian bytes.
 
-    Arrays: machine int32, start, finish, arrival float64, kind uint8, each one a task; parents of
-    task i as int32 in `pred[pred_ptr[i]:pred_ptr[i + 1]]`.
+    Arrays of the problem: arrival float64, kind uint8, each one a task; parents of task i as int32
+    in `pred[pred_ptr[i]:pred_ptr[i + 1]]`. Of each panel: machine int32, start, finish float64.
     """
+    panels = panels_of(problem, schedules)
+    if seconds is not None and len(seconds) != len(panels):
+        raise InvalidInput(f"{len(seconds)} scheduling times for {len(panels)} schedules")
     kinds, kind = task_kinds(problem.task_ids)
-    busy = float((schedule.aft - schedule.ast).sum())
-    capacity = schedule.makespan * problem.n_machines
     return {
         "problem": problem.name,
-        "scheduler": schedule.scheduler,
-        "summary": {
-            "makespan": schedule.makespan,
-            "lower_bound": lower_bound(problem),
-            "mean_turnaround": mean_turnaround(problem, schedule),
-            "mean_waiting": mean_waiting(problem, schedule),
-            "utilisation": busy / capacity if capacity > 0 else 0.0,
-            "seconds": float(seconds),
-        },
+        "lower_bound": lower_bound(problem),
         "tasks": list(problem.task_ids),
         "machines": list(problem.machines.ids),
         "kinds": kinds,
         "kind": _packed(kind, "u1"),
-        "machine": _packed(schedule.proc, "<i4"),
-        "start": _packed(schedule.ast, "<f8"),
-        "finish": _packed(schedule.aft, "<f8"),
         "arrival": _packed(problem.arrival, "<f8"),
         "pred_ptr": _packed(problem.pred_ptr, "<i4"),
         "pred": _packed(problem.pred, "<i4"),
+        "panels": [
+            _panel_data(problem, panel, None if seconds is None else float(seconds[k]))
+            for k, panel in enumerate(panels)
+        ],
     }
 
 
-def task_kinds(task_ids: Sequence[str]) -> tuple[list[str], NDArray[np.uint8]]:
-    """Group tasks by their names, for the colours.
-
-    Names that differ only in a number at their end (`bwa_ID0007`) are of one kind; where that makes
-    more kinds than colours, names that agree up to their first digit are.
-
-    Returns
-    -------
-    The kinds, most frequent first (then by name), beyond the eighth as one "other", and just "task"
-    where there is but one; and (n_tasks,) which of them each task is.
-    """
-    stems = [re.sub(r"[\W_]*(?:ID)?[\W_]*\d+$", "", name) for name in task_ids]
-    if len(set(stems)) > MAX_KINDS:
-        stems = [re.split(r"[\W_]*\d", name, maxsplit=1)[0] for name in task_ids]
-    counts = sorted(Counter(stems).items(), key=lambda item: (-item[1], item[0]))
-    names = [stem or "task" for stem, _ in counts]
-    if len(names) == 1:
-        names = ["task"]
-    if len(names) > MAX_KINDS:
-        names = [*names[:MAX_KINDS], "other"]
-    number = {stem: min(k, MAX_KINDS) for k, (stem, _) in enumerate(counts)}
-    return names, np.array([number[stem] for stem in stems], dtype=np.uint8)
+def _panel_data(problem: Problem, panel: Panel, seconds: float | None) -> dict[str, Any]:
+    schedule = panel.schedule
+    busy = float((schedule.aft - schedule.ast).sum())
+    capacity = schedule.makespan * problem.n_machines
+    return {
+        "name": panel.name,
+        "difference": panel.difference,
+        "summary": {
+            "makespan": schedule.makespan,
+            "mean_turnaround": mean_turnaround(problem, schedule),
+            "mean_waiting": mean_waiting(problem, schedule),
+            "utilisation": busy / capacity if capacity > 0 else 0.0,
+            **({} if seconds is None else {"seconds": seconds}),
+        },
+        "machine": _packed(schedule.proc, "<i4"),
+        "start": _packed(schedule.ast, "<f8"),
+        "finish": _packed(schedule.aft, "<f8"),
+    }
 
 
 def embeddable(data: dict[str, Any]) -> str:

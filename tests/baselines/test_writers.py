@@ -19,19 +19,23 @@ from hypothesis import strategies as st
 
 from deepsched.baselines import metrics
 from deepsched.baselines.bounds import lower_bound
-from deepsched.baselines.errors import UnwritableOutput
+from deepsched.baselines.cpop import cpop
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import make_problem
+from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.writers import chrome_trace as trace_module
 from deepsched.baselines.writers import (
     write_csv,
     write_gantt,
     write_json,
+    write_svg,
     write_trace,
 )
-from deepsched.baselines.writers.gantt import MAX_KINDS, gantt_page, task_kinds
+from deepsched.baselines.writers.gantt import gantt_page
+from deepsched.baselines.writers.panels import MAX_KINDS, panels_of, task_kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-WRITERS = [write_json, write_csv, write_trace, write_gantt]
+WRITERS = [write_json, write_csv, write_trace, write_svg, write_gantt]
 NASTY = [
     "</script><script>alert(1)</script>",
     "<!--",
@@ -136,7 +140,7 @@ def test_the_document_has_exactly_the_promised_layout(
     assert document["scheduler"] == "heft"
     assert document["makespan"] == schedule.aft.max()
     assert document["mean_turnaround"] == metrics.mean_turnaround(problem, schedule)
-    assert document["mean_waiting"] == (schedule.ast - problem.arrival).mean()
+    assert document["mean_waiting"] == metrics.mean_waiting(problem, schedule)
     assert document["lower_bound"] == lower_bound(problem)
     assert document["seconds"] == 0.25
     for i, task in enumerate(document["tasks"]):
@@ -277,37 +281,106 @@ def test_gantt_embeds_the_schedule_exactly(
 ) -> None:
     problem, schedule = request.getfixturevalue(which)
     path = tmp_path / "gantt.html"
-    write_gantt(path, problem, schedule, 0.5)
+    write_gantt(path, problem, schedule, seconds=[0.5])
     data = embedded(path.read_text(encoding="utf-8"))
     assert data["tasks"] == list(problem.task_ids)
     assert data["machines"] == list(problem.machines.ids)
-    for key, dtype, values in (
-        ("machine", "<i4", schedule.proc),
-        ("start", "<f8", schedule.ast),
-        ("finish", "<f8", schedule.aft),
-        ("arrival", "<f8", problem.arrival),
-        ("pred_ptr", "<i4", problem.pred_ptr),
-        ("pred", "<i4", problem.pred),
+    (panel,) = data["panels"]
+    assert (panel["name"], panel["difference"]) == ("heft", "")
+    for holder, key, dtype, values in (
+        (panel, "machine", "<i4", schedule.proc),
+        (panel, "start", "<f8", schedule.ast),
+        (panel, "finish", "<f8", schedule.aft),
+        (data, "arrival", "<f8", problem.arrival),
+        (data, "pred_ptr", "<i4", problem.pred_ptr),
+        (data, "pred", "<i4", problem.pred),
     ):
-        assert np.array_equal(unpacked(data[key], dtype), values), key
+        assert np.array_equal(unpacked(holder[key], dtype), values), key
     kinds = unpacked(data["kind"], "u1")
     assert kinds.size == problem.n_tasks
     assert kinds.max() < len(data["kinds"])
     document = schedule.to_json(problem, 0.5)
-    summary = data["summary"]
-    for key in ("makespan", "lower_bound", "mean_turnaround", "mean_waiting", "seconds"):
+    summary = panel["summary"]
+    for key in ("makespan", "mean_turnaround", "mean_waiting", "seconds"):
         assert summary[key] == document[key]
+    assert data["lower_bound"] == document["lower_bound"]
     duration = schedule.aft - schedule.ast
     capacity = schedule.makespan * problem.n_machines
     assert summary["utilisation"] == pytest.approx(duration.sum() / capacity)
 
 
+def test_several_schedules_share_the_problem_of_the_page(
+    solved: tuple[Problem, Schedule],
+) -> None:
+    problem, first = solved
+    others = [cpop(problem), heft(problem)]
+    data = embedded(gantt_page(problem, first, *others, seconds=[1, 2, 3]))
+    assert [panel["name"] for panel in data["panels"]] == ["heft (1)", "cpop", "heft (2)"]
+    for panel, schedule, seconds in zip(
+        data["panels"], [first, *others], (1.0, 2.0, 3.0), strict=True
+    ):
+        assert np.array_equal(unpacked(panel["machine"], "<i4"), schedule.proc)
+        assert np.array_equal(unpacked(panel["start"], "<f8"), schedule.ast)
+        assert np.array_equal(unpacked(panel["finish"], "<f8"), schedule.aft)
+        assert panel["summary"]["makespan"] == schedule.makespan
+        assert panel["summary"]["seconds"] == seconds
+    change = 100 * (others[0].makespan / first.makespan - 1)
+    assert [panel["difference"] for panel in data["panels"]] == [
+        "",
+        f"{change:+.1f} %".replace("-", "−"),
+        "±0.0 %",
+    ]
+    alone = embedded(gantt_page(problem, first))
+    assert "seconds" not in alone["panels"][0]["summary"]
+    assert {key: alone[key] for key in alone if key != "panels"} == {
+        key: data[key] for key in data if key != "panels"
+    }
+
+
+def test_a_difference_has_a_sign_and_none_where_nothing_takes_time() -> None:
+    problem = make_problem(machines=make_machines(1), work=[1.0])
+
+    def differences(*finishes: float) -> list[str]:
+        schedules = [make_schedule("hand", [0], [0], [finish]) for finish in finishes]
+        return [panel.difference for panel in panels_of(problem, schedules)]
+
+    assert differences(80, 70, 88, 80.0001) == ["", "−12.5 %", "+10.0 %", "±0.0 %"]
+    assert differences(80, 79.9999) == ["", "±0.0 %"]
+    assert differences(0, 3) == ["", ""]
+
+
+@pytest.mark.parametrize("writer", [write_gantt, write_svg])
+def test_a_chart_refuses_what_it_cannot_draw(
+    writer: Any, solved: tuple[Problem, Schedule], tmp_path: Path
+) -> None:
+    problem, schedule = solved
+    n = problem.n_tasks
+    for others, words in (
+        ([], "there is no schedule to draw; give at least one"),
+        ([schedule, make_schedule("short", [0], [0], [1])], "'short' is not one of the problem"),
+        ([make_schedule("far", [3] * n, [0] * n, [1] * n)], "machine index 3, the problem has 3"),
+        ([make_schedule("nan", [0] * n, [0] * n, [np.nan] * n)], "its times are not all finite"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            writer(tmp_path / "chart", problem, *others)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_schedule_of_a_page_has_its_scheduling_time_or_none(
+    solved: tuple[Problem, Schedule],
+) -> None:
+    with pytest.raises(InvalidInput, match="1 scheduling times for 2 schedules"):
+        gantt_page(*solved, solved[1], seconds=[0.5])
+
+
+@pytest.mark.parametrize("count", [1, 2])
 def test_no_name_can_break_out_of_the_page(
-    solved: tuple[Problem, Schedule], nasty: tuple[Problem, Schedule], tmp_path: Path
+    count: int, solved: tuple[Problem, Schedule], nasty: tuple[Problem, Schedule], tmp_path: Path
 ) -> None:
     pages = []
     for problem, schedule in (solved, nasty):
-        write_gantt(tmp_path / "gantt.html", problem, schedule, 0.5)
+        others = [make_schedule("</title>", schedule.proc, schedule.ast, schedule.aft)]
+        write_gantt(tmp_path / "gantt.html", problem, schedule, *others[: count - 1])
         pages.append(Page((tmp_path / "gantt.html").read_text(encoding="utf-8")))
     plain, hostile = pages
     assert hostile.elements == plain.elements
@@ -319,11 +392,12 @@ def test_no_name_can_break_out_of_the_page(
     }
     assert changed == {"data", "title"}
     (title,) = hostile.text_of("title")
-    assert title.strip() == "</title><script>x()</script> & <!--data--> \\ud800 · heft"
+    names = ["heft", "heft, </title>"][count - 1]
+    assert title.strip() == f"</title><script>x()</script> & <!--data--> \\ud800 · {names}"
 
 
 def test_the_page_loads_nothing(solved: tuple[Problem, Schedule], tmp_path: Path) -> None:
-    write_gantt(tmp_path / "gantt.html", *solved, 0.5)
+    write_gantt(tmp_path / "gantt.html", *solved, solved[1], seconds=[0.5, 0.5])
     text = (tmp_path / "gantt.html").read_text(encoding="utf-8")
     page = Page(text)
     policy = [
@@ -358,11 +432,11 @@ def test_many_kinds_are_grouped_by_what_stands_before_a_digit_then_as_other() ->
 def test_a_schedule_that_takes_no_time_is_written(tmp_path: Path) -> None:
     problem = make_problem(machines=make_machines(1), work=[0.0, 0.0])
     for writer in WRITERS:
-        writer(tmp_path / "file", problem, heft(problem), 0.0)
+        writer(tmp_path / "file", problem, heft(problem))
         text = (tmp_path / "file").read_text(encoding="utf-8")
         assert "t0" in text
         assert "t1" in text
-    assert embedded(text)["summary"]["utilisation"] == 0
+    assert embedded(text)["panels"][0]["summary"]["utilisation"] == 0
 
 
 @given(names=st.lists(st.text(), min_size=1, max_size=8, unique=True))
@@ -370,7 +444,7 @@ def test_any_name_survives_the_page(names: list[str]) -> None:
     problem = make_problem(
         machines=make_machines(1), work=np.ones(len(names)), task_ids=names, name=names[0]
     )
-    data = embedded(gantt_page(problem, heft(problem), 0.0))
+    data = embedded(gantt_page(problem, heft(problem)))
     assert data["tasks"] == names
     assert data["problem"] == names[0]
 
@@ -384,7 +458,7 @@ def test_the_file_replaces_an_old_one_and_leaves_nothing_else(
 ) -> None:
     path = tmp_path / "out"
     path.write_text("old")
-    writer(path, *solved, 0.5)
+    writer(path, *solved)
     assert path.read_text(encoding="utf-8") != "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     umask = os.umask(0)
@@ -410,7 +484,7 @@ def test_an_unwritable_path_is_named_and_nothing_is_left(
     (tmp_path / "file").touch()
     path = tmp_path / name
     with pytest.raises(UnwritableOutput) as caught:
-        writer(path, *solved, 0.5)
+        writer(path, *solved)
     assert str(caught.value).startswith(f"{path}: cannot be written: ")
     assert reason in str(caught.value)
     assert {entry.name for entry in tmp_path.rglob("*")} == {"folder", "file"}

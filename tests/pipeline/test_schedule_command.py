@@ -112,7 +112,13 @@ def test_standard_input_is_a_file_too(example: Path) -> None:
 def test_every_output_is_written(
     example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = {"json": "s.json", "csv": "s.csv", "gantt": "s.html", "trace": "t.json"}
+    names = {
+        "json": "s.json",
+        "csv": "s.csv",
+        "gantt": "s.html",
+        "svg": "s.svg",
+        "trace": "t.json",
+    }
     options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
     assert (done.returncode, done.stdout) == (0, "")
@@ -123,6 +129,7 @@ def test_every_output_is_written(
     with (tmp_path / "s.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == 5
     assert "<html" in (tmp_path / "s.html").read_text()
+    assert "cpop" in (tmp_path / "s.svg").read_text()
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
 
 
@@ -218,6 +225,8 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         (("example.json", "--json", "no/s.json"), "--json no/s.json: there is no folder no"),
         (("example.json", "--csv", "s", "--gantt", "no/s"), "--gantt no/s: there is no folder no"),
         (("example.json", "--csv", "s", "--gantt", "./s"), "--gantt ./s is also --csv"),
+        (("example.json", "--gantt", "s", "--svg", "./s"), "--svg ./s is also --gantt"),
+        (("example.json", "--svg", "-"), "--svg -: only --json can go to standard output"),
         (("example.json", "--json", "example.json"), "--json example.json is also the input"),
         (("example.json", "--csv", "-"), "only --json can go to standard output"),
         (("example.json", "--csv", "s", "--json", "/proc/s"), "--json /proc/s cannot be written"),

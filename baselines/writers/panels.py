@@ -1,0 +1,98 @@
+"""What charts have in common: schedules of one problem as panels, and the kinds of its tasks."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.schedule import check_belongs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+
+MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One schedule of a chart that may show several.
+
+    Attributes
+    ----------
+    name : its scheduler, numbered where several of the chart's schedules name the same.
+    difference : of its makespan to the first one's, such as "-12.5 %"; empty for the first itself,
+        and where that takes no time.
+    """
+
+    name: str
+    schedule: Schedule
+    difference: str
+
+
+def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
+    """Return the panels of a chart, in the order given; the first is what others are held against.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no schedule, or one is none of this problem's.
+    """
+    if not schedules:
+        raise InvalidInput("there is no schedule to draw; give at least one")
+    for schedule in schedules:
+        check_belongs(problem, schedule)
+    total = Counter(schedule.scheduler for schedule in schedules)
+    seen: Counter[str] = Counter()
+    found = []
+    for k, schedule in enumerate(schedules):
+        name = schedule.scheduler
+        seen[name] += 1
+        found.append(
+            Panel(
+                name=name if total[name] == 1 else f"{name} ({seen[name]})",
+                schedule=schedule,
+                difference=_difference(schedule, schedules[0]) if k else "",
+            )
+        )
+    return found
+
+
+def _difference(schedule: Schedule, first: Schedule) -> str:
+    if first.makespan <= 0:
+        return ""
+    percent = f"{100 * (schedule.makespan / first.makespan - 1):+.1f} %"
+    return "±0.0 %" if percent[1:] == "0.0 %" else percent.replace("-", "−")
+
+
+def task_kinds(task_ids: Sequence[str]) -> tuple[list[str], NDArray[np.uint8]]:
+    """Group tasks by their names, for the colours.
+
+    Names that differ only in a number at their end (`bwa_ID0007`) are of one kind; where that makes
+    more kinds than colours, names that agree up to their first digit are.
+
+    Returns
+    -------
+    The kinds, most frequent first (then by name), beyond the eighth as one "other", and just "task"
+    where there is but one; and (n_tasks,) which of them each task is.
+    """
+    stems = [re.sub(r"[\W_]*(?:ID)?[\W_]*\d+$", "", name) for name in task_ids]
+    if len(set(stems)) > MAX_KINDS:
+        stems = [re.split(r"[\W_]*\d", name, maxsplit=1)[0] for name in task_ids]
+    counts = sorted(Counter(stems).items(), key=lambda item: (-item[1], item[0]))
+    names = [stem or "task" for stem, _ in counts]
+    if len(names) == 1:
+        names = ["task"]
+    if len(names) > MAX_KINDS:
+        names = [*names[:MAX_KINDS], "other"]
+    number = {stem: min(k, MAX_KINDS) for k, (stem, _) in enumerate(counts)}
+    return names, np.array([number[stem] for stem in stems], dtype=np.uint8)
