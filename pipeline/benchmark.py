@@ -32,6 +32,10 @@ MEASUREMENTS = {
         "deepsched.pipeline.benchmarks.claims",
         "Hold the paper's network against HEFT and the GA.",
     ),
+    "picture": (
+        "deepsched.pipeline.benchmarks.picture",
+        "Draw HEFT's and the network's schedule of one workflow.",
+    ),
 }
 
 
