@@ -44,7 +44,7 @@ def read_options(
         except (TypeError, ValueError):
             if not isinstance(machines, str | os.PathLike) or not Path(machines).exists():
                 raise InvalidInput(
-                    f"{label} {os.fspath(machines)!r} is neither a number of machines nor an "
+                    f"{label} {str(machines)!r} is neither a number of machines nor an "
                     "existing file"
                 ) from None
             table = read_machines(machines)
