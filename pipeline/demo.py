@@ -28,9 +28,9 @@ from typing import Any
 
 import click
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import problem_document
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 from deepsched.pipeline.common.outputs import make_folder

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
-from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os

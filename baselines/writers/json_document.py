@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.metrics import lower_bound, mean_turnaround, mean_waiting
-from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     import os

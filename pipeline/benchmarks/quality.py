@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.genetic import genetic
 from deepsched.baselines.heft import heft
@@ -27,7 +28,6 @@ from deepsched.baselines.peft import peft
 from deepsched.baselines.readers import ReadOptions, read_hcsp_solution, read_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import violations
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.networks.deepsched.features import graph_view
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import climb, thread_count

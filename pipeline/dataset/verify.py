@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deepsched.baselines.atomic import is_temporary
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.schedule import RELATIVE_TOLERANCE, violations
 from deepsched.pipeline.dataset.checksum import check_seal
-from deepsched.pipeline.dataset.files import LOCK, is_temporary, open_folder, sha256
+from deepsched.pipeline.dataset.files import LOCK, open_folder, sha256
 from deepsched.pipeline.dataset.lease import LEASE
 from deepsched.pipeline.dataset.manifest import (
     LABEL_FOLDER,

@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
 from deepsched.baselines.timing import warm_up
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.load import known_schedulers, load_network, network_of, resolve_scheduler
 from deepsched.pipeline.common.cli import progress_bar
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session

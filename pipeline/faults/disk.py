@@ -13,8 +13,8 @@ from unittest import mock
 
 import click
 
+from deepsched.baselines.atomic import TEMPORARY
 from deepsched.pipeline.common.cli import run_command
-from deepsched.pipeline.dataset.files import TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.atomic import is_temporary
 from deepsched.baselines.cp_sat import NAME as CP_SAT
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import messages
@@ -16,7 +17,7 @@ from deepsched.pipeline.common.interrupts import lasting_interrupts
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.card import dataset_card
-from deepsched.pipeline.dataset.files import LOCK, Folder, is_temporary, open_folder, sha256
+from deepsched.pipeline.dataset.files import LOCK, Folder, open_folder, sha256
 from deepsched.pipeline.dataset.lease import LEASE
 from deepsched.pipeline.dataset.manifest import (
     CARD,
