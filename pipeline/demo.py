@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.demo").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import http.client
 import importlib
@@ -33,9 +28,8 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import problem_document
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
-from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
-from deepsched.pipeline.label import check_destination
 from deepsched.pipeline.labelling.presets import PresetSource, get_preset
 
 PRESET = "demo"  # problems where there are no traces
@@ -168,7 +162,7 @@ def run_step(step: Step) -> None:
         With the stage's exit code, if it did not succeed.
     """
     results.print(f"\n$ deepsched {step.stage} {shlex.join(step.arguments)}", markup=False)
-    stage: click.Command = importlib.import_module(f"pipeline.{step.stage}").command
+    stage: click.Command = importlib.import_module(f"deepsched.pipeline.{step.stage}").command
     code = stage.main(
         list(step.arguments), prog_name=f"deepsched {step.stage}", standalone_mode=False
     )

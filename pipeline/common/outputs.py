@@ -1,14 +1,26 @@
-"""Local output folders, refused before any work when they cannot be written to."""
+"""Where output may go: refused before any work where nobody would find it or it cannot be."""
 
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from deepsched.baselines.errors import UnwritableOutput
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.pipeline.common.ray_session import under_ray_job
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def check_destination(out: str) -> None:
+    """Refuse a relative path where it would end up in a folder that nobody finds.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if under_ray_job() and "://" not in out and not Path(out).expanduser().is_absolute():
+        raise InvalidInput(
+            f"--out {out!r} is relative: under a Ray job it would lie in Ray's private copy of the "
+            "working directory and vanish with it; give an absolute path or a URI"
+        )
 
 
 def check_writable(folder: Path, what: str) -> None:
