@@ -22,7 +22,8 @@ from deepsched.pipeline.labelling.paper_preset import NAME, SAMPLES
 from deepsched.pipeline.labelling.plan import Projection, project
 from deepsched.pipeline.labelling.presets import preset_source
 from deepsched.pipeline.labelling.run import IN_THIS_PROCESS, Workers, label
-from deepsched.pipeline.labelling.shard import LabelSpec, Shard, label_shard
+from deepsched.pipeline.labelling.shard import label_shard
+from deepsched.pipeline.labelling.spec import LabelSpec, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

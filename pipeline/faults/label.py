@@ -24,7 +24,7 @@ from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Tria
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepsched.pipeline.labelling.shard import LabelSpec
+    from deepsched.pipeline.labelling.spec import LabelSpec
 
 SCENARIOS: Mapping[str, Callable[[Trial], None]] = MappingProxyType(
     {

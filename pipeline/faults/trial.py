@@ -16,7 +16,7 @@ from deepsched.pipeline.dataset.manifest import MANIFEST, RECORD_FOLDER
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 
 if TYPE_CHECKING:
     import random

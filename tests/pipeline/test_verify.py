@@ -20,7 +20,7 @@ from deepsched.pipeline.dataset.verify import verify_shard, verify_top
 from deepsched.pipeline.labelling.paper_preset import PaperSource
 from deepsched.pipeline.labelling.presets import PRESETS
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.label_helpers import EvenPreset
 
