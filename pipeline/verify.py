@@ -20,13 +20,15 @@ from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.stores import without_secret
-from deepsched.pipeline.dataset.verify import verify_shard, verify_top
+from deepsched.pipeline.dataset.verify import verify_top
+from deepsched.pipeline.dataset.verify_shard import verify_shard
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from deepsched.pipeline.dataset.storage import Dataset
-    from deepsched.pipeline.dataset.verify import Finding, ShardCheck
+    from deepsched.pipeline.dataset.verify import Finding
+    from deepsched.pipeline.dataset.verify_shard import ShardCheck
 
 SMALL = 100_000_000  # bytes, for which Ray's start is not worth while
 MEGABYTE = 1_000_000
