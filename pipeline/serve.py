@@ -21,6 +21,7 @@ import click
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.settings import parse_model
 from deepsched.pipeline.serving.settings import ServeArgs
 
 DEFAULTS = ServeArgs()
@@ -124,16 +125,17 @@ def command(
     from deepsched.pipeline.serving.app import APPLICATION, build_app, processes
     from deepsched.pipeline.serving.start import check_port, start_service
 
-    args = ServeArgs(
-        checkpoint=checkpoint.resolve() if checkpoint else None,
-        device=device,
-        replicas=replicas,
-        max_tasks=max_tasks,
-        max_body_mb=max_body_mb,
-        max_queued=max_queued,
-        max_batch_tasks=max_batch_tasks,
-        timeout_s=timeout,
-    )
+    given = {
+        "checkpoint": checkpoint.resolve() if checkpoint else None,
+        "device": device,
+        "replicas": replicas,
+        "max_tasks": max_tasks,
+        "max_body_mb": max_body_mb,
+        "max_queued": max_queued,
+        "max_batch_tasks": max_batch_tasks,
+        "timeout_s": timeout,
+    }
+    args = parse_model(ServeArgs, given, "command line")
     application = build_app(args)  # reads the checkpoint: a bad one ends here, before Ray starts
     local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
     if local and not ray.is_initialized():

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from deepsched.pipeline.training.board import Status
-    from deepsched.pipeline.training.run import Plan, Trained
+    from deepsched.pipeline.training.plan import Plan, Trained
     from deepsched.pipeline.training.state import Record
 
 
@@ -94,7 +94,7 @@ def command(
     crash, the same command with --resume goes on, and after the end it does so with more --epochs.
     """
     # Late, as torch and Ray Train take seconds that --help has not.
-    from deepsched.pipeline.training.run import finished_training, plan_training
+    from deepsched.pipeline.training.plan import finished_training, plan_training
 
     check_destination(str(out))
     out = out.expanduser().absolute()

@@ -32,7 +32,8 @@ from deepsched.pipeline.training.config import merged_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deepsched.pipeline.tuning.run import Search, TrialResult
+    from deepsched.pipeline.tuning.plan import Search
+    from deepsched.pipeline.tuning.results import TrialResult
 
 EXAMPLES = """\b
 Examples:
@@ -114,7 +115,8 @@ def command(
     The same command again goes on where it was stopped.
     """
     # Late, as torch and Ray Tune take seconds that --help has not.
-    from deepsched.pipeline.tuning.run import BEST, finished_search, plan_search
+    from deepsched.pipeline.tuning.plan import plan_search
+    from deepsched.pipeline.tuning.results import BEST, finished_search
     from deepsched.pipeline.tuning.search_space import default_space, parse_search
 
     check_destination(str(out))
