@@ -92,9 +92,12 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("deepsched")
+        try:
+            return version(__name__)
+        except PackageNotFoundError:
+            return "0+checkout"  # run without being installed
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, own_name = _HOMES[name].partition(":")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+import deepsched
 from deepsched.pipeline.common.cli import LazyGroup, run_command
 
 # Each command lives beside the stage it runs.
@@ -44,13 +45,25 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(package_name="deepsched")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: wanted and _show_version(context),
+    help="Show the version and exit.",
+)
 def cli(**_: Any) -> None:
     """Schedule task graphs on heterogeneous machines, and make, train, tune and serve the network.
 
     Every command has its own --help. A file is read as WfFormat 1.5 (.json, .json.gz), the
     explicit deepsched-problem/1 format, STG, HCSP ETC, the paper's CSV or a GoCJ list.
     """
+
+
+def _show_version(context: click.Context) -> None:
+    click.echo(f"deepsched, version {deepsched.__version__}")
+    context.exit()
 
 
 def main() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 
+from deepsched.baselines.atomic import write_together
 from deepsched.baselines.errors import InvalidInput, UnknownName, UnwritableOutput
 from deepsched.baselines.settings import Settings
 from deepsched.model.checkpoint_files import CONFIG, FORMAT, WEIGHTS, read_files
@@ -81,7 +80,7 @@ def save_checkpoint(
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_together({folder / WEIGHTS: weights, folder / CONFIG: text.encode()})
+        write_together({folder / WEIGHTS: weights, folder / CONFIG: text.encode()})
     except OSError as error:
         raise UnwritableOutput(f"{folder}: cannot write the checkpoint: {error.strerror}") from None
 
@@ -106,18 +105,3 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     network = NETWORKS[name].build(config)
     load_weights(network, weights, folder / WEIGHTS)
     return Checkpoint(network=network, name=name, config=config, meta=document["meta"])
-
-
-def _write_together(contents: Mapping[Path, bytes]) -> None:
-    temporary = {path: path.with_name(f".{path.name}.{secrets.token_hex(6)}") for path in contents}
-    try:
-        for path, data in contents.items():
-            with temporary[path].open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for path in contents:
-            temporary[path].replace(path)
-    finally:
-        for leftover in temporary.values():
-            leftover.unlink(missing_ok=True)

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.demo").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import http.client
 import importlib
@@ -28,14 +23,13 @@ from typing import Any
 
 import click
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import problem_document
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
-from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
-from deepsched.pipeline.label import check_destination
 from deepsched.pipeline.labelling.presets import PresetSource, get_preset
 
 PRESET = "demo"  # problems where there are no traces
@@ -81,6 +75,7 @@ def command(data: Path | None, out: Path | None, quick: bool, tune: bool) -> Non
     stages that are finished.
     """
     begin = time.perf_counter()
+    importlib.import_module("ray")  # without it nothing is begun
     traces = find_data(data)
     # Apart, since stages that are finished are kept: those of other problems would be in the way.
     out = out or Path(GENERATED_OUT if traces is None else TRACES_OUT)

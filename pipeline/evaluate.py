@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.evaluate").command)
-
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +18,14 @@ import click
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.load import PRETRAINED
-from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, split_names
-from deepsched.pipeline.common.outputs import make_folder
-from deepsched.pipeline.label import check_destination
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.progress import TaskID
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -127,17 +124,34 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     make_folder(out, f"--out {out}")
     document = finished_evaluation(out, spec) if resume else None
     if document is None:
-        document = evaluate(spec, address)
+        with _progress() as on_done:
+            document = evaluate(spec, address, on_done=on_done)
         write_report(out, document)
     else:
         messages.print(f"{out} holds this comparison already", markup=False)
     print_summary(out, document)
 
 
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar as soon as there is something to do."""
+    bar = progress_bar()
+    tasks: list[TaskID] = []
+    with ExitStack() as stack:
+
+        def on_done(done: int, total: int) -> None:
+            if not tasks:
+                stack.enter_context(bar)
+                tasks.append(bar.add_task("evaluating", total=total))
+            bar.update(tasks[0], completed=done)
+
+        yield on_done
+
+
 def print_summary(out: Path, document: Mapping[str, Any]) -> None:
     """Print the comparison tables, what they say, and where the report lies."""
-    from deepsched.pipeline.evaluation.report import comparison_table
     from deepsched.pipeline.evaluation.run import PAGE
+    from deepsched.pipeline.evaluation.terminal import comparison_table
 
     for group in document["groups"]:
         results.print(comparison_table(group))

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.improve").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 from pathlib import Path
 
@@ -22,10 +17,9 @@ from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.options import DECODES
 from deepsched.pipeline.common.cli import EXIT_INTERRUPTED, messages, progress_bar, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
-from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
-from deepsched.pipeline.label import check_destination
 
 TURN = TurnSpec(network=DeepSchedConfig())
 SPEC = ImproveSpec(turn=TURN)

@@ -4,60 +4,43 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.label").command)
-
-import math
+import contextlib
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
-from deepsched.baselines.plugins import register_named
-from deepsched.baselines.readers import ReadOptions
-from deepsched.baselines.registry import OPTIONAL, SCHEDULERS, get_scheduler
-from deepsched.pipeline.common.cli import EXIT_FAILED, messages, results
-from deepsched.pipeline.common.options import CONTEXT_SETTINGS, split_names
-from deepsched.pipeline.common.ray_session import under_ray_job
+from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
+from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.outputs import check_destination
 from deepsched.pipeline.labelling.metrics import Metrics
-from deepsched.pipeline.labelling.paper_preset import NAME as PAPER
-from deepsched.pipeline.labelling.paper_preset import PaperSource
 from deepsched.pipeline.labelling.plan import plan
-from deepsched.pipeline.labelling.presets import (
-    PresetSource,
-    get_preset,
-    preset_names,
-    preset_samples,
-    preset_source,
+from deepsched.pipeline.labelling.presets import preset_names
+from deepsched.pipeline.labelling.report import Totals, first_lines, summary
+from deepsched.pipeline.labelling.request import (
+    DEFAULT_SHARDS,
+    MEGABYTE,
+    SHARD_BYTES,
+    LabelRequest,
+    label_spec,
+    read_resources,
 )
-from deepsched.pipeline.labelling.report import Totals, list_some, progress, summary
 from deepsched.pipeline.labelling.run import Workers, label
-from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
-from deepsched.pipeline.labelling.traces import (
-    MachineChoice,
-    TraceSource,
-    find_traces,
-    machine_choice,
-)
 
 if TYPE_CHECKING:
-    from deepsched.pipeline.labelling.sources import Source
+    from collections.abc import Callable, Iterable, Iterator
 
-DEFAULT_SHARDS = 32  # as many, so that progress shows and no worker waits long at the end
-SHARD_BYTES = (20_000, 64_000_000)  # of problems, uncompressed; the default stays within
-MEGABYTE = 1_000_000
-LOOKED_AT = 1000  # samples whose sizes decide the default
+    from deepsched.pipeline.labelling.spec import LabelSpec, ShardReport
+
+PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -205,51 +188,25 @@ def command(
       deepsched label --preset demo --out s3://bucket/data?region=eu-west-1
     """  # noqa: D301 - click needs the backspace
     check_destination(out)
-    teachers = [register_named(name) for name in split_names(schedulers)]
-    if not teachers:
-        raise InvalidInput("--schedulers names none")
-    for teacher in teachers:
-        get_scheduler(teacher)
-    choices = tuple(machine_choice(text) for given in machines for text in split_names(given))
-    if bool(traces) == (preset is not None):
-        raise InvalidInput("give either --traces or --preset")
-    if preset is not None:
-        for option, value in {
-            "--machine-seed": machine_seed,
-            "--bandwidth": bandwidth,
-            "--latency": latency,
-        }.items():
-            if value is not None:
-                raise InvalidInput(f"{option} is for --traces; a preset draws its own")
-        source: Source = adapted_preset(preset, seed, choices, noise)
-        if samples is not None and fraction is not None:
-            raise InvalidInput("give either --samples or --fraction")
-        samples = samples or max(1, round((fraction or 1) * preset_samples(preset)))
-    else:
-        if fraction is not None:
-            raise InvalidInput("--fraction is for --preset; with --traces give --samples")
-        found = trace_source(
-            traces,
-            samples,
-            seed=seed,
-            machines=choices or (MachineChoice(name="default"),),
-            machine_seed=machine_seed,
-            noise=noise or 0.0,
-            bandwidth=bandwidth,
-            latency=latency,
-        )
-        source, samples = found, samples or len(found.files)
-    spec = LabelSpec(
+    request = LabelRequest(
         out=out,
-        source=source,
+        traces=traces,
+        preset=preset,
         samples=samples,
-        shard_bytes=(
-            round(shard_mb * MEGABYTE) if shard_mb else default_shard_bytes(source, samples)
-        ),
+        fraction=fraction,
+        schedulers=schedulers,
         seed=seed,
-        teachers=tuple(teachers),
+        machines=machines,
+        machine_seed=machine_seed,
+        noise=noise,
+        bandwidth=bandwidth,
+        latency=latency,
+        shard_mb=shard_mb,
         timeout=timeout,
     )
+    with messages.status("reading the traces") if traces else contextlib.nullcontext():
+        spec, notes = label_spec(request)
+    say(notes)
     where = Workers(
         count=workers, address=address, cpus=cpus_per_task, resources=read_resources(resources)
     )
@@ -257,129 +214,6 @@ def command(
         results.print(plan(spec), markup=False)
         return 0
     return run(spec, where, force=force, retry_failed=retry_failed)
-
-
-def default_shard_bytes(source: Source, samples: int) -> int:
-    """Return the bytes a shard; it follows from the samples alone, so that equal commands agree."""
-    looked_at = range(0, samples, max(1, samples // LOOKED_AT))
-    total = sum(source.size(k) for k in looked_at) * samples / len(looked_at)
-    least, most = SHARD_BYTES
-    return max(least, min(most, round(total / DEFAULT_SHARDS)))
-
-
-def read_resources(pairs: tuple[str, ...]) -> dict[str, float]:
-    """Read NAME=N pairs.
-
-    Raises
-    ------
-    InvalidInput
-    """
-    found = {}
-    for pair in pairs:
-        name, _, amount = pair.partition("=")
-        try:
-            found[name] = float(amount)
-        except ValueError:
-            found[name] = math.nan
-        if not name or not 0 < found[name] < math.inf:
-            raise InvalidInput(f"--resource {pair!r} is not NAME=N with a number N above 0")
-    return found
-
-
-def check_destination(out: str) -> None:
-    """Refuse a relative path where it would end up in a folder that nobody finds.
-
-    Raises
-    ------
-    InvalidInput
-    """
-    if under_ray_job() and "://" not in out and not Path(out).expanduser().is_absolute():
-        raise InvalidInput(
-            f"--out {out!r} is relative: under a Ray job it would lie in Ray's private copy of the "
-            "working directory and vanish with it; give an absolute path or a URI"
-        )
-
-
-def trace_source(
-    paths: tuple[Path, ...],
-    samples: int | None,
-    *,
-    seed: int,
-    machines: tuple[MachineChoice, ...],
-    machine_seed: int | None = None,
-    noise: float = 0.0,
-    bandwidth: float | None = None,
-    latency: float | None = None,
-) -> TraceSource:
-    """Find the traces and say what was left out, and which of them stay the same in every round."""
-
-    def trial(choice: MachineChoice, seed: int) -> ReadOptions:
-        return ReadOptions(
-            machines=choice.table,
-            n_machines=choice.count,
-            machine_seed=seed if machine_seed is None else machine_seed,
-            noise=noise,
-            noise_seed=seed,
-            bandwidth=bandwidth,
-            latency=latency,
-        )
-
-    # Each choice of machines once, and two different draws in any case.
-    trials = [trial(choice, k) for k, choice in enumerate(machines)]
-    if len(trials) == 1:
-        trials.append(trial(machines[0], 1))
-    with messages.status("reading the traces"):
-        found = find_traces(paths, trials, samples)
-    source = TraceSource(
-        files=found.files,
-        seed=seed,
-        machines=machines,
-        machine_seed=machine_seed,
-        noise=noise,
-        bandwidth=bandwidth,
-        latency=latency,
-    )
-    list_some(found.left_out, "left out")
-    rounds = (samples or 0) / len(found.files)
-    if rounds > 1 and not source.draws:
-        messages.print(
-            f"{samples} samples of {len(found.files)} files: problems repeat, since neither "
-            "machines nor noise are drawn anew"
-        )
-    elif rounds > 1 and found.fixed:
-        messages.print(
-            f"{len(found.fixed)} of {len(found.files)} files bring their own times and are the "
-            f"same problem each time they are used, {found.fixed[0]} for one",
-            markup=False,
-        )
-    return source
-
-
-def adapted_preset(
-    name: str, seed: int, machines: tuple[MachineChoice, ...], noise: float | None
-) -> PresetSource | PaperSource:
-    """Return the preset, with the user's numbers of machines and noise in place of its own.
-
-    Raises
-    ------
-    UnknownName, InvalidInput
-    """
-    if name == PAPER:
-        if machines or noise is not None:
-            raise InvalidInput(
-                f"--preset {PAPER} has its own machines, without noise; leave out --machines and "
-                "--noise"
-            )
-        return preset_source(name, seed)
-    preset = get_preset(name)
-    counts = tuple(choice.count for choice in machines if choice.count is not None)
-    if len(counts) < len(machines):
-        raise InvalidInput("--machines FILE is for --traces; with a preset give numbers")
-    if counts:
-        preset = replace(preset, machines=counts)
-    if noise is not None:
-        preset = replace(preset, noise=(noise,))
-    return PresetSource(name=name, seed=seed, preset=preset)
 
 
 def run(spec: LabelSpec, workers: Workers, *, force: bool, retry_failed: bool) -> int:
@@ -394,7 +228,47 @@ def run(spec: LabelSpec, workers: Workers, *, force: bool, retry_failed: bool) -
             metrics.add(report)
             advance(report.problems.part.rows)
 
-        manifest = label(spec, workers, force=force, retry_failed=retry_failed, on_report=on_report)
+        manifest = label(
+            spec,
+            workers,
+            force=force,
+            retry_failed=retry_failed,
+            on_report=on_report,
+            on_wait=lambda line: say([line]),
+        )
     results.print(summary(spec, manifest, totals, time.perf_counter() - begin), markup=False)
-    list_some([line for _, line in totals.failures], "without a label", totals.failed)
+    say(first_lines([line for _, line in totals.failures], "without a label", totals.failed))
     return EXIT_FAILED if totals.failed else 0
+
+
+@contextlib.contextmanager
+def progress(spec: LabelSpec) -> Iterator[Callable[[int], None]]:
+    """Show samples done and an estimate: a bar on a terminal, a line now and then in a log."""
+    if messages.is_terminal:
+        with progress_bar() as bar:
+            task = bar.add_task("labelling", total=spec.samples)
+            yield lambda samples: bar.advance(task, samples)
+        return
+    begin = said = time.perf_counter()
+    done = first = 0
+
+    def advance(samples: int) -> None:
+        nonlocal begin, said, done, first
+        done += samples
+        now = time.perf_counter()
+        if first == 0:  # Ray's start and compilation say nothing about the rate
+            begin, first = now, done
+        elif now - said >= PROGRESS_EVERY or done == spec.samples:
+            said, rate = now, (done - first) / (now - begin)
+            messages.print(
+                f"labelling: {done}/{spec.samples} samples, {rate:.1f}/s, "
+                f"{(spec.samples - done) / rate:.0f} s left"
+            )
+
+    yield advance
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines that are no result."""
+    for line in lines:
+        messages.print(line, markup=False)

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.schedule").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import json
 import sys
@@ -22,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepsched.baselines.bounds import lower_bound
-from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
@@ -39,13 +34,11 @@ from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
-from deepsched.pipeline.common.outputs import check_writable
+from deepsched.pipeline.common.outputs import STANDARD, check_outputs
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
-
-STANDARD = "-"  # in place of a path: standard input, or for --json standard output
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -157,32 +150,6 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
 
 
 SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
-
-
-def check_outputs(source: str, outputs: dict[str, str]) -> None:
-    """Refuse outputs that cannot all be written.
-
-    Raises
-    ------
-    UnwritableOutput
-        If a folder is missing or cannot be written to, a path is a folder, or two outputs, or an
-        output and the input, are the same file.
-    """
-    taken = {} if source == STANDARD else {Path(source).resolve(): "the input"}
-    for option, given in outputs.items():
-        if given == STANDARD:
-            if option == "--json":
-                continue
-            raise UnwritableOutput(f"{option} -: only --json can go to standard output")
-        path = Path(given)
-        if path.resolve() in taken:
-            raise UnwritableOutput(f"{option} {given} is also {taken[path.resolve()]}")
-        taken[path.resolve()] = option
-        if path.is_dir():
-            raise UnwritableOutput(f"{option} {given} is a folder; give a file in it")
-        if not path.parent.is_dir():
-            raise UnwritableOutput(f"{option} {given}: there is no folder {path.parent}")
-        check_writable(path.parent, f"{option} {given}")
 
 
 def _read(file: str, options: ReadOptions) -> Problem:

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.serve").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import contextlib
 import logging
@@ -26,6 +21,7 @@ import click
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.settings import parse_model
 from deepsched.pipeline.serving.settings import ServeArgs
 
 DEFAULTS = ServeArgs()
@@ -129,16 +125,17 @@ def command(
     from deepsched.pipeline.serving.app import APPLICATION, build_app, processes
     from deepsched.pipeline.serving.start import check_port, start_service
 
-    args = ServeArgs(
-        checkpoint=checkpoint.resolve() if checkpoint else None,
-        device=device,
-        replicas=replicas,
-        max_tasks=max_tasks,
-        max_body_mb=max_body_mb,
-        max_queued=max_queued,
-        max_batch_tasks=max_batch_tasks,
-        timeout_s=timeout,
-    )
+    given = {
+        "checkpoint": checkpoint.resolve() if checkpoint else None,
+        "device": device,
+        "replicas": replicas,
+        "max_tasks": max_tasks,
+        "max_body_mb": max_body_mb,
+        "max_queued": max_queued,
+        "max_batch_tasks": max_batch_tasks,
+        "timeout_s": timeout,
+    }
+    args = parse_model(ServeArgs, given, "command line")
     application = build_app(args)  # reads the checkpoint: a bad one ends here, before Ray starts
     local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
     if local and not ray.is_initialized():

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.train").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,17 +23,16 @@ from deepsched.pipeline.common.cli import (
     results,
 )
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
-from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.label import check_destination
 from deepsched.pipeline.training.config import config_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from deepsched.pipeline.training.board import Status
-    from deepsched.pipeline.training.run import Plan, Trained
+    from deepsched.pipeline.training.plan import Plan, Trained
     from deepsched.pipeline.training.state import Record
 
 
@@ -100,7 +94,7 @@ def command(
     crash, the same command with --resume goes on, and after the end it does so with more --epochs.
     """
     # Late, as torch and Ray Train take seconds that --help has not.
-    from deepsched.pipeline.training.run import finished_training, plan_training
+    from deepsched.pipeline.training.plan import finished_training, plan_training
 
     check_destination(str(out))
     out = out.expanduser().absolute()

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.tune").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,16 +24,16 @@ from deepsched.pipeline.common.cli import (
     results,
 )
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
-from deepsched.pipeline.common.outputs import make_folder
+from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.label import check_destination
 from deepsched.pipeline.training.config import merged_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deepsched.pipeline.tuning.run import Search, TrialResult
+    from deepsched.pipeline.tuning.plan import Search
+    from deepsched.pipeline.tuning.results import TrialResult
 
 EXAMPLES = """\b
 Examples:
@@ -120,7 +115,8 @@ def command(
     The same command again goes on where it was stopped.
     """
     # Late, as torch and Ray Tune take seconds that --help has not.
-    from deepsched.pipeline.tuning.run import BEST, finished_search, plan_search
+    from deepsched.pipeline.tuning.plan import plan_search
+    from deepsched.pipeline.tuning.results import BEST, finished_search
     from deepsched.pipeline.tuning.search_space import default_space, parse_search
 
     check_destination(str(out))

@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # run as a file, maybe from a checkout that is not installed
-    import importlib
-    import sys
+    import runpy
     from pathlib import Path
 
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from deepsched.pipeline.common.cli import run_command
-
-    # Not this module's own: what Ray pickles must belong to a module that can be imported.
-    run_command(importlib.import_module("deepsched.pipeline.verify").command)
+    runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import time
 from contextlib import closing
@@ -25,13 +20,15 @@ from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.stores import without_secret
-from deepsched.pipeline.dataset.verify import verify_shard, verify_top
+from deepsched.pipeline.dataset.verify import verify_top
+from deepsched.pipeline.dataset.verify_shard import verify_shard
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from deepsched.pipeline.dataset.storage import Dataset
-    from deepsched.pipeline.dataset.verify import Finding, ShardCheck
+    from deepsched.pipeline.dataset.verify import Finding
+    from deepsched.pipeline.dataset.verify_shard import ShardCheck
 
 SMALL = 100_000_000  # bytes, for which Ray's start is not worth while
 MEGABYTE = 1_000_000

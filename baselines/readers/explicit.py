@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers._tasks import assemble, check_keys, parse_machines, task_columns
 from deepsched.baselines.readers._values import Rule, column, echo, entries, positions
@@ -22,7 +23,6 @@ from deepsched.baselines.readers.options import (
     own_machines,
     source_name,
 )
-from deepsched.baselines.writers.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

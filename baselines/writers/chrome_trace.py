@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 
 if TYPE_CHECKING:
     import os

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 
 if TYPE_CHECKING:
     import os

@@ -8,10 +8,10 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import mean_turnaround, mean_waiting
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.baselines.writers.panels import Panel, panels_of, task_kinds
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 
 if TYPE_CHECKING:
     import os

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.writers.cells import SHADES, Runs, busy_runs
 from deepsched.baselines.writers.panels import panels_of, task_kinds
 from deepsched.baselines.writers.svg_elements import (

@@ -12,11 +12,11 @@ import click
 import numpy as np
 from rich.table import Table
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.networks import build_network
 from deepsched.model.networks.paper.features import encode
 from deepsched.model.networks.paper.scheduler import PaperScheduler

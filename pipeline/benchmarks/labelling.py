@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.ray_session import ROOT, ray_session
@@ -22,7 +22,8 @@ from deepsched.pipeline.labelling.paper_preset import NAME, SAMPLES
 from deepsched.pipeline.labelling.plan import Projection, project
 from deepsched.pipeline.labelling.presets import preset_source
 from deepsched.pipeline.labelling.run import IN_THIS_PROCESS, Workers, label
-from deepsched.pipeline.labelling.shard import LabelSpec, Shard, label_shard
+from deepsched.pipeline.labelling.shard import label_shard
+from deepsched.pipeline.labelling.spec import LabelSpec, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ from deepsched.baselines.writers import write_svg
 from deepsched.model.load import PRETRAINED, resolve_scheduler
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
-from deepsched.pipeline.schedule import STANDARD, check_outputs
+from deepsched.pipeline.common.outputs import STANDARD, check_outputs
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem

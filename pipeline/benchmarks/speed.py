@@ -16,12 +16,12 @@ import click
 import numpy as np
 from rich.table import Table
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import TooLarge
 from deepsched.baselines.genetic import genetic
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.baselines.registry import SCHEDULERS, Scheduler, teacher_rng
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.load import PRETRAINED, resolve_scheduler
 from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import progress_bar, results

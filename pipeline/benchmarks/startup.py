@@ -11,7 +11,7 @@ import time
 import click
 from rich.table import Table
 
-from deepsched.baselines.writers.atomic import write_text
+from deepsched.baselines.atomic import write_text
 from deepsched.pipeline.common.cli import progress_bar, results
 
 ROUNDS = 9

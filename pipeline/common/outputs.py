@@ -1,14 +1,29 @@
-"""Local output folders, refused before any work when they cannot be written to."""
+"""Where output may go: refused before any work where nobody would find it or it cannot be."""
 
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from deepsched.baselines.errors import UnwritableOutput
+from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.pipeline.common.ray_session import under_ray_job
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def check_destination(out: str) -> None:
+    """Refuse a relative path where it would end up in a folder that nobody finds.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if under_ray_job() and "://" not in out and not Path(out).expanduser().is_absolute():
+        raise InvalidInput(
+            f"--out {out!r} is relative: under a Ray job it would lie in Ray's private copy of the "
+            "working directory and vanish with it; give an absolute path or a URI"
+        )
+
+
+STANDARD = "-"  # in place of a path: standard input, or for --json standard output
 
 
 def check_writable(folder: Path, what: str) -> None:
@@ -40,3 +55,29 @@ def make_folder(folder: Path, what: str) -> Path:
         raise UnwritableOutput(f"{what} cannot be made: {error.strerror or error}") from None
     check_writable(folder, what)
     return folder
+
+
+def check_outputs(source: str, outputs: dict[str, str]) -> None:
+    """Refuse outputs that cannot all be written.
+
+    Raises
+    ------
+    UnwritableOutput
+        If a folder is missing or cannot be written to, a path is a folder, or two outputs, or an
+        output and the input, are the same file.
+    """
+    taken = {} if source == STANDARD else {Path(source).resolve(): "the input"}
+    for option, given in outputs.items():
+        if given == STANDARD:
+            if option == "--json":
+                continue
+            raise UnwritableOutput(f"{option} -: only --json can go to standard output")
+        path = Path(given)
+        if path.resolve() in taken:
+            raise UnwritableOutput(f"{option} {given} is also {taken[path.resolve()]}")
+        taken[path.resolve()] = option
+        if path.is_dir():
+            raise UnwritableOutput(f"{option} {given} is a folder; give a file in it")
+        if not path.parent.is_dir():
+            raise UnwritableOutput(f"{option} {given}: there is no folder {path.parent}")
+        check_writable(path.parent, f"{option} {given}")

@@ -77,7 +77,7 @@ def _with_own_schedulers(function: Callable[[Item, Any], Result]) -> Callable[..
         ):
             cloudpickle.register_pickle_by_value(module)
 
-    def with_schedulers(item: Item, shared: Any) -> Result:
+    def with_schedulers(item: Any, shared: Any) -> Any:
         for name, scheduler in own.items():
             register(name, scheduler)
         return function(item, shared)

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyarrow import fs as pafs
 
+from deepsched.baselines.atomic import write_together
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
 from deepsched.pipeline.dataset.lease import leased
 from deepsched.pipeline.dataset.stores import lasts, open_store, reading, reason, without_secret
@@ -23,7 +23,6 @@ from deepsched.pipeline.dataset.stores import lasts, open_store, reading, reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPORARY = ".tmp"  # ending of files that are not there yet
 LOCK = ".lock"
 RETRY_AFTER = (0.2, 1.0)  # s between the attempts to write a file
 # Trying again does not help against these.
@@ -117,7 +116,9 @@ class Folder:
         for wait in (*RETRY_AFTER, None):
             try:
                 if self.local:
-                    _write_local(Path(self.root) / name, data)
+                    target = Path(self.root) / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    write_together({target: memoryview(data)}, lasting=True)
                 else:
                     with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
                         stream.write(data)
@@ -203,30 +204,3 @@ def open_folder(uri: str) -> Folder:
 def sha256(data: pa.Buffer | bytes) -> str:
     """Return the SHA-256 of the content as 64 hexadecimal digits."""
     return hashlib.sha256(memoryview(data)).hexdigest()
-
-
-def is_temporary(name: str) -> bool:
-    """Return whether a file of that name is one that was not put in place yet."""
-    last = name.rsplit("/", 1)[-1]
-    return last.startswith(".") and last.endswith(TEMPORARY)
-
-
-def _write_local(target: Path, data: pa.Buffer | bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(memoryview(data))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    # The rename itself must survive a power cut too.
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

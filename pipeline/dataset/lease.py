@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deepsched.baselines.errors import UnwritableOutput
 from deepsched.pipeline.dataset.stores import UnreadableStore
@@ -17,15 +17,32 @@ from deepsched.pipeline.dataset.stores import UnreadableStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepsched.pipeline.dataset.files import Folder
+    import pyarrow as pa
 
 LEASE = ".lease.json"
 LASTS = 120.0  # s, for which a lease holds if nobody renews it
 SETTLES = 1.0  # s, after which the last of two that came at once has its lease there
 
 
+class Place(Protocol):
+    """Where a lease lies: a folder as `files.Folder` is one."""
+
+    @property
+    def uri(self) -> str:
+        """What the place is called in messages."""
+
+    def read(self, name: str) -> pa.Buffer:
+        """Return the content of a file, or raise `FileNotFoundError`."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file."""
+
+
 @contextlib.contextmanager
-def leased(folder: Folder) -> Iterator[None]:
+def leased(folder: Place) -> Iterator[None]:
     """Leave a note that this process writes in a folder, and renew it until the block ends.
 
     Raises
@@ -58,11 +75,11 @@ def leased(folder: Folder) -> Iterator[None]:
             folder.delete(LEASE)
 
 
-def _write(folder: Folder, note: dict[str, Any]) -> None:
+def _write(folder: Place, note: dict[str, Any]) -> None:
     folder.write(LEASE, json.dumps({**note, "time": time.time()}).encode())
 
 
-def _refuse_if_taken(folder: Folder, note: dict[str, Any]) -> None:
+def _refuse_if_taken(folder: Place, note: dict[str, Any]) -> None:
     try:
         found = json.loads(folder.read(LEASE).to_pybytes())
         age = time.time() - float(found["time"])

@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepsched.model.checkpoint_files import WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
-from deepsched.pipeline.evaluation.measure import (
-    REFERENCE,
-    REPEATS,
-    Row,
-    seconds_by_size,
-    summarise_group,
-    verdicts,
-)
+from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS, Row
+from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,23 +1,25 @@
-"""The report of an evaluation: one HTML page that needs nothing from the network, and a table.
+"""The report of an evaluation: one HTML page that needs nothing from the network.
 
-Both are pure functions of the evaluation document, the content of `evaluation.json`.
+It is a pure function of the evaluation document, the content of `evaluation.json`.
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from string import Template
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.evaluation import figures
+from deepsched.pipeline.evaluation.markup import html_figure, html_table
+from deepsched.pipeline.evaluation.numbers import (
+    interval_text,
+    number_text,
+    ratio_text,
+    share_text,
+)
 
 Document = Mapping[str, Any]
 
@@ -44,44 +46,6 @@ def render(document: Document) -> str:
     return Template(template.read_text(encoding="utf-8")).substitute(parts)
 
 
-def comparison_table(group: Mapping[str, Any]) -> Table:
-    """Return one group's comparison for the terminal, the columns that fit into 80 characters."""
-    table = Table(
-        title=f"{group['title']}: {group['samples']} samples of {group['sources']} graphs",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-    )
-    table.add_column("scheduler", no_wrap=True)
-    for heading in (
-        "turn-\naround s",
-        "\n/ HEFT",
-        "makespan\n/ HEFT",
-        "95 %\ninterval",
-        "\nworst",
-        "better\n= worse",
-        "\nms",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, found in group["schedulers"].items():
-        ratio = found["ratio"]
-        span = ratio["makespan"] if ratio else None
-        table.add_row(
-            name,
-            _number(found["mean_turnaround"], 4),
-            _ratio(ratio and ratio["mean_turnaround"]["mean"]),
-            _ratio(span and span["mean"]),
-            _interval(span and span["interval"]),
-            _ratio(span and span["worst"]),
-            f"{span['better']} {span['equal']} {span['worse']}" if span else "–",
-            _number(found["median_seconds"] and 1e3 * found["median_seconds"], 2),
-            style="bold" if name == group["learned"] else None,
-        )
-    return table
-
-
 _HEADINGS = (
     "scheduler",
     "mean turnaround (s)",
@@ -103,17 +67,17 @@ def _cells(name: str, found: Mapping[str, Any]) -> list[str]:
     span = ratio["makespan"] if ratio else None
     return [
         name,
-        _number(found["mean_turnaround"]),
-        _ratio(ratio and ratio["mean_turnaround"]["mean"]),
-        _ratio(span and span["mean"]),
-        _interval(span and span["interval"]),
-        _ratio(span and span["median"]),
-        _ratio(span and span["worst"]),
+        number_text(found["mean_turnaround"]),
+        ratio_text(ratio and ratio["mean_turnaround"]["mean"]),
+        ratio_text(span and span["mean"]),
+        interval_text(span and span["interval"]),
+        ratio_text(span and span["median"]),
+        ratio_text(span and span["worst"]),
         f"{span['better']} · {span['equal']} · {span['worse']}" if span else "–",
-        _ratio(found["above_bound"]),
-        _number(found["mean_waiting"]),
-        _share(found["same_machine"]),
-        _number(found["median_seconds"], 3),
+        ratio_text(found["above_bound"]),
+        number_text(found["mean_waiting"]),
+        share_text(found["same_machine"]),
+        number_text(found["median_seconds"], 3),
     ]
 
 
@@ -123,7 +87,7 @@ def _group_table(group: Mapping[str, Any]) -> str:
         for name, found in group["schedulers"].items()
     ]
     caption = f"{group['samples']} samples of {group['sources']} graphs; {group['about']}"
-    return f"<h3>{html.escape(group['title'])}</h3>{_table(_HEADINGS, rows, caption)}"
+    return f"<h3>{html.escape(group['title'])}</h3>{html_table(_HEADINGS, rows, caption)}"
 
 
 def _subtitle(document: Document) -> str:
@@ -149,7 +113,7 @@ def _tiles(document: Document) -> str:
         )
         if fit:
             tile += (
-                f"<span>{title}: teacher's machine</span><b>{_share(fit['accuracy'])}</b>"
+                f"<span>{title}: teacher's machine</span><b>{share_text(fit['accuracy'])}</b>"
                 f"<span>{fit['accuracy'] / fit['chance']:.1f} × chance</span>"
             )
         tiles.append(f"{tile}</li>")
@@ -187,7 +151,7 @@ def _compared(document: Document) -> str:
         "tasks: least · median · most",
         "machines: least · median · most",
     )
-    return _table(headings, rows, style="words")
+    return html_table(headings, rows, style="words")
 
 
 def _turnaround(document: Document) -> str:
@@ -202,14 +166,14 @@ def _turnaround(document: Document) -> str:
     picture = figures.turnaround_bars(schedulers, values, learned)
     rows = [
         (
-            [name, *(_number(values[title].get(name)) for title in values)],
+            [name, *(number_text(values[title].get(name)) for title in values)],
             "own" if name == learned else "",
         )
         for name in schedulers
     ]
     headings = ("mean turnaround (s)", *values)
     text = "Mean turnaround of each scheduler, the measure of the paper's Fig. 4."
-    return _figure(picture, text) + _table(headings, rows)
+    return html_figure(picture, text) + html_table(headings, rows)
 
 
 def _spread(document: Document) -> str:
@@ -227,7 +191,7 @@ def _spread(document: Document) -> str:
             if row["makespan"] and base:
                 found[row["scheduler"]].append(row["makespan"] / base)
     picture = figures.ratio_boxes(ratios, document["network"]["name"])
-    return _figure(
+    return html_figure(
         picture,
         "Makespan divided by HEFT's, sample by sample: left of the dashed line is better than "
         "HEFT. A box holds the middle half of the samples, its whiskers reach best and worst.",
@@ -239,9 +203,11 @@ def _network(document: Document) -> str:
     for group in document["groups"]:
         fit = group["network"]
         if fit:
-            errors = (_ratio(fit[key]) for key in ("ast_mae", "ast_rmse", "aft_mae", "aft_rmse"))
+            errors = (
+                ratio_text(fit[key]) for key in ("ast_mae", "ast_rmse", "aft_mae", "aft_rmse")
+            )
             times = f"{fit['accuracy'] / fit['chance']:.2f} x"
-            shares = [_share(fit["accuracy"]), _share(fit["chance"]), times]
+            shares = [share_text(fit["accuracy"]), share_text(fit["chance"]), times]
             rows.append(([group["title"], f"{fit['tasks']:,}", *shares, *errors], ""))
     if not rows:
         return ""
@@ -263,7 +229,7 @@ def _network(document: Document) -> str:
         "a uniform guess among the machines that can hold each task gets right. Errors of start "
         "(AST) and finish (AFT) are in units of a time scale that is known before scheduling: "
         "the greater of the longest mean-cost path and the mean work per machine.</p>"
-        f"{_table(headings, rows)}"
+        f"{html_table(headings, rows)}"
     )
 
 
@@ -276,7 +242,7 @@ def _seconds(document: Document) -> str:
     rows = []
     for name in names:
         paper = PAPER_SECONDS.get(published.get(name, ""), {})
-        cells = [name, *(_number(bucket["seconds"].get(name), 3) for bucket in buckets)]
+        cells = [name, *(number_text(bucket["seconds"].get(name), 3) for bucket in buckets)]
         cells += [f"{paper[size]:g}" if paper else "" for size in sizes]
         rows.append((cells, "own" if name == learned else ""))
     medians = [f"{b['median_tasks']:,.0f} · {b['median_machines']:,.0f}" for b in buckets]
@@ -304,7 +270,7 @@ def _seconds(document: Document) -> str:
         "what the paper published in its Table I, on an Intel i5-6600K with 188 machines."
     )
     text = "Scheduling time by input size, on logarithmic axes; dashed lines are the paper's."
-    return _table(headings, rows, caption, style="paper-last") + _figure(picture, text)
+    return html_table(headings, rows, caption, style="paper-last") + html_figure(picture, text)
 
 
 def _training(document: Document) -> str:
@@ -315,7 +281,7 @@ def _training(document: Document) -> str:
     epoch = document["network"]["meta"].get("epoch")
     if epoch is not None:
         text += f" What was evaluated is the network after epoch {epoch}, the best in validation."
-    picture = _figure(figures.training_curve(history), text)
+    picture = html_figure(figures.training_curve(history), text)
     return f"<h2>Training</h2>{picture}"
 
 
@@ -331,53 +297,3 @@ def _provenance(document: Document) -> str:
     ]
     items = (f"<dt>{html.escape(a)}</dt><dd>{html.escape(b)}</dd>" for a, b in entries)
     return f"<dl>{''.join(items)}</dl>"
-
-
-def _table(
-    headings: Iterable[str],
-    rows: Sequence[tuple[Sequence[str], str]],
-    caption: str = "",
-    style: str = "",
-) -> str:
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
-    body = "".join(
-        f'<tr class="{style}">{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
-        for cells, style in rows
-    )
-    label = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="wide"><table class="{style}">{label}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _figure(svg: str, caption: str) -> str:
-    # As an image, so that ids and styles of one plot cannot touch another.
-    data = base64.b64encode(svg.encode()).decode()
-    text = html.escape(caption, quote=True)
-    return (
-        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{text}">'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
-
-
-def _number(value: float | None, digits: int = 5) -> str:
-    """Return so many significant digits, without an exponent where that stays readable."""
-    if value is None:
-        return "–"
-    if value == 0 or not 1e-6 < abs(value) < 1e9:
-        return f"{value:.{digits}g}"
-    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
-    return f"{value:,.{decimals}f}"
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _interval(interval: Sequence[float] | None) -> str:
-    return f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–"

@@ -8,11 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
 from deepsched.baselines.timing import warm_up
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.load import known_schedulers, load_network, network_of, resolve_scheduler
-from deepsched.pipeline.common.cli import progress_bar
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.storage import Dataset
@@ -33,10 +32,8 @@ from deepsched.pipeline.evaluation.measure import (
 from deepsched.pipeline.evaluation.report import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from rich.progress import Progress
 
     from deepsched.baselines.registry import Scheduler
     from deepsched.model.network import NetworkScheduler
@@ -47,12 +44,18 @@ DOCUMENT, PAGE = "evaluation.json", "report.html"
 CHUNK_TASKS, CHUNK_SAMPLES = 4_000, 8  # of one piece of work, whichever is reached first
 
 
-def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]:
+def evaluate(
+    spec: EvaluationSpec,
+    address: str | None = None,
+    *,
+    on_done: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
     """Compare all schedulers and return the evaluation document, ready for JSON.
 
     Parameters
     ----------
     address : a Ray cluster to join.
+    on_done : told how many samples are done, and of how many; first of none.
 
     Raises
     ------
@@ -84,8 +87,11 @@ def evaluate(spec: EvaluationSpec, address: str | None = None) -> dict[str, Any]
     job = Job(schedulers=names, checkpoint=spec.checkpoint.absolute(), teacher=teacher)
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
-    with progress_bar() as bar:
-        outcomes = list(_advancing(_run(chunks, job, spec.workers, address), bar, total))
+    outcomes: list[Outcome] = []
+    on_done(0, total)
+    for found in _run(chunks, job, spec.workers, address):
+        outcomes += found
+        on_done(len(outcomes), total)
     return evaluation_document(spec, dataset, learned, teacher, groups, outcomes, history)
 
 
@@ -169,13 +175,6 @@ def _chunks(cases: Iterable[Case], seed: int) -> Iterator[Chunk]:
             chunk = []
     if chunk:
         yield chunk, seed
-
-
-def _advancing(done: Iterable[list[Outcome]], bar: Progress, total: int) -> Iterator[Outcome]:
-    task = bar.add_task("evaluating", total=total)
-    for outcomes in done:
-        yield from outcomes
-        bar.advance(task, len(outcomes))
 
 
 def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from unittest import mock
 
 import click
 
+from deepsched.baselines.atomic import TEMPORARY
 from deepsched.pipeline.common.cli import run_command
-from deepsched.pipeline.dataset.files import TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,10 +147,9 @@ def fill(disk: Path, leave: int) -> Path:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def command(place: str, error: str, after: int, times: int, words: tuple[str, ...]) -> None:
     """Run `deepsched label WORDS` while PLACE fails with ERROR, TIMES times or, for 0, always."""
-    from deepsched.pipeline.label import command as label
-
+    sys.argv = ["deepsched", "label", *words]
     with failing(place, getattr(errno, error), after, times or None):
-        sys.exit(label.main(list(words), standalone_mode=False))
+        runpy.run_module("deepsched", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from deepsched.pipeline.faults.trial import (
     temporaries,
 )
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import plan_shards
+from deepsched.pipeline.labelling.spec import plan_shards
 
 if TYPE_CHECKING:
     import subprocess

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput, UnknownName
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.pipeline.common.cli import EXIT_FAILED, results
 from deepsched.pipeline.faults import clusters, drivers
 from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Trial, undisturbed
@@ -24,7 +24,7 @@ from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Tria
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepsched.pipeline.labelling.shard import LabelSpec
+    from deepsched.pipeline.labelling.spec import LabelSpec
 
 SCENARIOS: Mapping[str, Callable[[Trial], None]] = MappingProxyType(
     {

@@ -9,14 +9,14 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from deepsched.baselines.atomic import TEMPORARY
 from deepsched.baselines.errors import DeepSchedError
 from deepsched.pipeline.common.ray_session import ROOT
-from deepsched.pipeline.dataset.files import TEMPORARY
 from deepsched.pipeline.dataset.manifest import MANIFEST, RECORD_FOLDER
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 
 if TYPE_CHECKING:
     import random

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import zlib
 from typing import IO, TYPE_CHECKING
+
+from deepsched.baselines.atomic import flush_folder, write_together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,32 +49,19 @@ def put(part: Path, target: Path, source: Source) -> None:
         If it cannot be written; `part` stays.
     """
     if source.packed:
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                with (
-                    part.open("rb") as plain,
-                    gzip.GzipFile("", "wb", LEVEL, fileobj=file, mtime=0) as packed,
-                ):
-                    shutil.copyfileobj(plain, packed, CHUNK)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        content = io.BytesIO()
+        with (
+            part.open("rb") as plain,
+            gzip.GzipFile("", "wb", LEVEL, fileobj=content, mtime=0) as packed,
+        ):
+            shutil.copyfileobj(plain, packed, CHUNK)
+        write_together({target: content.getbuffer()}, lasting=True)
         part.unlink()
     else:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
-    # The rename itself must survive a power cut too.
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        flush_folder(target.parent)
 
 
 def _has(file: IO[bytes] | gzip.GzipFile, source: Source) -> bool:

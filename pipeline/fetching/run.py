@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
+from deepsched.baselines.atomic import forget_unfinished
 from deepsched.pipeline.common.outputs import make_folder
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.fetching.download import (
@@ -75,6 +76,7 @@ def fetch_all(
     with open_folder(str(out)).locked():
         for folder in dict.fromkeys((out / source.here).parent for source in sources):
             make_folder(folder, str(folder))
+            forget_unfinished(folder)
         return _run(sources, out, base, jobs, Downloader(patience=patience), on_outcome)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
-import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepsched.baselines.atomic import write_bytes, write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
-from deepsched.baselines.writers.atomic import write_text
 from deepsched.model.checkpoint import save_checkpoint
 from deepsched.model.networks.deepsched.decode import decode_schedule
 from deepsched.model.networks.deepsched.forward import forward_pass
@@ -230,9 +230,6 @@ def _keep(out: Path, spec: ImproveSpec, state: _State, record: dict[str, float])
         "best": state.best,
         "history": json.dumps(state.history),
     }
-    temporary = out / f".{STATE}.{secrets.token_hex(6)}"
-    try:
-        torch.save(saved, temporary)
-        temporary.replace(out / STATE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    write_bytes(out / STATE, buffer.getbuffer())

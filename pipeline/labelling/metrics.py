@@ -10,7 +10,7 @@ from deepsched.pipeline.dataset.stores import without_secret
 if TYPE_CHECKING:
     from ray.util import metrics
 
-    from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
+    from deepsched.pipeline.labelling.spec import LabelSpec, ShardReport
 
 
 class Metrics:

@@ -13,12 +13,13 @@ from deepsched.baselines.schedule import violations
 from deepsched.pipeline.dataset.files import sha256
 from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, label_row, problem_row
 from deepsched.pipeline.dataset.stores import without_secret
-from deepsched.pipeline.labelling.shard import plan_shards, warm_up
+from deepsched.pipeline.labelling.shard import warm_up
+from deepsched.pipeline.labelling.spec import plan_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from deepsched.pipeline.labelling.shard import LabelSpec
+    from deepsched.pipeline.labelling.spec import LabelSpec
 
 LOOKED_AT = 1000  # samples whose sizes are looked at
 STRATA = 5  # samples that are made for a plan

@@ -1,22 +1,18 @@
-"""What a labelling run tells its user: progress, what failed, and what was made."""
+"""What a labelling run tells its user at its end: what was made, and what failed."""
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deepsched.pipeline.common.cli import messages, progress_bar
 from deepsched.pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from deepsched.pipeline.dataset.manifest import Manifest
-    from deepsched.pipeline.labelling.shard import LabelSpec, ShardReport
+    from deepsched.pipeline.labelling.spec import LabelSpec, ShardReport
 
-PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 SHOWN = 5  # failures and left-out files named on the screen; the rest are counted
 
 
@@ -59,37 +55,8 @@ def summary(spec: LabelSpec, manifest: Manifest, totals: Totals, seconds: float)
     return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
 
 
-@contextmanager
-def progress(spec: LabelSpec) -> Iterator[Callable[[int], None]]:
-    """Show samples done and an estimate: a bar on a terminal, a line now and then in a log."""
-    if messages.is_terminal:
-        with progress_bar() as bar:
-            task = bar.add_task("labelling", total=spec.samples)
-            yield lambda samples: bar.advance(task, samples)
-        return
-    begin = said = time.perf_counter()
-    done = first = 0
-
-    def advance(samples: int) -> None:
-        nonlocal begin, said, done, first
-        done += samples
-        now = time.perf_counter()
-        if first == 0:  # Ray's start and compilation say nothing about the rate
-            begin, first = now, done
-        elif now - said >= PROGRESS_EVERY or done == spec.samples:
-            said, rate = now, (done - first) / (now - begin)
-            messages.print(
-                f"labelling: {done}/{spec.samples} samples, {rate:.1f}/s, "
-                f"{(spec.samples - done) / rate:.0f} s left"
-            )
-
-    yield advance
-
-
-def list_some(lines: Sequence[str], what: str, count: int | None = None) -> None:
-    """Print the first few lines and how many more of `count` there are."""
-    for line in lines[:SHOWN]:
-        messages.print(f"{what}: {line}", markup=False)
+def first_lines(lines: Sequence[str], what: str, count: int | None = None) -> list[str]:
+    """Return the first few lines, each after `what`, and how many more of `count` there are."""
+    shown = [f"{what}: {line}" for line in lines[:SHOWN]]
     more = (len(lines) if count is None else count) - SHOWN
-    if more > 0:
-        messages.print(f"{what}: ... and {more} more")
+    return [*shown, f"{what}: ... and {more} more"] if more > 0 else shown

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,37 +19,26 @@ from deepsched.baselines.problem import Problem, make_problem
 from deepsched.baselines.registry import get_scheduler, teacher_rng
 from deepsched.baselines.schedule import violations
 from deepsched.pipeline.common.interrupts import TimedOut, over, time_limit, true_error
-from deepsched.pipeline.dataset.card import count_row
-from deepsched.pipeline.dataset.files import Folder, open_folder, sha256
-from deepsched.pipeline.dataset.manifest import (
-    Failure,
-    Part,
-    Record,
-    finished,
-    label_part,
-    problem_part,
-    record_of,
-    write_document,
-)
+from deepsched.pipeline.dataset.files import Folder, open_folder
+from deepsched.pipeline.dataset.manifest import Record, finished, label_part, problem_part
 from deepsched.pipeline.dataset.schema import (
     LABELS,
     OK,
     PROBLEMS,
     Row,
-    RowWriter,
     failed_row,
     label_row,
     problem_from_row,
     problem_row,
 )
 from deepsched.pipeline.dataset.storage import read_part
-from deepsched.pipeline.labelling.sources import Source, SourceLost
+from deepsched.pipeline.labelling.parts import PartMaker, line, reason
+from deepsched.pipeline.labelling.sources import SourceLost
+from deepsched.pipeline.labelling.spec import LabelSpec, Shard, ShardReport
 from deepsched.pipeline.labelling.stuck import stuck_samples, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import pyarrow as pa
 
 FAILED = "failed"  # the source or the scheduler raised an error
 INVALID = "invalid"  # the scheduler made a schedule that breaks a rule
@@ -60,86 +46,6 @@ TOO_LARGE = "too-large"  # the scheduler is not offered for problems of that siz
 TIMEOUT = "timeout"  # the scheduler took longer than it may
 NO_PROBLEM = "no-problem"  # there was nothing to schedule
 RETRIED = (FAILED, INVALID, TIMEOUT)  # what may go better another time
-MAX_ERROR = 500  # characters of an error that are kept
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelSpec:
-    """What a labelling run makes.
-
-    Attributes
-    ----------
-    out : URI of the dataset.
-    source : makes the problems.
-    samples : how many.
-    shard_bytes : about what the problems of a shard have before compression.
-    seed : of the teachers' random streams; the source has it too.
-    teachers : names of schedulers.
-    timeout : s that one schedule may take; None: no limit.
-    """
-
-    out: str
-    source: Source
-    samples: int
-    shard_bytes: int
-    seed: int
-    teachers: tuple[str, ...]
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """One shard of a dataset.
-
-    Attributes
-    ----------
-    first, stop : its sample ids, `stop` not included.
-    largest : about how many bytes its largest problem has.
-    files : where the labels of a teacher lie, if not where they lie by default.
-    retry : generation in which failed labels are tried again; None: they are left as they are.
-    """
-
-    index: int
-    first: int
-    stop: int
-    largest: int = 0
-    files: Mapping[str, str] = field(default_factory=dict)
-    retry: int | None = None
-
-    def labels(self, teacher: str) -> str:
-        """Return the file of a teacher's labels."""
-        return self.files.get(teacher) or label_part(teacher, self.index)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardReport:
-    """What a shard holds now: the records of its parts, and which of them were there before."""
-
-    shard: int
-    problems: Record
-    labels: dict[str, Record]
-    kept: frozenset[str]
-
-    @property
-    def failures(self) -> Iterator[str]:
-        """A line for each label that is missing."""
-        for part, record in [("problem", self.problems), *self.labels.items()]:
-            for failure in record.failures:
-                yield f"sample {failure.sample_id}, {part}: {failure.status}: {failure.error}"
-
-
-def plan_shards(source: Source, samples: int, shard_bytes: int) -> list[Shard]:
-    """Divide samples into shards, in order, each of at most `shard_bytes` or of one sample."""
-    shards: list[Shard] = []
-    first = total = largest = 0
-    for k in range(samples + 1):
-        size = source.size(k) if k < samples else shard_bytes + 1
-        if k > first and total + size > shard_bytes:
-            shards.append(Shard(index=len(shards), first=first, stop=k, largest=largest))
-            first, total, largest = k, 0, 0
-        total += size
-        largest = max(largest, size)
-    return shards
 
 
 class _Entry(NamedTuple):
@@ -173,8 +79,8 @@ def label_shard(shard: Shard, spec: LabelSpec) -> ShardReport:
     for teacher in missing:
         warm_up(teacher)
 
-    parts = {teacher: _PartMaker(LABELS) for teacher in missing}
-    made = _PartMaker(PROBLEMS)
+    parts = {teacher: PartMaker(LABELS) for teacher in missing}
+    made = PartMaker(PROBLEMS)
     stuck = {
         teacher: stuck_samples(folder, teacher) if spec.timeout else frozenset()
         for teacher in missing
@@ -306,70 +212,8 @@ def _label(entry: _Entry, teacher: str, spec: LabelSpec) -> tuple[Row, float | N
         if isinstance(cause, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         if isinstance(cause, TimedOut):
-            return failed_row(sample_id, TIMEOUT, _line(str(cause))), None
+            return failed_row(sample_id, TIMEOUT, line(str(cause))), None
         return failed_row(sample_id, FAILED, reason(error)), None
     if broken:
-        return failed_row(sample_id, INVALID, _line(broken[0])), None
+        return failed_row(sample_id, INVALID, line(broken[0])), None
     return label_row(sample_id, problem, schedule), seconds
-
-
-class _PartMaker:
-    """Collects the rows of a part and what its record says about them."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._writer = RowWriter(schema)
-        self._status: Counter[str] = Counter()
-        self._tasks = 0
-        self._counts: Counter[str] = Counter()
-        self._seconds: list[float | None] = []
-        self._failures: list[Failure] = []
-
-    def add(self, row: Row, n_tasks: int, seconds: float | None) -> None:
-        """Append a row of a sample with that many tasks."""
-        self._writer.add(row)
-        self._status[row["status"]] += 1
-        self._seconds.append(seconds)
-        if row["status"] == OK:
-            self._tasks += n_tasks
-            if "n_tasks" in row:
-                count_row(self._counts, row)
-        else:
-            failure = {name: row[name] for name in ("sample_id", "status", "error")}
-            self._failures.append(Failure(**failure))
-
-    def gained(self, before: Record) -> bool:
-        """Return whether more rows hold what they should than before."""
-        return self._status[OK] > before.part.status.get(OK, 0)
-
-    def publish(self, folder: Folder, name: str, problems: str | None) -> Record:
-        """Write the part, then the record that says it is there."""
-        data = self._writer.finish()
-        record = Record(
-            part=Part(
-                file=name,
-                rows=self._status.total(),
-                bytes=data.size,
-                sha256=sha256(data),
-                status=dict(sorted(self._status.items())),
-            ),
-            problems=problems,
-            tasks=self._tasks,
-            counts=dict(sorted(self._counts.items())),
-            seconds=() if problems is None else tuple(self._seconds),
-            failures=tuple(self._failures),
-        )
-        folder.write(name, data)
-        write_document(folder, record_of(name), record)
-        return record
-
-
-def reason(error: Exception) -> str:
-    """Return an error as one line that is the same in every run."""
-    kind = type(error).__name__
-    return _line(f"{kind}: {error}" if str(error) else kind)
-
-
-def _line(text: str) -> str:
-    # Addresses differ from run to run, and the line is part of a file with a hash.
-    steady = re.sub(r"\b0x[0-9a-f]{6,}\b", "0x...", " ".join(text.split()))
-    return steady.encode(errors="backslashreplace").decode()[:MAX_ERROR]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.settings import parse_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,15 +95,7 @@ def make_config(values: Mapping[str, Any], *, where: str) -> TrainConfig:
     InvalidInput
         Naming `where` and the field, for an unknown field or an illegal value.
     """
-    try:
-        return TrainConfig(**{str(key): value for key, value in values.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(TrainConfig.model_fields)
-            raise InvalidInput(f"{where}: unknown field {field!r}; one of: {known}") from None
-        raise InvalidInput(f"{where}: {field} = {first['input']!r}: {first['msg']}") from None
+    return parse_model(TrainConfig, values, where)
 
 
 def merged_config(

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import itertools
-import json
-import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +15,20 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
-from deepsched.baselines.errors import DeepSchedError, InvalidInput
-from deepsched.model.networks import network_config
-from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.dataset.storage import Dataset
-from deepsched.pipeline.training.data import Share, count_samples
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.pipeline.training.data import Share
 from deepsched.pipeline.training.loop import TrainingData, best_record, fit
 from deepsched.pipeline.training.steps import Peers
 from deepsched.pipeline.training.worker import training_data
+from deepsched.pipeline.tuning.plan import Search, note_search
+from deepsched.pipeline.tuning.results import TrialResult, best_first, publish_results
 from deepsched.pipeline.tuning.search_space import search_space, trial_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deepsched.pipeline.training.config import TrainConfig
     from deepsched.pipeline.training.state import History
 
-FORMAT = "deepsched-tune/1"
-NOTE, BEST = "tune.json", "best.json"
-TABLE, RESULTS = "results.csv", "results.json"
 EXPERIMENT = "search"  # Tune's own folder in the storage
 REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
 WORST = 1e30  # score of a trial that diverged; ASHA interpolates between scores: not infinite
@@ -65,114 +55,6 @@ TUNE_SETTINGS = {
 
 class SearchFailed(DeepSchedError, RuntimeError):
     """Trials crashed, or none of them came to a result."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
-    """What is searched, where, and how far.
-
-    Attributes
-    ----------
-    data, dataset : URI of the dataset and the hash over its parts.
-    out : folder of the results; `storage` is where Tune keeps the trials.
-    config : settings that all trials share.
-    ranges : what varies; see `search_space`.
-    trials : how many settings are tried.
-    """
-
-    data: str
-    dataset: str
-    out: Path
-    storage: str
-    config: TrainConfig
-    ranges: dict[str, str]
-    trials: int
-
-    def document(self) -> dict[str, Any]:
-        """Return what the same search has in common with itself after a restart."""
-        return {
-            "format": FORMAT,
-            "dataset": self.dataset,
-            "storage": self.storage,
-            "trials": self.trials,
-            "search": self.ranges,
-            "config": self.config.model_dump(),
-        }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrialResult:
-    """What came of one trial.
-
-    Attributes
-    ----------
-    params : what it tried.
-    epochs : how many it trained; ASHA stops trials that are worse than others after as many.
-    score, accuracy : validation loss and machine accuracy of its best epoch; None if `error`.
-    error : why there is none.
-    """
-
-    trial: str
-    params: dict[str, Any]
-    epochs: int
-    score: float | None
-    accuracy: float | None
-    error: str | None
-
-
-def plan_search(
-    data: str,
-    out: Path,
-    config: TrainConfig,
-    ranges: dict[str, str],
-    trials: int,
-    storage: str | None = None,
-) -> Search:
-    """Check everything that can be checked before Ray starts; nothing is written.
-
-    Raises
-    ------
-    InvalidInput
-        If the settings, the ranges or the dataset are bad, or `out` holds another search.
-    """
-    settings = network_config(config.network, config.network_options, "network_options")
-    config = config.model_copy(update={"network_options": asdict(settings)})
-    search_space(config, ranges)
-    dataset = Dataset.open(data)
-    for split, what in (("train", "training"), ("val", "validation")):
-        if not count_samples(dataset, config.teacher, split):
-            raise InvalidInput(
-                f"{data}: no {what} sample with a schedule of {config.teacher!r}; a search needs "
-                "both kinds: label more"
-            )
-    search = Search(
-        data=data if "://" in data else str(Path(data).expanduser().absolute()),
-        dataset=dataset.manifest.digest(),
-        out=out,
-        storage=storage or str((out / "ray").absolute()),
-        config=config,
-        ranges=ranges,
-        trials=trials,
-    )
-    _check_same(search)
-    return search
-
-
-def finished_search(search: Search) -> list[TrialResult] | None:
-    """Return the results that `search.out` holds already, if it does.
-
-    Raises
-    ------
-    InvalidInput
-        If they cannot be read.
-    """
-    path = search.out / RESULTS
-    if not path.exists():
-        return None
-    try:
-        return [TrialResult(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}") from None
 
 
 def run_search(
@@ -217,20 +99,11 @@ def run_search(
             f"{grid.num_errors} of {len(grid)} trials crashed; the same command tries them again; "
             f"the first one: {reason[-MAX_REASON:]}"
         )
-    results = sorted((_trial_result(grid[k]) for k in range(len(grid))), key=_order)
+    results = best_first(_trial_result(grid[k]) for k in range(len(grid)))
     if results[0].score is None:
         raise SearchFailed(f"no trial came to a result; one of them: {results[0].error}")
-    best = trial_config(search.config, results[0].params, where="the best trial")
-    _write(search.out, BEST, best.model_dump_json(indent=1))
-    _write(search.out, TABLE, results_csv(results))
-    rows = [asdict(result) for result in results]
-    _write(search.out, RESULTS, json.dumps(rows, indent=1, allow_nan=False))  # marks the end
+    publish_results(search, results)
     return results
-
-
-def note_search(search: Search) -> None:
-    """Write down in `search.out` what is searched there, for a restored search to compare."""
-    _write(search.out, NOTE, json.dumps(search.document(), indent=1))
 
 
 def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None) -> None:
@@ -341,43 +214,3 @@ def _trial_result(result: Any) -> TrialResult:
         accuracy=None if error else metrics.get("best_accuracy"),
         error=error,
     )
-
-
-def _order(result: TrialResult) -> float:
-    return math.inf if result.score is None else result.score
-
-
-def results_csv(results: list[TrialResult]) -> str:
-    """Return the results as a table, one trial a row, the best one first."""
-    params = list(dict.fromkeys(name for result in results for name in result.params))
-    fields = ("trial", "epochs", "score", "accuracy", "error")
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("rank", *fields, *params))
-    for rank, result in enumerate(results, 1):
-        row = asdict(result)
-        values = [row[name] for name in fields] + [result.params.get(name) for name in params]
-        table.writerow([rank, *values])
-    return text.getvalue()
-
-
-def _check_same(search: Search) -> None:
-    path = search.out / NOTE
-    if not path.exists():
-        return
-    document = search.document()
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-        different = [name for name in document if there[name] != document[name]]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}") from None
-    if different:
-        name = different[0]
-        raise InvalidInput(
-            f"{search.out} holds another search: {name} is {there[name]!r} there, "
-            f"{document[name]!r} now; give another --out, or the same options"
-        )
-
-
-def _write(out: Path, name: str, text: str) -> None:
-    open_folder(str(out)).write(name, (text.rstrip("\n") + "\n").encode())

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from deepsched.pipeline.labelling.presets import PresetSource
-from deepsched.pipeline.labelling.shard import (
-    LabelSpec,
-    Shard,
-    ShardReport,
-    label_shard,
-    plan_shards,
-)
+from deepsched.pipeline.labelling.shard import label_shard
+from deepsched.pipeline.labelling.spec import LabelSpec, Shard, ShardReport, plan_shards
 
 
 class Even:

@@ -28,7 +28,7 @@ from deepsched.pipeline.faults.guest import guest
 from deepsched.pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec, plan_shards
+from deepsched.pipeline.labelling.spec import LabelSpec, plan_shards
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -15,10 +15,8 @@ import pytest
 from deepsched.__main__ import COMMANDS, cli
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import keep_lines, run_command
+from deepsched.pipeline.common.ray_session import package_copy
 from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here, disguised_interrupt
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def context_of(command: click.Command) -> click.Context:
@@ -183,29 +181,77 @@ def test_a_stage_finds_the_packages_before_it_imports_them(stage: str) -> None:
     assert ast.unparse(future) == "from __future__ import annotations"
     text = ast.unparse(first)
     assert text.startswith("if __name__ == '__main__':")
-    assert text.index("sys.path[0] =") < text.index("from deepsched.pipeline.")
-    assert text.endswith(
-        f"run_command(importlib.import_module('deepsched.pipeline.{stage}').command)"
-    )
+    assert "deepsched" not in text
+    assert text.endswith("'common/as_file.py'))['run_file'](__file__)")
     assert os.access(path, os.X_OK)
 
 
-@pytest.mark.parametrize("stage", ["schedule", "benchmark"])
-def test_a_stage_runs_as_a_file_without_installation(stage: str, tmp_path: Path) -> None:
-    # -S: no site-packages, so that an installed deepsched cannot help; -I: no current folder.
-    code = (
-        "import runpy, sys\n"
-        f"sys.path.append({sysconfig.get_path('purelib')!r})\n"
-        f"sys.argv = [{str(ROOT / 'pipeline' / f'{stage}.py')!r}, '--help']\n"
-        f"sys.path.insert(0, {str(ROOT / 'pipeline')!r})\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    done = subprocess.run(
+def run_as_file(path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage's file for its help; then print which packages can be imported, and from where.
+
+    -S: no site-packages, so that an installed deepsched cannot help; -I: no current folder.
+    """
+    code = f"""
+import importlib.util, runpy, sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+sys.argv = [{str(path)!r}, "--help"]
+sys.path.insert(0, {str(path.parent)!r})
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as left:
+    assert not left.code
+for name in ("deepsched", "pipeline", "model", "common", {path.stem!r}):
+    found = importlib.util.find_spec(name)
+    print(name, found and found.origin)
+print("first", sys.path[0])
+"""
+    return subprocess.run(
         [sys.executable, "-I", "-S", "-c", code],
-        cwd=tmp_path,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("stage", ["schedule", "benchmark"])
+def test_a_stage_runs_as_a_file_without_installation(stage: str, tmp_path: Path) -> None:
+    done = run_as_file(ROOT / "pipeline" / f"{stage}.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"Usage: {stage}.py" in done.stdout
+    assert f"deepsched {ROOT / 'deepsched' / '__init__.py'}\n" in done.stdout
+    assert done.stdout.endswith(f"common None\n{stage} None\nfirst {ROOT}\n")
+
+
+def test_an_installed_stage_runs_as_a_file_and_makes_nothing_else_importable(
+    tmp_path: Path,
+) -> None:
+    """Not its own folder's files, nor those of the package's, by names that may be a user's."""
+    with package_copy() as package:
+        done = run_as_file(Path(package) / "pipeline" / "benchmark.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: benchmark.py" in done.stdout
+    found = done.stdout[done.stdout.index("deepsched /") :]
+    assert found.splitlines() == [
+        f"deepsched {package}/__init__.py",
+        "pipeline None",
+        "model None",
+        "common None",
+        "benchmark None",
+        f"first {Path(package).parent}",
+    ]
+
+
+def test_a_stage_runs_through_a_link_and_with_a_safe_path(tmp_path: Path) -> None:
+    link = tmp_path / "benchmark.py"
+    link.symlink_to(ROOT / "pipeline" / "benchmark.py")
+    for flags in ([], ["-P"], ["-I"]):
+        done = subprocess.run(
+            [sys.executable, *flags, link, "--help"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: benchmark.py" in done.stdout

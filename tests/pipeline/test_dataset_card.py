@@ -21,7 +21,7 @@ from deepsched.pipeline.labelling import shard
 from deepsched.pipeline.labelling.paper_preset import PaperSource
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.cli_helpers import ROOT
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def test_every_step_is_a_command_that_takes_these_options(
         stages if tune else [s for s in stages if s != "tune"]
     )
     for step in found:
-        stage = importlib.import_module(f"pipeline.{step.stage}").command
+        stage = importlib.import_module(f"deepsched.pipeline.{step.stage}").command
         # Parses and checks the options without running anything.
         stage.make_context(step.stage, list(step.arguments))
     source = found[0].arguments[:2]

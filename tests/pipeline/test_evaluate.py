@@ -27,12 +27,10 @@ from deepsched.pipeline.evaluation.measure import (
     Case,
     Row,
     evaluate_case,
-    seconds_by_size,
-    summarise_group,
-    verdicts,
 )
 from deepsched.pipeline.evaluation.report import render
 from deepsched.pipeline.evaluation.run import evaluate
+from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.training_helpers import tiny_dataset, tiny_problem
 

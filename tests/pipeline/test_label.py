@@ -29,7 +29,7 @@ from deepsched.pipeline.label import command
 from deepsched.pipeline.labelling import shard
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource, preset_source
 from deepsched.pipeline.labelling.run import Workers, label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here, disguised_interrupt
 from tests.pipeline.label_helpers import Even, EvenPreset, make_shard, shards_of
 
@@ -513,10 +513,10 @@ def test_a_relative_output_is_refused_under_a_ray_job(
 def test_a_trace_that_is_lost_stops_the_run_with_its_name(local_ray: None, tmp_path: Path) -> None:
     trace = tmp_path / "flow.json"
     trace.write_bytes((ROOT / "tests" / "data" / "wfformat.json").read_bytes())
-    from deepsched.pipeline.label import trace_source
+    from deepsched.pipeline.labelling.request import trace_source
     from deepsched.pipeline.labelling.traces import machine_choice
 
-    source = trace_source((trace,), 4, seed=0, machines=(machine_choice("3"),))
+    source, _ = trace_source((trace,), 4, seed=0, machines=(machine_choice("3"),))
     trace.write_text("{}")
     with pytest.raises(InvalidInput, match=r"flow\.json has changed since"):
         label(spec_for(tmp_path / "data", source=source, samples=4), Workers(count=2))

@@ -17,7 +17,7 @@ from deepsched.pipeline.label import command
 from deepsched.pipeline.labelling import shard
 from deepsched.pipeline.labelling.presets import PRESETS
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.label_helpers import EvenPreset
 

@@ -23,7 +23,7 @@ from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.dataset.stores import UnreadableStore, reason, without_secret
 from deepsched.pipeline.labelling.presets import PRESETS
 from deepsched.pipeline.labelling.run import Workers, label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from deepsched.pipeline.verify import shard_checks
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.label_helpers import Even, EvenPreset

@@ -15,7 +15,7 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.schedule import violations
 from deepsched.pipeline.benchmarks.labelling import make_largest, paper_spec
 from deepsched.pipeline.dataset.storage import Dataset
-from deepsched.pipeline.label import command, default_shard_bytes
+from deepsched.pipeline.label import command
 from deepsched.pipeline.labelling.paper_preset import (
     CORES,
     FREQUENCY,
@@ -32,9 +32,10 @@ from deepsched.pipeline.labelling.paper_preset import (
     paper_machines,
 )
 from deepsched.pipeline.labelling.plan import project, spread
+from deepsched.pipeline.labelling.request import default_shard_bytes
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import plan_shards
 from deepsched.pipeline.labelling.sources import TASK_BYTES
+from deepsched.pipeline.labelling.spec import plan_shards
 
 if TYPE_CHECKING:
     from pathlib import Path

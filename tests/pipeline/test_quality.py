@@ -12,21 +12,11 @@ import pytest
 
 from deepsched.baselines.generate import FAMILIES, GeneratorSpec, generate
 from deepsched.baselines.heft import heft
-from deepsched.pipeline.benchmarks import quality
-from deepsched.pipeline.benchmarks.quality import (
-    BUDGETS,
-    EqualTimeGA,
-    Outcome,
-    Runner,
-    Search,
-    anytime_problems,
-    by_ccr,
-    cell_problems,
-    grid,
-    lead,
-    ratios,
-    table,
-)
+from deepsched.pipeline.benchmarks import quality, quality_methods, quality_problems
+from deepsched.pipeline.benchmarks.quality import BUDGETS
+from deepsched.pipeline.benchmarks.quality_methods import EqualTimeGA, Outcome, Runner, Search
+from deepsched.pipeline.benchmarks.quality_problems import anytime_problems, cell_problems, grid
+from deepsched.pipeline.benchmarks.quality_tables import by_ccr, lead, ratios, table
 from deepsched.pipeline.improving import problems
 from tests.pipeline.cli_helpers import deepsched_here
 
@@ -144,9 +134,9 @@ def test_the_command_prints_and_writes_every_part(
 ) -> None:
     small = {**grid()["cells"][1], "graphs": 2}
     tiny = {"cells": [small], "large": [small]}
-    monkeypatch.setattr(quality, "grid", lambda: tiny)
+    monkeypatch.setattr(quality_problems, "grid", lambda: tiny)
     monkeypatch.setattr(quality, "BUDGETS", {0.02: 2})
-    monkeypatch.setattr(quality, "MOST_TURNED", small["tasks"] - 1)
+    monkeypatch.setattr(quality_methods, "MOST_TURNED", small["tasks"] - 1)
     monkeypatch.delenv("DEEPSCHED_DATA", raising=False)
     done = deepsched_here(
         capsys, *("benchmark", "quality", "--json", tmp_path / "j", "--html", tmp_path / "h")

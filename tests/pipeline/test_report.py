@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from deepsched.pipeline.evaluation.figures import training_curve
-from deepsched.pipeline.evaluation.measure import Row, seconds_by_size, summarise_group, verdicts
-from deepsched.pipeline.evaluation.report import PAPER_SECONDS, comparison_table, render
+from deepsched.pipeline.evaluation.measure import Row
+from deepsched.pipeline.evaluation.report import PAPER_SECONDS, render
+from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
+from deepsched.pipeline.evaluation.terminal import comparison_table
 
 SCHEDULERS = {"paper": 1.25, "heft": 1.0, "ga": 1.5, "mct": 0.875}
 TITLES = {"seen": "Seen", "unseen": "Unseen"}

@@ -22,7 +22,8 @@ from deepsched.model.checkpoint import save_checkpoint
 from deepsched.model.load import known_schedulers, resolve_scheduler
 from deepsched.model.networks import build_network, network_config
 from deepsched.pipeline.common.options import read_options
-from deepsched.pipeline.schedule import check_outputs, summary
+from deepsched.pipeline.common.outputs import check_outputs
+from deepsched.pipeline.schedule import summary
 from tests.pipeline.cli_helpers import EXAMPLE, deepsched, deepsched_here
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from deepsched.pipeline.dataset.schema import (
 from deepsched.pipeline.dataset.storage import Dataset, LabelledSample
 from deepsched.pipeline.labelling.presets import PRESETS
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests import strategies
 from tests.pipeline.label_helpers import EvenPreset
 

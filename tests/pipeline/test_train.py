@@ -23,7 +23,8 @@ from deepsched.pipeline.training.board import Board
 from deepsched.pipeline.training.config import make_config
 from deepsched.pipeline.training.data import Share
 from deepsched.pipeline.training.loop import TrainingData, fit
-from deepsched.pipeline.training.run import note_training, plan_training, plan_workers, run_training
+from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
+from deepsched.pipeline.training.run import run_training
 from deepsched.pipeline.training.worker import WorkerSpec, train_worker, training_data
 from tests.pipeline.training_helpers import (
     SMALL,

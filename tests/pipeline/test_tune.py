@@ -16,15 +16,10 @@ import pytest
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import NETWORKS, network_config
 from deepsched.pipeline.training.config import TrainConfig, make_config, merged_config
-from deepsched.pipeline.training.run import plan_training
+from deepsched.pipeline.training.plan import plan_training
 from deepsched.pipeline.tune import command
-from deepsched.pipeline.tuning.run import (
-    TrialResult,
-    finished_search,
-    note_search,
-    plan_search,
-    results_csv,
-)
+from deepsched.pipeline.tuning.plan import note_search, plan_search
+from deepsched.pipeline.tuning.results import TrialResult, finished_search, results_csv
 from deepsched.pipeline.tuning.search_space import (
     default_space,
     parse_search,

@@ -16,11 +16,12 @@ from deepsched.pipeline.dataset.files import sha256
 from deepsched.pipeline.dataset.manifest import label_part, problem_part, record_of
 from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS, RowWriter, read_rows
 from deepsched.pipeline.dataset.storage import Dataset
-from deepsched.pipeline.dataset.verify import verify_shard, verify_top
+from deepsched.pipeline.dataset.verify import verify_top
+from deepsched.pipeline.dataset.verify_shard import verify_shard
 from deepsched.pipeline.labelling.paper_preset import PaperSource
 from deepsched.pipeline.labelling.presets import PRESETS
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.label_helpers import EvenPreset
 

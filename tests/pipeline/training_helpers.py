@@ -9,7 +9,7 @@ from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.model.networks.paper.features import Sample, encode
 from deepsched.pipeline.labelling.run import label
-from deepsched.pipeline.labelling.shard import LabelSpec
+from deepsched.pipeline.labelling.spec import LabelSpec
 from tests.pipeline.label_helpers import Even
 
 if TYPE_CHECKING:
