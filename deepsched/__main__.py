@@ -50,7 +50,7 @@ COMMANDS = {
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda context, _, wanted: wanted and _show_version(context),
+    callback=lambda context, _, wanted: _show_version(context) if wanted else None,
     help="Show the version and exit.",
 )
 def cli(**_: Any) -> None:

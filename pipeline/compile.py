@@ -23,7 +23,7 @@ from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.pipeline.common.cli import progress_bar, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 
-SAMPLES, BUDGET = 8, 0.01  # of the learned scheduler, so that its search is compiled too
+SAMPLES, BUDGET = 8, 0.01  # of the network's scheduler, so that its search is compiled too
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -41,11 +41,11 @@ def command() -> None:
         generate(GeneratorSpec(family=family, tasks=4, machines=2), 0)
         for family in ("layered", "layered", "independent")
     ]
-    learned = [
+    networks = [
         DeepSchedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
     ]
     with progress_bar() as bar:
-        for scheduler in bar.track([*SCHEDULERS.values(), *learned], description="compiling"):
+        for scheduler in bar.track([*SCHEDULERS.values(), *networks], description="compiling"):
             for problem in problems:
                 timed(scheduler, problem, lambda: np.random.default_rng(0))
     lower_bound(problems[0])

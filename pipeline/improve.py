@@ -19,10 +19,10 @@ from deepsched.pipeline.common.cli import EXIT_INTERRUPTED, messages, progress_b
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, StepSpec
 
-TURN = TurnSpec(network=DeepSchedConfig())
-SPEC = ImproveSpec(turn=TURN)
+STEP = StepSpec(network=DeepSchedConfig())
+SPEC = ImproveSpec(step=STEP)
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -34,34 +34,34 @@ SPEC = ImproveSpec(turn=TURN)
     help="Folder for checkpoint/ (the best network), history.json and what --resume needs.",
 )
 @click.option(
-    "--turns", type=click.IntRange(min=1), default=SPEC.turns, show_default=True, help="Steps."
+    "--steps", type=click.IntRange(min=1), default=SPEC.steps, show_default=True, help="Steps."
 )
 @click.option(
-    "--pieces",
+    "--micro-batches",
     type=click.IntRange(min=1),
-    default=SPEC.pieces,
+    default=SPEC.micro_batches,
     show_default=True,
-    help="Pieces of work a turn, which run in parallel; more make each step surer.",
+    help="Micro-batches a step, which run in parallel; more make each step surer.",
 )
 @click.option(
     "--problems",
     type=click.IntRange(min=1),
-    default=TURN.problems,
+    default=STEP.problems,
     show_default=True,
-    help="New generated problems a piece.",
+    help="New generated problems a micro-batch.",
 )
 @click.option(
-    "--changes",
+    "--rollouts",
     type=click.IntRange(min=2),
-    default=TURN.changes,
+    default=STEP.rollouts,
     show_default=True,
-    help="Changes of the network's outputs that are tried on each problem; even.",
+    help="Perturbed decodes of the network's outputs on each problem; even.",
 )
 @click.option(
     "--tasks",
     type=click.IntRange(min=8),
     nargs=2,
-    default=TURN.tasks,
+    default=STEP.tasks,
     show_default=True,
     metavar="LEAST MOST",
     help="Tasks of a problem, log-uniform.",
@@ -69,44 +69,44 @@ SPEC = ImproveSpec(turn=TURN)
 @click.option(
     "--turnaround",
     type=click.FloatRange(0, 1),
-    default=TURN.turnaround,
+    default=STEP.turnaround,
     show_default=True,
     help="Share of the problems whose mean turnaround is to be short, not their makespan.",
 )
 @click.option(
     "--width",
     type=click.IntRange(1, 1024),
-    default=TURN.network.width,
+    default=STEP.network.width,
     show_default=True,
     help="Channels of the network.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(0, 16),
-    default=TURN.network.rounds,
+    default=STEP.network.rounds,
     show_default=True,
     help="Rounds of messages along the edges.",
 )
 @click.option(
     "--decode",
     type=click.Choice(DECODES[:2]),
-    default=TURN.network.decode,
+    default=STEP.network.decode,
     show_default=True,
     help="Machines looked at for a task: all, or a few promising ones.",
 )
 @click.option(
-    "--imitate",
+    "--imitation-steps",
     type=click.IntRange(min=0),
-    default=TURN.imitate,
+    default=STEP.imitation_steps,
     show_default=True,
-    help="Turns at the start in which the network imitates a teacher; then it learns by trials.",
+    help="Steps at the start in which the network imitates a teacher; then it learns by trials.",
 )
 @click.option(
     "--teacher",
     type=click.Choice(("best-of", "heft")),
-    default=TURN.teacher,
+    default=STEP.teacher,
     show_default=True,
-    help="Of --imitate; its schedules have short makespans, whatever the objective.",
+    help="Of --imitation-steps; its schedules have short makespans, whatever the objective.",
 )
 @click.option(
     "--learning-rate",
@@ -120,34 +120,34 @@ SPEC = ImproveSpec(turn=TURN)
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the problems and changes that are drawn.",
+    help="Of the problems and perturbations that are drawn.",
 )
 @click.option(
     "--check-every",
     type=click.IntRange(min=1),
     default=SPEC.check_every,
     show_default=True,
-    help="Turns between two measurements on development problems; then all is saved.",
+    help="Steps between two measurements on development problems; then all is saved.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Pieces at once, as Ray tasks; 0: in this process.  [default: all of a turn]",
+    help="Micro-batches at once, as Ray tasks; 0: in this process.  [default: all of a step]",
 )
 @click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
 @click.option("--resume", is_flag=True, help="Go on with the improvement that --out holds, if any.")
 def command(
     out: Path,
-    turns: int,
-    pieces: int,
+    steps: int,
+    micro_batches: int,
     problems: int,
-    changes: int,
+    rollouts: int,
     tasks: tuple[int, int],
     turnaround: float,
     width: int,
     rounds: int,
     decode: str,
-    imitate: int,
+    imitation_steps: int,
     teacher: str,
     learning_rate: float,
     seed: int,
@@ -156,11 +156,11 @@ def command(
     address: str | None,
     resume: bool,
 ) -> None:
-    """Make the network that bends HEFT's rule, from nothing but generated problems.
+    """Train the network deepsched by policy gradient, on nothing but generated problems.
 
-    Each turn draws new problems, tries random changes of the network's outputs on them, decodes
-    all, and moves the network towards the changes that made schedules shorter. It begins as HEFT,
-    or with --imitate at what a teacher does.
+    Each step draws new problems, decodes the network's outputs on them under random perturbations
+    (rollouts), and moves the network towards those that made schedules shorter. It begins as HEFT,
+    or with --imitation-steps at what a teacher does.
     The network that does best on the development problems becomes DIR/checkpoint, which the
     commands `schedule`, `evaluate` and `serve` take with --checkpoint.
 
@@ -173,14 +173,14 @@ def command(
         improve,  # late, as torch takes seconds that --help has not
     )
 
-    if changes % 2:
-        raise click.BadParameter(f"--changes {changes}: must be even, each is tried both ways")
+    if rollouts % 2:
+        raise click.BadParameter(f"--rollouts {rollouts}: must be even, each is tried both ways")
     if tasks[0] > tasks[1]:
         raise click.BadParameter(f"--tasks {tasks[0]} {tasks[1]}: the least comes first")
     check_destination(str(out))
     out = out.expanduser().absolute()
     spec = ImproveSpec(
-        turn=TurnSpec(
+        step=StepSpec(
             network=DeepSchedConfig(
                 width=width,
                 rounds=rounds,
@@ -188,14 +188,14 @@ def command(
             ),
             seed=seed,
             problems=problems,
-            changes=changes,
+            rollouts=rollouts,
             tasks=tasks,
             turnaround=turnaround,
-            imitate=imitate,
+            imitation_steps=imitation_steps,
             teacher=teacher,
         ),
-        turns=turns,
-        pieces=pieces,
+        steps=steps,
+        micro_batches=micro_batches,
         learning_rate=learning_rate,
         check_every=check_every,
     )
@@ -203,16 +203,16 @@ def command(
     done = 0
     try:
         with open_folder(str(out)).locked(), progress_bar() as bar:
-            task = bar.add_task("improving", total=turns)
+            task = bar.add_task("improving", total=steps)
 
-            def on_turn(turn: int) -> None:
+            def on_step(step: int) -> None:
                 nonlocal done
-                done = turn
-                bar.update(task, completed=turn)
+                done = step
+                bar.update(task, completed=step)
 
             def on_check(record: dict[str, float]) -> None:
                 results.print(
-                    f"turn {record['turn']:.0f}, {record['seconds']:.0f} s: x HEFT in training "
+                    f"step {record['step']:.0f}, {record['seconds']:.0f} s: x HEFT in training "
                     f"{record['training']:.4f}, development makespan {record['makespan']:.4f} "
                     f"(guarded {record['makespan_guarded']:.4f}), turnaround "
                     f"{record['turnaround']:.4f} (guarded {record['turnaround_guarded']:.4f})",
@@ -225,12 +225,12 @@ def command(
                 workers=workers,
                 address=address,
                 resume=resume,
-                on_turn=on_turn,
+                on_step=on_step,
                 on_check=on_check,
             )
     except KeyboardInterrupt:
         messages.print(
-            f"interrupted{f' after turn {done} of {turns}' if done else ''}; the same command with "
+            f"interrupted{f' after step {done} of {steps}' if done else ''}; the same command with "
             "--resume goes on from the last check"
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None

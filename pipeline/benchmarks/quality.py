@@ -1,4 +1,4 @@
-"""How good schedules are and what they cost: the learned scheduler on graphs never seen."""
+"""How good schedules are and what they cost: the network on graphs never seen."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def command(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Compare schedules with HEFT's on an exam that no training and no selection has seen.
+    """Compare schedules with HEFT's on the held-out benchmark, used by no training or selection.
 
     Ratios are paired, problem by problem; every cell counts the same. Quality and time come from
-    the same run. The learned scheduler is shown with and without guard; beside it stand its own
+    the same run. The network is shown with and without guard; beside it stand its own
     decoder with the network's outputs zeroed, and searches at the time of its 32 samples.
     """
     for option, path in {"--json": json_out, "--html": html_out}.items():
@@ -85,7 +85,7 @@ def command(
                 raise click.BadParameter(f"--data {data}: there is no folder {name} in it")
     chosen = [one for one in _parts(quick, data) if part in one[0]]
     if not chosen:
-        raise click.BadParameter(f"no part of the exam is called {part!r}")
+        raise click.BadParameter(f"no part of the benchmark is called {part!r}")
     runner.warm_up()
     with progress_bar() as bar:
         for name, source, run in chosen:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 SAMPLES = 32
-FEW = "deepsched topk, no guard"
+TOPK = "deepsched topk, no guard"
 MOST_TURNED = 2_000  # tasks; above them the mean turnaround is that of one pass only
 BEST = "best known"  # the reference where there is an optimum, or the best schedule known
 SOLVED_BUDGET = 1.0  # s
@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes
     ----------
-    cell : the part of the exam it belongs to.
+    cell : the part of the held-out benchmark it belongs to.
     values : method to the objective, s.
     seconds : method to the time of scheduling, s.
     """
@@ -60,7 +60,7 @@ class Runner:
             DeepSchedScheduler.load, checkpoint
         )
         self._one = self._load(guard=False)
-        self._few = self._load(guard=False, decode="topk")
+        self._topk = self._load(guard=False, decode="topk")
         self._many = self._load(samples=SAMPLES)
         self._zeroed = self._load(samples=SAMPLES).without_network()
         self._search = self._load(samples=SAMPLES, budget=SOLVED_BUDGET)
@@ -68,7 +68,7 @@ class Runner:
         self._turnaround_many = self._load(objective="turnaround", samples=SAMPLES)
         self.networks = {
             "makespan": self._one.meta,
-            "topk": self._few.meta,
+            "topk": self._topk.meta,
             "turnaround": self._turnaround.meta,
         }
 
@@ -87,7 +87,7 @@ class Runner:
         own = self._timed(found, "deepsched, no guard", problem, self._one)
         self._guarded(found, "deepsched", own, reference)
         self._timed(found, f"deepsched, {SAMPLES} samples", problem, self._many)
-        self._timed(found, FEW, problem, self._few)
+        self._timed(found, TOPK, problem, self._topk)
         self._timed(found, "peft", problem, peft)
         self._timed(found, "min-min", problem, SCHEDULERS["min-min"])
         budget = found.seconds[f"deepsched, {SAMPLES} samples"]
@@ -114,7 +114,7 @@ class Runner:
         for _ in range(2):
             self._timed(found, "heft", problem, heft)
             self._timed(found, "deepsched, no guard", problem, self._one)
-            self._timed(found, FEW, problem, self._few)
+            self._timed(found, TOPK, problem, self._topk)
         found.values["lower bound"] = lower_bound(problem)
         return found
 
@@ -138,8 +138,8 @@ class Runner:
     def anytime(self, cell: str, problem: Problem, budget: float) -> Outcome:
         """Compare search from the network's outputs with search from HEFT at equal time.
 
-        The control `zeroed` is the same search with the network's outputs at 0, samples and pushes
-        included; `search` only climbs.
+        The control `zeroed` is the same search with the network's outputs at 0, samples and
+        forward-backward improvement included; `search` is hill climbing alone.
         """
         found = Outcome(cell=cell)
         self._timed(found, "heft", problem, heft)

@@ -1,4 +1,4 @@
-"""The exam of `quality`: generated graphs of a committed grid, real traces, and solved problems."""
+"""The problems of `quality`: a committed grid of generated graphs, real traces, solved ones."""
 
 from __future__ import annotations
 

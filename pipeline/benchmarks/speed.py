@@ -36,7 +36,7 @@ MACHINES = 188
 WIDE = 2_000
 PARENTS = 3
 REPEATS = 5
-# The learned scheduler without HEFT beside it, looking at all machines for a task, or at a few.
+# The network without the guard, all machines being candidates of a task, or some.
 UNGUARDED = {"deepsched-no-guard": "full", "deepsched-topk": "topk"}
 SEED = 20
 

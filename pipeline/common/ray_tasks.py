@@ -59,7 +59,7 @@ def ray_map(
             yield _result(ref)
 
 
-def _with_own_schedulers(function: Callable[[Item, Any], Result]) -> Callable[..., Result]:
+def _with_own_schedulers(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that knows in any process what `register` made known in this one.
 
     Modules of the user's own travel by value, since no other node may have them.

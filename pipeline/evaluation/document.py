@@ -59,7 +59,7 @@ class EvaluationSpec:
 def evaluation_document(
     spec: EvaluationSpec,
     dataset: Dataset,
-    learned: NetworkScheduler,
+    network: NetworkScheduler,
     teacher: str,
     groups: Sequence[Group],
     outcomes: Sequence[Outcome],
@@ -74,7 +74,7 @@ def evaluation_document(
         numbers = summarise_group(
             [row for found, _ in own for row in found],
             [fit for _, fit in own if fit is not None],
-            learned=learned.name,
+            learned=network.name,
             known_sources=group.known_sources,
         )
         head = {"name": group.name, "title": group.title, "about": group.about}
@@ -94,15 +94,15 @@ def evaluation_document(
             workers=spec.workers,
         ),
         "network": {
-            "name": learned.name,
+            "name": network.name,
             "teacher": teacher,
-            "imitates": "teacher" in learned.meta,
-            "meta": learned.meta,
+            "imitates": "teacher" in network.meta,
+            "meta": network.meta,
         },
         "groups": summaries,
         "seconds": seconds_by_size(rows),
         "training": history,
-        "notes": _notes(dataset, learned, summaries, rows),
+        "notes": _notes(dataset, network, summaries, rows),
         "rows": [asdict(row) for row in rows],
     }
     finite: dict[str, Any] = _finite(document)
@@ -119,7 +119,7 @@ def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
 
 def _notes(
     dataset: Dataset,
-    learned: NetworkScheduler,
+    network: NetworkScheduler,
     groups: Sequence[Mapping[str, Any]],
     rows: Sequence[Row],
 ) -> list[str]:
@@ -155,12 +155,12 @@ def _notes(
                 f"{group['title']}: {name} is not offered for problems as large as {count} of the "
                 "samples; its means are over the others."
             )
-    if "teacher" not in learned.meta:
+    if "teacher" not in network.meta:
         notes.append(
-            f"{learned.name} was trained on generated problems of its own and imitates nobody: all "
+            f"{network.name} was trained on generated problems of its own and imitates nobody: all "
             f"groups are unseen, and teacher's machine means {REFERENCE}'s."
         )
-    noted = learned.meta.get("dataset", dataset.manifest.digest())
+    noted = network.meta.get("dataset", dataset.manifest.digest())
     if noted != dataset.manifest.digest():
         notes.append(
             "The checkpoint was trained on another version of the dataset (SHA-256 "

@@ -65,12 +65,12 @@ def evaluate(
     for name in spec.schedulers:
         if name not in known_schedulers():
             raise UnknownName("scheduler", name, known_schedulers())
-    learned = load_network(spec.checkpoint)
+    network = load_network(spec.checkpoint)
     own = (name for name in known_schedulers() if name in spec.schedulers)
-    names = tuple(name for name in dict.fromkeys([REFERENCE, *own]) if name != learned.name)
-    if "teacher" in learned.meta:
-        history, teacher = _read_history(spec), str(learned.meta["teacher"])
-        trained_on = learned.meta.get("train_config", {}).get("limit_samples")
+    names = tuple(name for name in dict.fromkeys([REFERENCE, *own]) if name != network.name)
+    if "teacher" in network.meta:
+        history, teacher = _read_history(spec), str(network.meta["teacher"])
+        trained_on = network.meta.get("train_config", {}).get("limit_samples")
     elif network_of(spec.checkpoint).objectives == ("imitation",):
         raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
     elif spec.history is not None:
@@ -92,7 +92,7 @@ def evaluate(
     for found in _run(chunks, job, spec.workers, address):
         outcomes += found
         on_done(len(outcomes), total)
-    return evaluation_document(spec, dataset, learned, teacher, groups, outcomes, history)
+    return evaluation_document(spec, dataset, network, teacher, groups, outcomes, history)
 
 
 def finished_evaluation(out: Path, spec: EvaluationSpec) -> dict[str, Any] | None:
@@ -128,14 +128,14 @@ class Job:
 def evaluate_chunk(chunk: Chunk, job: Job) -> list[Outcome]:
     """Evaluate a few cases; the body of a Ray task, and of a run without Ray."""
     cases, seed = chunk
-    learned, others = _ready(job.schedulers, job.checkpoint)
-    schedulers = {learned.name: learned, **others}
+    network, others = _ready(job.schedulers, job.checkpoint)
+    schedulers = {network.name: network, **others}
     outcomes: list[Outcome] = []
     for case in cases:
         rows, target = evaluate_case(case, schedulers, job.teacher, seed)
         fit = None
         with contextlib.suppress(TooLarge):
-            fit = learned.agreement(case.problem, target)
+            fit = network.agreement(case.problem, target)
         outcomes.append((rows, fit))
     return outcomes
 
@@ -145,11 +145,11 @@ def _ready(
     names: tuple[str, ...], checkpoint: Path
 ) -> tuple[NetworkScheduler, Mapping[str, Scheduler]]:
     """Return the network and the other schedulers, loaded and compiled, once a process."""
-    learned = load_network(checkpoint)
+    network = load_network(checkpoint)
     schedulers = {name: resolve_scheduler(name) for name in names}
-    for scheduler in (learned, *schedulers.values()):
+    for scheduler in (network, *schedulers.values()):
         warm_up(scheduler)
-    return learned, schedulers
+    return network, schedulers
 
 
 def _run(

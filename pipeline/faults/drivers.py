@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = ("--workers", 0)
 START = 2.0  # s, within which some drivers are killed before they have done anything
-FEW = 6  # one sample in so many is enough where there are many runs
+SHARE = 6  # one sample in so many is enough where there are many runs
 ERRORS = ("ENOSPC", "EIO")
 SMALL_FILES = 20_000  # bytes, more than some parts have and less than others
 
@@ -83,22 +83,22 @@ def two_drivers(trial: Trial) -> None:
 
 def failing_disk(trial: Trial) -> None:
     """ENOSPC and EIO at write, fsync and rename; a limit on the size of files; once or always."""
-    few = max(2, trial.samples // FEW)
+    samples = max(2, trial.samples // SHARE)
     for place in PLACES:
         for error in ERRORS:
-            one = trial.at(f"{place}-{error.lower()}", samples=few)
+            one = trial.at(f"{place}-{error.lower()}", samples=samples)
             after = one.rng.randrange(
-                1, 2 * len(plan_shards(one.spec.source, few, one.spec.shard_bytes))
+                1, 2 * len(plan_shards(one.spec.source, samples, one.spec.shard_bytes))
             )
             program = ("-m", "deepsched.pipeline.faults.disk", place, error, str(after))
             process = one.start(*HERE, program=(*program, "0"))
             _refused(one, process, f"{error} at {place} {after + 1}")
-    once = trial.at("eio-once", samples=few)
+    once = trial.at("eio-once", samples=samples)
     faulty = ("-m", "deepsched.pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
     once.end(once.start(*HERE, program=faulty))
     once.disturbed(f"EIO at fsync, {len(RETRY_AFTER)} times: written all the same", hit=True)
     once.check()
-    limited = trial.at("file-size", samples=few)
+    limited = trial.at("file-size", samples=samples)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILES, hard))
     try:
@@ -110,8 +110,8 @@ def failing_disk(trial: Trial) -> None:
 
 def full_disk(trial: Trial) -> None:
     """Fill a real disk, in memory, at three moments, and make room again."""
-    few = max(2, trial.samples // FEW)
-    trial = trial.at("full", samples=few)
+    samples = max(2, trial.samples // SHARE)
+    trial = trial.at("full", samples=samples)
     with small_disk(trial.folder / "disk", megabytes=32) as disk:
         if disk is None:
             raise NotPossible("this system lets no user mount a disk")
@@ -132,10 +132,10 @@ def full_disk(trial: Trial) -> None:
 
 def shuffled_order(trial: Trial) -> None:
     """Shards in three random orders."""
-    few = max(2, trial.samples // FEW)
+    samples = max(2, trial.samples // SHARE)
     for k in range(3):
-        one = trial.at(f"order-{k}", samples=few)
-        shards = len(plan_shards(one.spec.source, few, one.spec.shard_bytes))
+        one = trial.at(f"order-{k}", samples=samples)
+        shards = len(plan_shards(one.spec.source, samples, one.spec.shard_bytes))
         order = random.Random(trial.rng.random()).sample(range(shards), shards)
         label(one.spec, order=order)
         one.disturbed(f"order of shards: {', '.join(map(str, order[:8]))}, ...", hit=True)

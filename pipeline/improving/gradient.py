@@ -1,4 +1,4 @@
-"""One piece of self-improvement: try changes of the network's outputs, learn from what they did."""
+"""One micro-batch of policy gradient: rollouts under perturbations, and what they teach."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import GraphView
-    from deepsched.pipeline.improving.spec import TurnSpec
+    from deepsched.pipeline.improving.spec import StepSpec
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """What a piece of work found.
+class MicroBatch:
+    """What a micro-batch found.
 
     Attributes
     ----------
-    number : of the piece in its turn.
+    number : of the micro_batch in its step.
     gradient : (parameters,) of the loss that is to be made small.
     ratios : (problems,) objective of the network's own schedule / HEFT's.
-    best : the same of the best change.
+    best : the same of the best rollout.
     """
 
     number: int
@@ -47,16 +47,18 @@ class Piece:
     best: FloatArray
 
 
-def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.ndarray]]) -> Piece:
-    """Draw problems, let the network learn from trials or from a teacher, and return the gradient.
+def learn_micro_batch(
+    place: tuple[int, int], shared: tuple[StepSpec, dict[str, np.ndarray]]
+) -> MicroBatch:
+    """Draw problems, learn from rollouts or from a teacher, and return the gradient.
 
-    In the first `spec.imitate` turns it is that of `imitation_loss`. After them it is that of
-    score-function estimation: outputs move towards changes that made schedules shorter and away
-    from those that made them longer, measured against the mean over the same problem's changes.
+    In the first `spec.imitation_steps` steps it is that of `imitation_loss`. After them it is that
+    of the policy gradient: outputs move towards perturbations that made schedules shorter and away
+    from those that made them longer, measured against the mean over the same problem's rollouts.
 
     Parameters
     ----------
-    place : number of the turn and of the piece within it; they decide what is drawn.
+    place : number of the step and of the micro-batch within it; they decide what is drawn.
     shared : how, and the network's weights.
 
     References
@@ -65,7 +67,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
     https://arxiv.org/abs/1703.03864.
     """
     spec, weights = shared
-    imitating = place[0] < spec.imitate
+    imitating = place[0] < spec.imitation_steps
     rng = np.random.default_rng([spec.seed, *place])
     problems = [draw_problem(rng, spec.tasks) for _ in range(spec.problems)]
     chosen = [OBJECTIVES[int(rng.random() < spec.turnaround)] for _ in problems]
@@ -88,7 +90,7 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
             strict=True,
         ):
             learning = _Learning(problem=problem, view=view, outputs=outputs, states=states)
-            found, values = (_taught if imitating else _tried)(learning, spec, rng)
+            found, values = (_imitation if imitating else _rollouts)(learning, spec, rng)
             loss = loss + found / len(problems)
             ratios.append(values[0])
             best.append(values.min())
@@ -101,7 +103,9 @@ def improve_piece(place: tuple[int, int], shared: tuple[TurnSpec, dict[str, np.n
             for parameter in network.parameters()
         ]
     )
-    return Piece(number=place[1], gradient=gradient, ratios=np.array(ratios), best=np.array(best))
+    return MicroBatch(
+        number=place[1], gradient=gradient, ratios=np.array(ratios), best=np.array(best)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,11 +117,11 @@ class _Learning:
     outputs: Tensor
     states: Tensor
 
-    def ratios(self, changes: np.ndarray) -> FloatArray:
-        """Return the objective for each change of the outputs / HEFT's."""
+    def ratios(self, perturbations: np.ndarray) -> FloatArray:
+        """Return the objective for each perturbation of the outputs / HEFT's."""
         problem, view = self.problem, self.view
         own = self.outputs.detach().numpy()
-        values = decode_values(problem, view, own, changes)
+        values = decode_values(problem, view, own, perturbations)
         reference = heft(problem)
         objective = OBJECTIVES.index(view.objective)
         before = reference.makespan
@@ -126,8 +130,8 @@ class _Learning:
         return values[:, objective] / max(before, 1e-300)
 
 
-def _taught(
-    learning: _Learning, spec: TurnSpec, rng: np.random.Generator
+def _imitation(
+    learning: _Learning, spec: StepSpec, rng: np.random.Generator
 ) -> tuple[Tensor, FloatArray]:
     """Return the loss against the teacher, and the ratio to HEFT of the network's own schedule."""
     taught = SCHEDULERS[spec.teacher](learning.problem, rng)
@@ -135,16 +139,16 @@ def _taught(
     return loss, learning.ratios(np.zeros((1, *learning.outputs.shape), np.float32))
 
 
-def _tried(
-    learning: _Learning, spec: TurnSpec, rng: np.random.Generator
+def _rollouts(
+    learning: _Learning, spec: StepSpec, rng: np.random.Generator
 ) -> tuple[Tensor, FloatArray]:
-    """Return the loss whose gradient pulls towards good changes, and the ratios to HEFT.
+    """Return the loss whose gradient pulls towards good perturbations, and the ratios to HEFT.
 
-    The first ratio is that of no change.
+    The first ratio is that of no perturbation.
     """
     noise, (n, wide) = spec.noise, learning.outputs.shape
     states = torch.nn.functional.layer_norm(learning.states.detach(), learning.states.shape[1:])
-    width, half = states.shape[1], spec.changes // 2
+    width, half = states.shape[1], spec.rollouts // 2
     own_noise = noise.own * rng.standard_normal((half, n, wide), dtype=np.float32)
     draws = rng.standard_normal((half, width, wide), dtype=np.float32)
     shared_noise = noise.shared / np.float32(np.sqrt(width)) * (states.numpy() @ draws)
@@ -153,12 +157,12 @@ def _tried(
     ratios = learning.ratios(_both_ways(own_noise + shared_noise))
     score = np.log(np.maximum(ratios[1:], 1e-9))
     score = (score - score.mean()) / (score.std() + EASY)
-    score = ((score[:half] - score[half:]) / spec.changes).astype(np.float32)
+    score = ((score[:half] - score[half:]) / spec.rollouts).astype(np.float32)
     pull = np.tensordot(score, own_noise, 1) / np.float32(np.sqrt(n) * noise.own)
     pull += np.tensordot(score, shared_noise, 1) * np.float32(3.0 / (n * noise.shared))
     return (torch.from_numpy(pull) * learning.outputs).sum(), ratios
 
 
-def _both_ways(changes: np.ndarray) -> np.ndarray:
-    """Return no change, the changes, and their opposites."""
-    return np.concatenate([np.zeros_like(changes[:1]), changes, -changes])
+def _both_ways(perturbations: np.ndarray) -> np.ndarray:
+    """Return no perturbation, the perturbations, and their opposites."""
+    return np.concatenate([np.zeros_like(perturbations[:1]), perturbations, -perturbations])

@@ -1,4 +1,4 @@
-"""The problems that `deepsched` learns on: generated, of all shapes but those kept for the exam."""
+"""The problems that `deepsched` trains on: generated, of all shapes but the held-out ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deepsched.baselines.ranks import mean_execution_cost, mean_transfer
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
 
-# The other families of the generator are the exam's (pipeline/benchmarks/quality.json).
+# The generator's other families are held out (pipeline/benchmarks/quality.json).
 FAMILIES = ("grown", "layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")
 SHARES = (0.4, 0.28, 0.06, 0.06, 0.06, 0.11, 0.03)
 MACHINES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 188)
-# Seeds of the generator: those of the exam are below 2**40.
+# Seeds of the generator: those of the held-out benchmark are below 2**40.
 TRAINING_SEEDS = (2**40, 2**41)
 DEVELOPMENT_SEEDS = (2**41, 2**42)
 

@@ -1,4 +1,4 @@
-"""Turns of self-improvement: pieces of work in parallel, one step, now and then a look at it."""
+"""Steps of policy gradient: micro-batches in parallel, one step, now and then a look at it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from deepsched.model.networks.deepsched.options import NAME, OBJECTIVES
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
-from deepsched.pipeline.improving.gradient import Piece, improve_piece
+from deepsched.pipeline.improving.gradient import MicroBatch, learn_micro_batch
 from deepsched.pipeline.improving.problems import development_problems
-from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ class _State:
     network: DeepSchedNetwork
     mean: DeepSchedNetwork
     optimizer: torch.optim.Optimizer
-    turn: int = 0
+    step: int = 0
     seconds: float = 0.0
     best: float = float("inf")
     history: list[dict[str, float]] = field(default_factory=list)
@@ -58,7 +58,7 @@ def improve(
     workers: int | None = None,
     address: str | None = None,
     resume: bool = False,
-    on_turn: Callable[[int], None] = lambda turn: None,
+    on_step: Callable[[int], None] = lambda step: None,
     on_check: Callable[[dict[str, float]], None] = lambda record: None,
 ) -> list[dict[str, float]]:
     """Improve a network from HEFT on, and keep the best one in `out`/checkpoint.
@@ -67,12 +67,12 @@ def improve(
 
     Parameters
     ----------
-    workers : Ray tasks at once; 0: in this process. None: as many as there are pieces.
+    workers : Ray tasks at once; 0: in this process. None: as many as there are micro-batches.
     resume : go on with what `out` holds.
 
     Returns
     -------
-    One record a check: turn, seconds, mean ratio to HEFT in training, and on the development
+    One record a check: step, seconds, mean ratio to HEFT in training, and on the development
     problems for each objective, with and without guard.
 
     Raises
@@ -81,28 +81,28 @@ def improve(
         If `out` holds another improvement, or one and `resume` is not set.
     """
     state = _start(out, spec, resume)
-    problems = development_problems(spec.development, spec.turn.tasks)
-    if state.turn >= spec.turns:
+    problems = development_problems(spec.development, spec.step.tasks)
+    if state.step >= spec.steps:
         return state.history
     if workers == 0:
-        _run(out, spec, state, problems, _here, on_turn, on_check)
+        _run(out, spec, state, problems, _here, on_step, on_check)
     else:
-        with ray_session(address=address, num_cpus=workers or spec.pieces):
-            room = workers or spec.pieces
+        with ray_session(address=address, num_cpus=workers or spec.micro_batches):
+            room = workers or spec.micro_batches
 
             def on_ray(
-                places: Iterable[tuple[int, int]], shared: tuple[TurnSpec, dict[str, np.ndarray]]
-            ) -> Iterable[Piece]:
-                return ray_map(improve_piece, places, shared, room=lambda: room, max_retries=-1)
+                places: Iterable[tuple[int, int]], shared: tuple[StepSpec, dict[str, np.ndarray]]
+            ) -> Iterable[MicroBatch]:
+                return ray_map(learn_micro_batch, places, shared, room=lambda: room, max_retries=-1)
 
-            _run(out, spec, state, problems, on_ray, on_turn, on_check)
+            _run(out, spec, state, problems, on_ray, on_step, on_check)
     return state.history
 
 
 def _here(
-    places: Iterable[tuple[int, int]], shared: tuple[TurnSpec, dict[str, np.ndarray]]
-) -> Iterable[Piece]:
-    return (improve_piece(place, shared) for place in places)
+    places: Iterable[tuple[int, int]], shared: tuple[StepSpec, dict[str, np.ndarray]]
+) -> Iterable[MicroBatch]:
+    return (learn_micro_batch(place, shared) for place in places)
 
 
 def _run(
@@ -110,28 +110,28 @@ def _run(
     spec: ImproveSpec,
     state: _State,
     problems: list[Problem],
-    run: Callable[..., Iterable[Piece]],
-    on_turn: Callable[[int], None],
+    run: Callable[..., Iterable[MicroBatch]],
+    on_step: Callable[[int], None],
     on_check: Callable[[dict[str, float]], None],
 ) -> None:
     begin, before = time.perf_counter(), state.seconds
     trained: list[np.ndarray] = []
-    while state.turn < spec.turns:
+    while state.step < spec.steps:
         weights = _arrays(state.network)
-        places = [(state.turn, k) for k in range(spec.pieces)]
+        places = [(state.step, k) for k in range(spec.micro_batches)]
         # In a fixed order: the last bits of a sum depend on it.
-        pieces = sorted(run(places, (spec.turn, weights)), key=lambda piece: piece.number)
-        _step(state, spec, np.mean([piece.gradient for piece in pieces], axis=0))
-        state.turn += 1
+        learned = sorted(run(places, (spec.step, weights)), key=lambda found: found.number)
+        _step(state, spec, np.mean([found.gradient for found in learned], axis=0))
+        state.step += 1
         state.seconds = before + time.perf_counter() - begin
-        trained += [piece.ratios for piece in pieces]
-        on_turn(state.turn)
-        if state.turn % spec.check_every == 0 or state.turn == spec.turns:
+        trained += [found.ratios for found in learned]
+        on_step(state.step)
+        if state.step % spec.check_every == 0 or state.step == spec.steps:
             record = {
-                "turn": float(state.turn),
+                "step": float(state.step),
                 "seconds": round(state.seconds, 1),
                 "training": float(np.concatenate(trained).mean()),
-                **measure(_arrays(state.mean), problems, spec.turn.network.decode),
+                **measure(_arrays(state.mean), problems, spec.step.network.decode),
             }
             trained.clear()
             _keep(out, spec, state, record)
@@ -145,7 +145,7 @@ def _step(state: _State, spec: ImproveSpec, gradient: np.ndarray) -> None:
         parameter.grad = torch.from_numpy(part.astype(np.float32))
         first += parameter.numel()
     nn.utils.clip_grad_norm_(state.network.parameters(), CLIP)
-    left = 1.0 - state.turn / spec.turns
+    left = 1.0 - state.step / spec.steps
     for group in state.optimizer.param_groups:
         group["lr"] = spec.learning_rate * max(left**0.5, LEAST_RATE)
     state.optimizer.step()
@@ -182,8 +182,8 @@ def _arrays(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def _start(out: Path, spec: ImproveSpec, resume: bool) -> _State:
-    torch.manual_seed(spec.turn.seed)
-    network = DeepSchedNetwork(spec.turn.network)
+    torch.manual_seed(spec.step.seed)
+    network = DeepSchedNetwork(spec.step.network)
     mean = copy.deepcopy(network)
     state = _State(
         network=network,
@@ -201,7 +201,7 @@ def _start(out: Path, spec: ImproveSpec, resume: bool) -> _State:
     network.load_state_dict(saved["network"])
     mean.load_state_dict(saved["mean"])
     state.optimizer.load_state_dict(saved["optimizer"])
-    state.turn, state.seconds, state.best = saved["turn"], saved["seconds"], saved["best"]
+    state.step, state.seconds, state.best = saved["step"], saved["seconds"], saved["best"]
     state.history = json.loads(saved["history"])
     return state
 
@@ -213,19 +213,19 @@ def _document(spec: ImproveSpec) -> dict[str, Any]:
 def _keep(out: Path, spec: ImproveSpec, state: _State, record: dict[str, float]) -> None:
     state.history.append(record)
     # Of both objectives, unless only one is learned.
-    share = spec.turn.turnaround
+    share = spec.step.turnaround
     value = record["makespan_guarded"] * (share < 1) + record["turnaround_guarded"] * (share > 0)
     if value < state.best:
         state.best = value
         meta = {**provenance(), "improve": _document(spec), "development": record}
-        save_checkpoint(out / CHECKPOINT, state.mean, NAME, spec.turn.network, meta)
+        save_checkpoint(out / CHECKPOINT, state.mean, NAME, spec.step.network, meta)
     write_text(out / HISTORY, json.dumps(state.history, indent=1) + "\n")
     saved = {
         "spec": json.dumps(_document(spec)),
         "network": state.network.state_dict(),
         "mean": state.mean.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "turn": state.turn,
+        "step": state.step,
         "seconds": state.seconds,
         "best": state.best,
         "history": json.dumps(state.history),

@@ -14,30 +14,30 @@ CHECKPOINT = "checkpoint"  # the best network's folder in that of the improvemen
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnSpec:
-    """How a turn is made.
+class StepSpec:
+    """How a step is made.
 
     Attributes
     ----------
     network : settings.
-    seed : of all problems and changes.
-    problems : for each piece of work.
-    changes : tried for each problem; even, since each is tried both ways.
+    seed : of all problems and perturbations.
+    problems : for each micro-batch.
+    rollouts : perturbed decodes of each problem; even, since each perturbation is tried both ways.
     tasks : least and most of a problem.
-    noise : of the changes.
+    noise : of the perturbations.
     turnaround : share of the problems whose objective is the mean turnaround.
-    imitate : turns at the start in which the network does as a teacher does.
+    imitation_steps : steps at the start in which the network does as a teacher does.
     teacher : a scheduler; what it makes short is the makespan, whatever a problem's objective.
     """
 
     network: DeepSchedConfig
     seed: int = 0
     problems: int = 8
-    changes: int = 32
+    rollouts: int = 32
     tasks: tuple[int, int] = (20, 500)
     noise: NoiseScales = TRAINING_NOISE
     turnaround: float = 0.3
-    imitate: int = 0
+    imitation_steps: int = 0
     teacher: str = "best-of"
 
 
@@ -47,17 +47,17 @@ class ImproveSpec:
 
     Attributes
     ----------
-    turn : how a turn is made.
-    turns : how many.
-    pieces : of work in a turn, done in parallel; part of what is computed, unlike the workers.
+    step : how a step is made.
+    steps : how many.
+    micro_batches : of a step, done in parallel; part of what is computed, as workers are not.
     learning_rate : of Adam, at the start; it falls with the root of what is left.
-    check_every : turns between two looks at the development problems.
+    check_every : steps between two looks at the development problems.
     development : how many of those.
     """
 
-    turn: TurnSpec
-    turns: int = 3000
-    pieces: int = 2
+    step: StepSpec
+    steps: int = 3000
+    micro_batches: int = 2
     learning_rate: float = 1e-3
     check_every: int = 250
     development: int = 200

@@ -51,7 +51,7 @@ def build_app(args: ServeArgs) -> serve.Application:
     if args.checkpoint is not None:
         if not args.checkpoint.is_absolute():
             raise InvalidInput(f"checkpoint {args.checkpoint}: give an absolute path")
-        learned = load_network(args.checkpoint)
+        name = load_network(args.checkpoint).name
         if has_network(args):
             network = serve.deployment(name="Network")(Network).options(
                 num_replicas=args.replicas,
@@ -59,7 +59,7 @@ def build_app(args: ServeArgs) -> serve.Application:
                 max_queued_requests=args.max_queued,
                 ray_actor_options={"num_cpus": 1, "num_gpus": int(args.device.startswith("cuda"))},
             )
-            parts += [network.bind(args), learned.name]
+            parts += [network.bind(args), name]
     gateway = serve.deployment(name="Gateway")(serve.ingress()(Gateway)).options(
         max_ongoing_requests=GATEWAY_ONGOING,
         max_queued_requests=GATEWAY_ONGOING,

@@ -71,10 +71,10 @@ class Heuristics:
         # Each way to decode, with samples and search, read and compiled now: a request waits for
         # neither, and none is answered by a checkpoint that came later.
         for decoding, objective in itertools.product((None, *DECODES), OBJECTIVES):
-            learned = _deepsched(self._checkpoint, decoding, objective)
-            learned = learned.with_options(objective=objective, **ONE_THREAD, **ALL_OF_IT)
+            network = _deepsched(self._checkpoint, decoding, objective)
+            network = network.with_options(objective=objective, **ONE_THREAD, **ALL_OF_IT)
             for _ in range(2):  # what the first run compiles uses up the budget of the search
-                warm_up(learned)
+                warm_up(network)
 
     async def schedule(self, body: bytes, encoding: str, query: Query) -> Answer:
         """Answer one request; a bad one with its 4xx."""
@@ -102,8 +102,8 @@ def solve(problem: Problem, query: Query, checkpoint: Path | None = None) -> Ans
     if name == PRETRAINED:
         options = dict(query.options)
         objective = options.get("objective", OBJECTIVES[0])
-        learned = _deepsched(checkpoint, options.pop("decode", None), objective)
-        run = learned.with_options(**ONE_THREAD, **options)
+        network = _deepsched(checkpoint, options.pop("decode", None), objective)
+        run = network.with_options(**ONE_THREAD, **options)
     else:
         run = get_scheduler(name)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(query.settings.seed, 0, name))

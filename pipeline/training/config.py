@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,11 +11,15 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks import network_config
 from deepsched.pipeline.common.settings import parse_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+
+TRAINABLE = ("paper",)  # the networks whose batches the loop of `train` can make
 
 
 class TrainConfig(BaseModel):
@@ -121,6 +126,23 @@ def merged_config(
         network_options = {**network_options, **values.get("network_options", {})}
         merged = {**merged, **values, "network_options": network_options}
     return make_config(merged, where="command line")
+
+
+def complete(config: TrainConfig) -> TrainConfig:
+    """Return the settings with all of the network's own, checked.
+
+    Raises
+    ------
+    InvalidInput
+        If the network is not one of `TRAINABLE`, or has no such option or value.
+    """
+    if config.network not in TRAINABLE:
+        raise InvalidInput(
+            f"network {config.network!r}: {', '.join(TRAINABLE)} is trained here; `deepsched "
+            "improve` trains deepsched"
+        )
+    options = asdict(network_config(config.network, config.network_options, "network_options"))
+    return config.model_copy(update={"network_options": options})
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:

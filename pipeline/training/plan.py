@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks import network_config
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
-from deepsched.pipeline.training.config import TrainConfig, make_config, merged_config
+from deepsched.pipeline.training.config import TrainConfig, complete, make_config, merged_config
 from deepsched.pipeline.training.data import count_samples
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 FORMAT = "deepsched-train/1"
 NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
-TRAINABLE = ("paper",)  # the networks whose batches this loop can make
 CPUS_FOR_TWO = 4  # from there on two training processes by default, where there is no GPU
 
 # A training that goes on keeps these: other values would make the epochs so far another training's.
@@ -93,14 +91,7 @@ def plan_training(
             "to train on"
         )
     config = merged_config(config_file, options or {}, base=note["config"] if note else {})
-    if config.network not in TRAINABLE:
-        raise InvalidInput(
-            f"--network {config.network}: `train` trains {', '.join(TRAINABLE)}; deepsched is what "
-            "`deepsched improve` trains"
-        )
-    where = "network_options"
-    settings = asdict(network_config(config.network, config.network_options, where))
-    config = config.model_copy(update={"network_options": settings})
+    config = complete(config)
     dataset = Dataset.open(data)
     if note:
         _check_same(out, note, dataset, config)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks import network_config
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.training.config import complete
 from deepsched.pipeline.training.data import count_samples
 from deepsched.pipeline.tuning.search_space import search_space
 
@@ -69,8 +69,7 @@ def plan_search(
     InvalidInput
         If the settings, the ranges or the dataset are bad, or `out` holds another search.
     """
-    settings = network_config(config.network, config.network_options, "network_options")
-    config = config.model_copy(update={"network_options": asdict(settings)})
+    config = complete(config)
     search_space(config, ranges)
     dataset = Dataset.open(data)
     for split, what in (("train", "training"), ("val", "validation")):

@@ -15,22 +15,22 @@ from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.network import DeepSchedNetwork
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.pipeline.improving import problems
-from deepsched.pipeline.improving.gradient import improve_piece
+from deepsched.pipeline.improving.gradient import learn_micro_batch
 from deepsched.pipeline.improving.run import HISTORY, improve, measure
-from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, TurnSpec
+from deepsched.pipeline.improving.spec import CHECKPOINT, ImproveSpec, StepSpec
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-TURN = TurnSpec(network=DeepSchedConfig(width=8, rounds=1), problems=3, changes=8, tasks=(20, 60))
-SPEC = ImproveSpec(turn=TURN, turns=6, pieces=2, check_every=2, development=5)
+STEP = StepSpec(network=DeepSchedConfig(width=8, rounds=1), problems=3, rollouts=8, tasks=(20, 60))
+SPEC = ImproveSpec(step=STEP, steps=6, micro_batches=2, check_every=2, development=5)
 
 
-def weights(turn: TurnSpec = TURN) -> dict[str, np.ndarray]:
+def weights(step: StepSpec = STEP) -> dict[str, np.ndarray]:
     return {
-        key: value.numpy() for key, value in DeepSchedNetwork(turn.network).state_dict().items()
+        key: value.numpy() for key, value in DeepSchedNetwork(step.network).state_dict().items()
     }
 
 
@@ -38,7 +38,7 @@ def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{key: value for key, value in r.items() if key != "seconds"} for r in history]
 
 
-def test_problems_are_of_many_shapes_and_no_family_of_the_exam() -> None:
+def test_problems_are_of_many_shapes_and_no_held_out_family() -> None:
     rng = np.random.default_rng(0)
     drawn = [problems.draw_problem(rng, (20, 100)) for _ in range(150)]
     families = {problem.name.split("-1")[0].split("-2")[0] for problem in drawn}
@@ -55,7 +55,7 @@ def test_development_problems_are_always_the_same_and_never_drawn() -> None:
 
 
 def test_a_piece_is_decided_by_its_place() -> None:
-    one, same, other = (improve_piece(place, (TURN, weights_)) for place, weights_ in _places())
+    one, same, other = (learn_micro_batch(place, (STEP, weights_)) for place, weights_ in _places())
     assert one.gradient.tobytes() == same.gradient.tobytes()
     assert one.gradient.tobytes() != other.gradient.tobytes()
     # Zero outputs are HEFT.
@@ -77,41 +77,41 @@ def _places() -> list[tuple[tuple[int, int], dict[str, np.ndarray]]]:
     [
         {},
         {"network": DeepSchedConfig(width=8, rounds=1, decode="topk")},
-        {"imitate": 10},
-        {"imitate": 10, "teacher": "heft"},
+        {"imitation_steps": 10},
+        {"imitation_steps": 10, "teacher": "heft"},
     ],
 )
 def test_each_part_of_the_network_learns_where_it_is_asked_to(changes: dict[str, Any]) -> None:
-    turn = replace(TURN, **changes)
-    known = weights(turn)
+    step = replace(STEP, **changes)
+    known = weights(step)
     for key in known:
         if key.startswith("leave"):
             known[key] = np.full_like(known[key], 0.1)
-    piece = improve_piece((1, 0), (turn, known))
+    micro_batch = learn_micro_batch((1, 0), (step, known))
     first = 0
     for key, value in known.items():
-        part = piece.gradient[first : first + value.size]
+        part = micro_batch.gradient[first : first + value.size]
         first += value.size
         assert np.abs(part).max() > 0, key
-    assert first == piece.gradient.size
-    plain = improve_piece((1, 0), (replace(turn, imitate=0), known))
-    same = plain.gradient.tobytes() == piece.gradient.tobytes()
-    assert same == (turn.imitate == 0)
-    assert piece.ratios[0] == plain.ratios[0]
+    assert first == micro_batch.gradient.size
+    plain = learn_micro_batch((1, 0), (replace(step, imitation_steps=0), known))
+    same = plain.gradient.tobytes() == micro_batch.gradient.tobytes()
+    assert same == (step.imitation_steps == 0)
+    assert micro_batch.ratios[0] == plain.ratios[0]
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    turn = replace(TURN, network=DeepSchedConfig(width=16, rounds=1), problems=8, changes=16)
-    spec = replace(SPEC, turn=turn, turns=25, check_every=25, development=30, learning_rate=5e-3)
+    step = replace(STEP, network=DeepSchedConfig(width=16, rounds=1), problems=8, rollouts=16)
+    spec = replace(SPEC, step=step, steps=25, check_every=25, development=30, learning_rate=5e-3)
     (record,) = improve(tmp_path, spec, workers=0)
     assert record["makespan"] < 0.97
     assert record["turnaround"] < 0.98
     assert record["makespan_guarded"] <= record["makespan"]
     scheduler = DeepSchedScheduler.load(tmp_path / CHECKPOINT)
-    assert scheduler.meta["improve"]["turns"] == 25
+    assert scheduler.meta["improve"]["steps"] == 25
     own = measure(
         dict(scheduler._weights),  # noqa: SLF001
-        problems.development_problems(30, turn.tasks),
+        problems.development_problems(30, step.tasks),
     )
     assert own["makespan"] == record["makespan"]
 
@@ -119,16 +119,16 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_an_interrupted_improvement_ends_as_if_it_had_run_through(tmp_path: Path) -> None:
     whole = improve(tmp_path / "whole", SPEC, workers=0)
 
-    def stop(turn: int) -> None:
-        if turn == 5:
+    def stop(step: int) -> None:
+        if step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        improve(tmp_path / "parts", SPEC, workers=0, on_turn=stop)
+        improve(tmp_path / "parts", SPEC, workers=0, on_step=stop)
     with pytest.raises(InvalidInput, match="holds an improvement; give another --out, or --resu"):
         improve(tmp_path / "parts", SPEC, workers=0)
     with pytest.raises(InvalidInput, match="with other settings"):
-        improve(tmp_path / "parts", replace(SPEC, pieces=1), workers=0, resume=True)
+        improve(tmp_path / "parts", replace(SPEC, micro_batches=1), workers=0, resume=True)
     again = improve(tmp_path / "parts", SPEC, workers=0, resume=True)
     # What was measured in training before the kill is gone; the network is the same.
     assert [{k: v for k, v in r.items() if k != "training"} for r in without_seconds(again)] == [
@@ -146,18 +146,18 @@ def test_ray_tasks_give_the_same_network(local_ray: None, tmp_path: Path) -> Non
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["improve", "--out", tmp_path / "x", "--turns", 2, "--check-every", 1, "--workers", 0]
-    line += ["--problems", 1, "--changes", 2, "--tasks", 20, 30, "--width", 4, "--rounds", 1]
-    line += ["--decode", "topk", "--imitate", 1, "--teacher", "heft"]
+    line = ["improve", "--out", tmp_path / "x", "--steps", 2, "--check-every", 1, "--workers", 0]
+    line += ["--problems", 1, "--rollouts", 2, "--tasks", 20, 30, "--width", 4, "--rounds", 1]
+    line += ["--decode", "topk", "--imitation-steps", 1, "--teacher", "heft"]
     done = deepsched_here(capsys, *line)
     assert done.returncode == 0
-    assert "turn 2, " in done.stdout
+    assert "step 2, " in done.stdout
     assert "x HEFT in training" in done.stdout
     assert str(tmp_path / "x" / CHECKPOINT) in done.stdout
     config = json.loads((tmp_path / "x" / CHECKPOINT / "config.json").read_text())
     assert config["config"] == {"width": 4, "rounds": 1, "decode": "topk"}
-    turn = config["meta"]["improve"]["turn"]
-    assert (turn["teacher"], turn["network"]) == ("heft", config["config"])
+    step = config["meta"]["improve"]["step"]
+    assert (step["teacher"], step["network"]) == ("heft", config["config"])
     again = deepsched_here(capsys, *line)
     assert (again.returncode, again.stdout) == (2, "")
     assert "--resume" in again.stderr
@@ -166,9 +166,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--changes", "3"), "must be even"),
+        (("--rollouts", "3"), "must be even"),
         (("--tasks", "50", "20"), "the least comes first"),
-        (("--turns", "0"), "'--turns': 0 is not in the range"),
+        (("--steps", "0"), "'--steps': 0 is not in the range"),
     ],
 )
 def test_mistakes(

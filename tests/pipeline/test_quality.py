@@ -1,4 +1,4 @@
-"""The exam: what it consists of, and how its numbers are made."""
+"""The held-out benchmark: what it consists of, and how its numbers are made."""
 
 from __future__ import annotations
 
