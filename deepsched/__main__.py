@@ -22,7 +22,6 @@ COMMANDS = {
     ),
     "verify": ("deepsched.pipeline.verify", "Check every file and every schedule of a dataset."),
     "train": ("deepsched.pipeline.train", "Train a network on a labelled dataset."),
-    "improve": ("deepsched.pipeline.improve", "Train the network deepsched by policy gradient."),
     "tune": ("deepsched.pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("deepsched.pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("deepsched.pipeline.serve", "Answer scheduling requests over HTTP."),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
     from deepsched.baselines.settings import Settings
+    from deepsched.model.learning import Learner
 
 
 class NetworkScheduler(Protocol):
@@ -63,7 +64,10 @@ class Network:
     options : what its scheduler can be asked for.
     scheduler : reads a checkpoint's folder (None: the pretrained one, if there is any) as a
         scheduler with those options, on a device.
-    objectives : what it can be trained for.
+    objectives : what it can be trained for, each with what makes its `Learner` from the network's
+        settings and those of the training.
+    from_module : makes a scheduler of a module, as it is while it trains.
+    training : the settings of a training that are other than others' if nothing is said.
     search_space : what a search of hyperparameters varies if nothing else is said: a range or a
         list of values for each field of `config`.
     wants_batches : whether many problems together take less time than one after the other, so that
@@ -76,7 +80,9 @@ class Network:
     build: Callable[[Any], nn.Module]
     options: type[Settings]
     scheduler: LoadScheduler
-    objectives: tuple[str, ...]
+    objectives: Mapping[str, Callable[..., Learner]]
+    from_module: Callable[..., NetworkScheduler]
+    training: Mapping[str, Any]
     search_space: Mapping[str, str]
     wants_batches: bool
     retired: Mapping[str, Any]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`deepsched train`: train a network on a labelled dataset."""
+"""`deepsched train`: train a network by its own rollouts, or to imitate a teacher."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -26,26 +28,35 @@ from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.training.board import Status
 from deepsched.pipeline.training.config import config_options
+from deepsched.pipeline.training.plan import GENERATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deepsched.pipeline.training.board import Status
     from deepsched.pipeline.training.plan import Plan, Trained
     from deepsched.pipeline.training.state import Record
 
 
 EXAMPLES = """\b
 Examples:
-  deepsched train --data runs/data --out runs/model
-  deepsched train --data runs/data --out runs/model --resume --epochs 40
-  deepsched train --data runs/data --out runs/ga --teacher ga --config runs/tune/best.json
+  deepsched train --out runs/model
+  deepsched train --data runs/data --out runs/model --imitation-steps 100
+  deepsched train --data runs/data --out runs/paper --network paper --epochs 20
+  deepsched train --out runs/model --resume --steps 6000
 """
+LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 
 @click.command(context_settings=CONTEXT_SETTINGS, epilog=EXAMPLES)
-@click.option("--data", metavar="URI", required=True, help="Dataset made by `label`.")
+@click.option("--data", metavar="URI", help="Dataset made by `label`, to learn from its samples.")
+@click.option(
+    "--problems",
+    metavar="PRESET",
+    type=click.Choice([GENERATED]),
+    help=f"Endless generated problems instead, which is the default: {GENERATED}.",
+)
 @click.option(
     "--out",
     metavar="DIR",
@@ -77,7 +88,8 @@ Examples:
     help="Checkpoints on the way; all nodes of a cluster must reach it.  [default: DIR/ray]",
 )
 def command(
-    data: str,
+    data: str | None,
+    problems: str | None,
     out: Path,
     config_file: Path | None,
     resume: bool,
@@ -87,15 +99,19 @@ def command(
     storage: str | None,
     **options: Any,
 ) -> None:
-    """Train a network to imitate a teacher.
+    """Train a network: by policy gradient from its own rollouts, or to imitate a teacher.
 
-    Sample ids ending in 8 are for validation: the epoch with the least loss on them becomes
-    DIR/checkpoint. Those ending in 9 are never looked at. Each epoch is saved; after Ctrl-C or a
-    crash, the same command with --resume goes on, and after the end it does so with more --epochs.
+    Without --data the problems are generated, and there is no end of them. Of a dataset, sample ids
+    ending in 8 are for validation and those ending in 9 are never looked at. The network whose
+    decoded schedules are shortest on the validation problems becomes DIR/checkpoint. After Ctrl-C
+    or a crash, the same command with --resume goes on, and after the end it does so with more
+    --steps or --epochs.
     """
     # Late, as torch and Ray Train take seconds that --help has not.
     from deepsched.pipeline.training.plan import finished_training, plan_training
 
+    if data is not None and problems is not None:
+        raise InvalidInput("give either --data or --problems")
     check_destination(str(out))
     out = out.expanduser().absolute()
     for name, limit in {"max_tasks": max_tasks, "max_machines": max_machines}.items():
@@ -106,7 +122,7 @@ def command(
     )
     trained = finished_training(plan)
     if trained:
-        messages.print(f"{out} holds all {len(trained.history)} epochs already")
+        messages.print(f"{out} holds all {trained.history[-1]['step']} steps already")
     else:
         make_folder(out, f"--out {out}")
         with open_folder(str(out)).locked():
@@ -116,21 +132,26 @@ def command(
 
 def _train(plan: Plan, address: str | None) -> Trained:
     """Train and show the progress; leave with an exit code where there is no result."""
-    from deepsched.pipeline.training.run import TrainingFailed, run_training
+    from deepsched.pipeline.training.run import TrainingFailed, run_training, train_here
 
-    done: list[Record] = []
+    last = Status()
     try:
-        with ray_session(address=address), _progress(plan) as on_status:
+        with ExitStack() as stack:
+            here = plan.config.workers == 0
+            if not here:
+                stack.enter_context(ray_session(address=address))
+            show = stack.enter_context(_progress(plan))
 
             def watch(status: Status) -> None:
-                done[:] = status.history
-                on_status(status)
+                nonlocal last
+                last = status
+                show(status)
 
-            return run_training(plan, on_status=watch)
+            return (train_here if here else run_training)(plan, on_status=watch)
     except KeyboardInterrupt:
         messages.print(
-            f"interrupted after epoch {len(done)} of {plan.config.epochs}; the same command with "
-            "--resume goes on"
+            f"interrupted after step {last.step}; the same command with --resume goes on from the "
+            "last checkpoint"
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     except TrainingFailed as error:
@@ -139,69 +160,84 @@ def _train(plan: Plan, address: str | None) -> Trained:
 
 
 def summary(plan: Plan, trained: Trained) -> str:
-    """Return what was learned, in a few lines."""
+    """Return what was learned, in some lines."""
     from deepsched.pipeline.training.loop import best_record
 
-    best = best_record(trained.history)
-    first = trained.history[0]
+    config = plan.config
+    best, last = best_record(trained.history), trained.history[-1]
+    learned = f"imitates {config.teacher}" if config.objective == "imitation" else config.objective
+    if config.imitation_steps:
+        learned += f" after {config.imitation_steps} steps of imitation of {config.teacher}"
+    samples = "generated" if plan.data is None else f"{plan.n_train} to train on"
     lines = {
-        "network": f"{plan.config.network}, imitates {plan.config.teacher}",
-        "samples": f"{plan.n_train} to train on, {plan.n_val} for validation",
-        "epochs": f"{len(trained.history)}, the best is {best['epoch']}",
-        "training": f"loss {first['train_loss']:.4f} in epoch 1, then {best['train_loss']:.4f}",
+        "network": f"{config.network}, {learned}",
+        "problems": f"{samples}, {plan.n_val} for validation",
+        "steps": f"{last['step']}, the best is {best['step']}",
+        "validation": validation_text(best),
     }
-    if best["val_loss"] is None:
-        lines["validation"] = "none: there are too few samples; the training loss decided"
-    else:
-        lines["validation"] = (
-            f"loss {best['val_loss']:.4f}: cross-entropy {best['val_cross_entropy']:.4f}, "
-            f"squared error of the times {best['val_mse']:.4f}"
-        )
-        accuracy, chance = best["val_accuracy"], best["val_chance"]
+    if "train_accuracy" in best:
+        accuracy, by_chance = best["train_accuracy"], best["train_chance"]
         lines["accuracy"] = (
-            f"{accuracy:.1%} of the teacher's machines, {accuracy / chance:.1f} times the chance "
-            f"of {chance:.1%}"
+            f"{accuracy:.1%} of the teacher's machines in training, {accuracy / by_chance:.1f} "
+            f"times the chance of {by_chance:.1%}"
         )
-    lines["time"] = f"{sum(record['seconds'] for record in trained.history):.1f} s in epochs"
+    lines["time"] = f"{last['seconds']:.1f} s in steps"
     lines["checkpoint"] = str(trained.checkpoint)
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 
 
 @contextmanager
 def _progress(plan: Plan) -> Iterator[Callable[[Status], None]]:
-    """Show a line an epoch, and below it on a terminal a bar over all samples of all epochs."""
-    epochs = plan.config.epochs
-    shown, attempts = 0, 1
+    """Show a line a validation; below it on a terminal a bar, elsewhere a line now and then."""
+    from deepsched.pipeline.training.course import make_course
+
+    total = make_course(plan.data, plan.config).steps.total
+    shown, attempts, said = -1, 1, time.monotonic()
     with ExitStack() as stack:
         bar = stack.enter_context(progress_bar()) if messages.is_terminal else None
-        task = bar.add_task("starting", total=epochs * plan.n_train) if bar else None
+        task = bar.add_task("starting", total=total) if bar else None
 
         def on_status(status: Status) -> None:
-            nonlocal shown, attempts
+            nonlocal shown, attempts, said
             if status.attempt > attempts:
                 attempts = status.attempt
                 messages.print(
-                    f"a training process died; all were started again after epoch "
-                    f"{len(status.history)} (restart {attempts - 1} of at most "
-                    f"{plan.config.max_failures})"
+                    f"a training process died; all were started again from step {status.begun} "
+                    f"(restart {attempts - 1} of at most {plan.config.max_failures})"
                 )
-            for record in status.history[shown:]:
-                messages.print(epoch_line(record, epochs))
+            if shown < 0 and status.attempt:
+                shown = sum(record["step"] <= status.begun for record in status.history)
+            for record in status.history[max(shown, 0) :]:
+                messages.print(record_line(record, total), markup=False)
+                said = time.monotonic()
             shown = max(shown, len(status.history))
             if bar and task is not None and status.attempt:
-                done = len(status.history) * plan.n_train + min(status.samples, plan.n_train)
-                epoch = min(len(status.history) + 1, epochs)
-                bar.update(task, completed=done, description=f"epoch {epoch}/{epochs}")
+                bar.update(task, completed=status.step, description="training")
+            elif status.measures and time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                name, value = next(iter(status.measures.items()))
+                messages.print(f"step {status.step}/{total}: {name} {value:.4f}", markup=False)
 
         yield on_status
 
 
-def epoch_line(record: Record, epochs: int) -> str:
-    """Return one epoch in one line."""
-    parts = [f"loss {record['train_loss']:.4f}"]
-    if record["val_loss"] is not None:
-        parts.append(f"validation {record['val_loss']:.4f}")
-        parts.append(f"accuracy {record['val_accuracy']:.1%} (chance {record['val_chance']:.1%})")
-    left = record["seconds"] * (epochs - record["epoch"])
-    parts.append(f"{record['seconds']:.1f} s, about {left:.0f} s left")
-    return f"epoch {record['epoch']}/{epochs}: {', '.join(parts)}"
+def record_line(record: Record, total: int) -> str:
+    """Return one validation in one line."""
+    measures = [
+        f"{name.removeprefix('train_')} {value:.4f}"
+        for name, value in record.items()
+        if name.startswith("train_")
+    ]
+    text = f"step {record['step']}/{total}, {record['seconds']:.0f} s: {', '.join(measures[:1])}"
+    return f"{text}; {validation_text(record)}"
+
+
+def validation_text(record: Record) -> str:
+    """Return how the decoded schedules of the validation problems compare with HEFT's."""
+    if record["val_makespan"] is None:
+        return "nothing to validate on; the training decided"
+    parts = [
+        f"{name} {record[f'val_{name}']:.4f} (guarded {record[f'val_{name}_guarded']:.4f})"
+        for name in ("makespan", "turnaround")
+    ]
+    return f"x HEFT in validation: {', '.join(parts)}"

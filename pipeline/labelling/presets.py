@@ -10,13 +10,14 @@ import numpy as np
 
 from deepsched.baselines.errors import UnknownName
 from deepsched.baselines.generate import FAMILIES, GeneratorSpec, generate
-from deepsched.pipeline.labelling import paper_preset
+from deepsched.pipeline.labelling import paper_preset, training_preset
 from deepsched.pipeline.labelling.sources import SEED_RANGE, pick, sample_rng, stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.labelling.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +145,11 @@ def get_preset(name: str) -> Preset:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Return all presets, the paper's among them, which is drawn in its own way."""
-    return (*PRESETS, paper_preset.NAME)
+    """Return all presets, also the two that are drawn in ways of their own."""
+    return (*PRESETS, paper_preset.NAME, training_preset.NAME)
 
 
-def preset_source(name: str, seed: int) -> PresetSource | paper_preset.PaperSource:
+def preset_source(name: str, seed: int) -> Source:
     """Return the problems of a preset, with its own ranges.
 
     Raises
@@ -157,9 +158,12 @@ def preset_source(name: str, seed: int) -> PresetSource | paper_preset.PaperSour
     """
     if name == paper_preset.NAME:
         return paper_preset.PaperSource(seed=seed)
+    if name == training_preset.NAME:
+        return training_preset.TrainingSource(seed=seed)
     return PresetSource(name=name, seed=seed, preset=get_preset(name))
 
 
 def preset_samples(name: str) -> int:
     """Return how many samples a preset has, if the user does not say."""
-    return paper_preset.SAMPLES if name == paper_preset.NAME else get_preset(name).samples
+    own = {module.NAME: module.SAMPLES for module in (paper_preset, training_preset)}
+    return own[name] if name in own else get_preset(name).samples

@@ -12,7 +12,6 @@ from deepsched.baselines.readers import ReadOptions
 from deepsched.baselines.registry import get_scheduler
 from deepsched.pipeline.common.options import split_names
 from deepsched.pipeline.labelling.paper_preset import NAME as PAPER
-from deepsched.pipeline.labelling.paper_preset import PaperSource
 from deepsched.pipeline.labelling.presets import (
     PresetSource,
     get_preset,
@@ -27,6 +26,7 @@ from deepsched.pipeline.labelling.traces import (
     find_traces,
     machine_choice,
 )
+from deepsched.pipeline.labelling.training_preset import NAME as TRAINING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,18 +214,17 @@ def trace_source(
 
 def adapted_preset(
     name: str, seed: int, machines: tuple[MachineChoice, ...], noise: float | None
-) -> PresetSource | PaperSource:
+) -> Source:
     """Return the preset, with the user's numbers of machines and noise in place of its own.
 
     Raises
     ------
     UnknownName, InvalidInput
     """
-    if name == PAPER:
+    if name in (PAPER, TRAINING):
         if machines or noise is not None:
             raise InvalidInput(
-                f"--preset {PAPER} has its own machines, without noise; leave out --machines and "
-                "--noise"
+                f"--preset {name} has its own machines and noise; leave out --machines and --noise"
             )
         return preset_source(name, seed)
     preset = get_preset(name)

@@ -16,13 +16,17 @@ class Status:
     Attributes
     ----------
     attempt : 1, and one more after each restart of the processes; 0 before they run.
-    samples : trained on in the present epoch, about; the first process speaks for all.
-    history : of the finished epochs.
-    error : a user's mistake that a restart would only meet again.
+    begun : the step from which the present attempt went on.
+    step : done so far.
+    measures : of the last step, by the learner's names.
+    history : of the validations.
+    error : a user's mistake, or a training that diverged: a restart would only meet it again.
     """
 
     attempt: int = 0
-    samples: int = 0
+    begun: int = 0
+    step: int = 0
+    measures: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
 
@@ -37,18 +41,20 @@ class Board:
         """Return where the training is."""
         return self._status
 
-    def begin(self, history: list[dict[str, Any]]) -> None:
-        """Take note of a start or a restart after the epochs of `history`."""
+    def begin(self, step: int, history: list[dict[str, Any]]) -> None:
+        """Take note of a start or a restart from a step."""
         attempt = self._status.attempt + 1
-        self._status = replace(self._status, attempt=attempt, samples=0, history=history)
+        self._status = replace(
+            self._status, attempt=attempt, begun=step, step=step, history=history
+        )
 
-    def step(self, samples: int) -> None:
-        """Take note of samples trained on in this epoch."""
-        self._status = replace(self._status, samples=samples)
+    def step(self, step: int, measures: dict[str, float]) -> None:
+        """Take note of a finished step."""
+        self._status = replace(self._status, step=step, measures=measures)
 
-    def epoch(self, history: list[dict[str, Any]]) -> None:
-        """Take note of the finished epochs."""
-        self._status = replace(self._status, history=history, samples=0)
+    def validation(self, record: dict[str, Any]) -> None:
+        """Take note of a validation."""
+        self._status = replace(self._status, history=[*self._status.history, record])
 
     def fail(self, error: str) -> None:
         """Take note of an error."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks import network_config
+from deepsched.model.networks import get_network, network_config
 from deepsched.pipeline.common.settings import parse_model
 
 if TYPE_CHECKING:
@@ -19,52 +19,136 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-TRAINABLE = ("paper",)  # the networks whose batches the loop of `train` can make
+SCHEDULES = ("constant", "root", "cosine")
 
 
 class TrainConfig(BaseModel):
     """Everything that decides what a training learns; `train --config` reads it as JSON or YAML.
 
     Each field is also an option of the command line (`learning_rate` is `--learning-rate`), which
-    wins over the file.
+    wins over the file. What is None is filled in by `complete`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    network: str = Field("paper", description="Network to train, by its name in NETWORKS.")
+    network: str = Field("deepsched", description="Network to train, by its name in NETWORKS.")
     network_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the network, such as its width."
     )
-    teacher: str = Field("heft", description="Teacher whose schedules are imitated.")
-    epochs: int = Field(20, ge=1, description="Passes over the training samples.")
-    learning_rate: float = Field(
-        4e-3, gt=0, description="Step size of Adam (the paper used 1e-5 with 100 epochs)."
+    objective: str | None = Field(
+        None,
+        description="What it is trained by: policy-gradient or imitation; default the first that "
+        "the network has.",
     )
-    tasks_per_batch: int = Field(
-        4096, ge=1, description="Tasks a step, over all workers; a larger problem is a step alone."
+    imitation_steps: int = Field(
+        0, ge=0, description="Steps of imitation before those of another objective."
+    )
+    teacher: str | None = Field(
+        None,
+        description="Teacher whose schedules are imitated; default best-of for deepsched, heft for "
+        "paper.",
+    )
+    steps: int | None = Field(
+        None, ge=1, description="Optimiser steps; default 3000 on generated problems."
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Passes over the training samples of a dataset; default 20."
+    )
+    micro_batches: int = Field(
+        2,
+        ge=1,
+        description="Micro-batches of a step, which training processes share; their gradients are "
+        "added up in a fixed order.",
+    )
+    problems_per_micro_batch: int = Field(
+        8, ge=1, description="Generated problems in a micro-batch."
+    )
+    tasks_per_micro_batch: int = Field(
+        2048,
+        ge=1,
+        description="Most tasks of a dataset's samples in a micro-batch; a larger one goes alone.",
+    )
+    pairs_per_micro_batch: int = Field(
+        1_000_000, ge=1, description="Most task-machine pairs in a micro-batch, likewise."
+    )
+    rollouts: int = Field(
+        32, ge=2, multiple_of=2, description="Perturbed decodes of each problem; even."
+    )
+    turnaround: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the problems whose mean turnaround is made short, not their "
+        "makespan; default 0.3 with policy-gradient, else 0.",
+    )
+    least_tasks: int = Field(20, ge=8, description="Least tasks of a generated problem.")
+    most_tasks: int = Field(500, ge=8, description="Most tasks of it; log-uniform between.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Step size of Adam at the start; default 1e-3 for deepsched, 4e-3 "
+        "for paper (the paper used 1e-5 with 100 epochs).",
+    )
+    schedule: str | None = Field(
+        None, description="How the step size falls: constant, root or cosine."
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the newest weights in the running mean, which is what is kept; 1: "
+        "the newest themselves.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay; 0 is plain Adam.")
     gradient_clip: float = Field(
         1.0, ge=0, description="Largest norm of the gradient; 0 clips nothing."
     )
     mse_weight: float = Field(
-        1.0, ge=0, description="Weight of the start and finish errors beside the machine's."
+        1.0, ge=0, description="Weight of paper's start and finish errors beside the machine's."
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the weights and of the batch order.")
-    workers: int | None = Field(
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Of the weights, the problems, their order, the rollouts."
+    )
+    check_every: int | None = Field(
         None,
         ge=1,
-        description="Training processes; default one a GPU, else 1 up to 3 CPUs and 2 from 4 on.",
+        description="Steps between two validations; default 250 on generated problems, else an "
+        "epoch.",
+    )
+    development: int = Field(
+        200, ge=1, description="Problems of a validation, at most; they are decoded."
+    )
+    checkpoint_seconds: float = Field(
+        300.0, gt=0, description="Seconds between two checkpoints, beside those of validations."
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="Training processes; 0: in this process, without Ray; default one a GPU, else "
+        "1 up to 3 CPUs and 2 from 4 on. They change no weight on CPUs.",
+    )
+    rollout_workers: int = Field(
+        0, ge=0, description="Ray tasks that run rollouts, besides; 0: the training processes do."
     )
     limit_samples: int | None = Field(
         None, ge=1, description="Train on only so many samples, the first of the training split."
     )
     cache_mb: int = Field(
-        1024, ge=0, description="MB of encoded samples a worker keeps; more is read every epoch."
+        1024, ge=0, description="MB of encoded samples a worker keeps; more is read again."
     )
     max_failures: int = Field(
         3, ge=0, description="Worker crashes after which the training goes on from its checkpoint."
     )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.least_tasks > self.most_tasks:
+            raise ValueError("least_tasks is more than most_tasks")
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}")
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give steps or epochs, not both")
+        return self
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -128,21 +212,49 @@ def merged_config(
     return make_config(merged, where="command line")
 
 
-def complete(config: TrainConfig) -> TrainConfig:
-    """Return the settings with all of the network's own, checked.
+def complete(config: TrainConfig, *, generated: bool) -> TrainConfig:
+    """Return the settings with every default filled in, and checked against the network.
+
+    Parameters
+    ----------
+    generated : the problems are endless; else those of a dataset.
 
     Raises
     ------
+    UnknownName
+        If there is no such network.
     InvalidInput
-        If the network is not one of `TRAINABLE`, or has no such option or value.
+        If the network has no such option or objective, or a setting does not go with another.
     """
-    if config.network not in TRAINABLE:
+    network = get_network(config.network)
+    objective = config.objective or next(iter(network.objectives))
+    if objective not in network.objectives:
         raise InvalidInput(
-            f"network {config.network!r}: {', '.join(TRAINABLE)} is trained here; `deepsched "
-            "improve` trains deepsched"
+            f"objective {objective!r}: the network {config.network} is trained by "
+            f"{' or '.join(network.objectives)}"
         )
-    options = asdict(network_config(config.network, config.network_options, "network_options"))
-    return config.model_copy(update={"network_options": options})
+    if config.imitation_steps and "imitation" not in network.objectives:
+        raise InvalidInput(f"imitation_steps: the network {config.network} does not imitate")
+    if generated and config.epochs is not None:
+        raise InvalidInput("epochs: generated problems have no end; give steps")
+    imitates = objective == "imitation"
+    filled: dict[str, Any] = {
+        "network_options": asdict(
+            network_config(config.network, config.network_options, "network_options")
+        ),
+        "objective": objective,
+        "teacher": "best-of" if config.network == "deepsched" else "heft",
+        "turnaround": 0.0 if imitates else 0.3,
+        **network.training,
+    }
+    if generated:
+        filled |= {"steps": 3000, "check_every": 250}
+    elif config.steps is None:
+        filled |= {"epochs": 20}
+    values = config.model_dump()
+    unset = {name: value for name, value in filled.items() if values[name] is None}
+    options = {"network_options": filled["network_options"]}
+    return config.model_copy(update=unset | options)
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,6 +286,8 @@ _CLICK_TYPES: dict[str, click.ParamType[Any]] = {
     str(float): click.FLOAT,
     str(str): click.STRING,
     str(int | None): click.INT,
+    str(float | None): click.FLOAT,
+    str(str | None): click.STRING,
 }
 
 

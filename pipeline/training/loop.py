@@ -1,9 +1,8 @@
-"""Training itself: epochs over batches, alone or in unison with peers. It knows no Ray."""
+"""Training itself: global steps over planned micro-batches, alone or with peers; no Ray."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -13,165 +12,240 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepsched.model.networks import build_network
-from deepsched.model.networks.paper.batch import collate
-from deepsched.model.training import Metrics, train_epoch, validate
-from deepsched.pipeline.training.state import History, Record, load_state, save_state
-from deepsched.pipeline.training.steps import Peers, Samples, cut_batches, merged, steps_in_unison
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.networks import get_network, network_config
+from deepsched.model.threads import one_thread
+from deepsched.pipeline.labelling.sources import stream
+from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.state import State, new_state
+from deepsched.pipeline.training.steps import dealt
+from deepsched.pipeline.training.validation import SCORE, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.model.learning import Learner, RolloutJob
+    from deepsched.model.network import Network
     from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.items import Items
+    from deepsched.pipeline.training.state import History, Record
+    from deepsched.pipeline.training.steps import Steps
+
+    Rollouts = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
+
+LEAST_RATE = 0.02  # share of the learning rate that is left at the end
+DIVERGED = 3.0  # times HEFT's value; a network that schedules so badly is not training
+
+
+class Diverged(InvalidInput):
+    """The training no longer learns: a number that is none, or schedules that only get worse."""
 
 
 class Reporter(Protocol):
     """Who wants to know how a training goes."""
 
-    def step(self, epoch: int, samples: int) -> None:
-        """Take note that this process is at so many samples of an epoch."""
+    def step(self, step: int, measures: Mapping[str, float]) -> None:
+        """Take note of a finished step."""
 
-    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
-        """Take note of a finished epoch; `save` writes the state of the training to a folder."""
+    def wants_checkpoint(self) -> bool:
+        """Return whether it is time for a checkpoint; the first process decides for all."""
+        ...
+
+    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+        """Take note of a state worth keeping; `record`: of a validation, if there was one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingData:
-    """Windows of samples, those of one process; a pass over them is an epoch."""
+class Course:
+    """All that decides a training, the same in every process."""
 
-    train: Iterable[Samples]
-    val: Iterable[Samples]
+    config: TrainConfig
+    items: Items
+    steps: Steps
 
 
 def fit(
-    config: TrainConfig,
-    data: TrainingData,
+    course: Course,
     *,
     reporter: Reporter,
     peers: Peers | None = None,
     start: Path | None = None,
     meta: dict[str, Any] | None = None,
+    rollouts: Rollouts | None = None,
 ) -> History:
-    """Train a network from `start`, or from random weights, up to `config.epochs`.
+    """Train a network from `start`, or from random weights, to the last step.
 
-    Every process calls it with its share of the data. A training resumed after an epoch ends with
-    the weights of one that ran through, bit for bit on the CPU.
+    Every process calls it alike. On CPUs the weights do not depend on how many there are, nor on
+    interruptions: bit for bit.
 
     Parameters
     ----------
-    start : a folder that `save` wrote.
+    start : a folder that `State.save` wrote.
     meta : kept in the checkpoint.
+    rollouts : runs them; default here, one after the other.
 
     Returns
     -------
-    One record an epoch, earlier ones included: epoch, train_loss, train_accuracy, val_loss,
-    val_cross_entropy, val_mse, val_accuracy, val_chance, seconds, and `score`, the loss by which
-    the best epoch is chosen. `val_` is None without validation samples; `score` is the training
-    loss then. Losses are means over tasks, without a unit.
+    One record a validation: step, epoch, seconds; the learner's measures, means since the last
+    validation, as train_...; the mean ratios to HEFT on the validation problems, val_makespan and
+    val_turnaround, each also _guarded; and `score`, by which the best one is chosen.
 
     Raises
     ------
-    InvalidInput
-        If a process has no sample to train on, or the loss is no longer finite.
+    Diverged
+        Naming the step and the samples: a gradient that is no number, or schedules far from HEFT's.
     """
-    peers = peers or Peers()
-    torch.manual_seed(config.seed)
-    network = build_network(config.network, config.network_options).to(peers.device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    history = load_state(start, network, optimizer) if start else []
-    trained: nn.Module = network
-    if peers.world > 1:
-        trained = nn.parallel.DistributedDataParallel(network)
-    for epoch in range(len(history) + 1, config.epochs + 1):
-        began = time.monotonic()
-        learned = _learn(config, epoch, trained, optimizer, data.train, peers, reporter)
-        measured = _measure(config, network, data.val, peers)
-        history = [*history, _record(epoch, learned, measured, time.monotonic() - began)]
-        save = functools.partial(
-            save_state,
-            network=network,
-            optimizer=optimizer,
-            config=config,
-            history=history,
-            meta=meta or {},
-        )
-        reporter.epoch(history, save)
-    return history
+    peers, config = peers or Peers(), course.config
+    row = get_network(config.network)
+    state = new_state(config, peers.device) if start is None else State.load(start, config, peers)
+    runner = _Runner(course, peers, rollouts or _here)
+    validation = course.items.validation()
+    began, before = time.monotonic(), state.seconds
+    with one_thread():
+        while state.step < course.steps.total:
+            measures = runner.step(state)
+            state.step += 1
+            state.seconds = before + time.monotonic() - began
+            reporter.step(state.step, measures)
+            record = None
+            if course.steps.checked(state.step - 1):
+                record = {
+                    "step": state.step,
+                    "epoch": round(course.steps.epoch(state.step - 1), 4),
+                    "seconds": round(state.seconds, 2),
+                    **state.means(),
+                    **validated(_scheduler(row, config, state), validation, config, peers),
+                }
+                _check(record, state)
+                state.note(record)
+            if record is not None or runner.checkpoint_due(reporter):
+                reporter.checkpoint(record, functools.partial(state.save, config, meta or {}))
+    return state.history
 
 
 def best_record(history: History) -> Record:
-    """Return the record of the epoch with the least score, the earlier one on a tie."""
-    best: Record = min(history, key=lambda record: record["score"])
+    """Return the record of the validation with the least score, the earlier one on a tie."""
+    best: Record = min(history, key=lambda record: record[SCORE])
     return best
 
 
-def _learn(
-    config: TrainConfig,
-    epoch: int,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    windows: Iterable[Samples],
-    peers: Peers,
-    reporter: Reporter,
-) -> Metrics | None:
-    # Batch order and dropout follow from the epoch, not from what was drawn before it.
-    seeds = np.random.SeedSequence([config.seed, epoch, peers.rank])
-    torch.manual_seed(int(seeds.generate_state(1)[0]))
-    rng = np.random.default_rng(seeds)
-    max_tasks = max(1, config.tasks_per_batch // peers.world)
-    batches = (cut_batches(window, max_tasks, rng) for window in windows)
-    done = 0
+class _Runner:
+    """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step."""
 
-    def on_batch(samples: int) -> None:
-        nonlocal done
-        reporter.step(epoch, done)
-        done += samples
+    def __init__(self, course: Course, peers: Peers, rollouts: Rollouts) -> None:
+        config = course.config
+        self._course, self._peers, self._rollouts = course, peers, rollouts
+        row = get_network(config.network)
+        settings = network_config(config.network, config.network_options)
+        options = {"rollouts": config.rollouts, "mse_weight": config.mse_weight}
+        self._learners = {name: make(settings, **options) for name, make in row.objectives.items()}
 
-    first, second = itertools.tee(steps_in_unison(batches, peers, on_batch))
-    learned = train_epoch(
-        network,
-        optimizer,
-        (batch for batch, _ in first),
-        peers.device,
-        mse_weight=config.mse_weight,
-        max_gradient_norm=config.gradient_clip or math.inf,
-        weights=(weight for _, weight in second),
-    )
-    return merged(learned, peers)
+    def learner(self, step: int) -> tuple[str, Learner]:
+        """Return the objective of a step and its learner."""
+        config = self._course.config
+        name = "imitation" if step < config.imitation_steps else str(config.objective)
+        return name, self._learners[name]
+
+    def step(self, state: State) -> dict[str, float]:
+        """Take one; return the means of the learner's measures."""
+        course, config = self._course, self._course.config
+        batches = course.steps.micro_batches(state.step)
+        ranks = dealt(course.steps.costs(state.step), self._peers.world)
+        name, learner = self.learner(state.step)
+        size = sum(parameter.numel() for parameter in state.network.parameters())
+        rows = {
+            k: self._micro_batch(state, name, learner, batch)
+            for k, batch in enumerate(batches)
+            if ranks[k] == self._peers.rank
+        }
+        width = size + 1 + len(learner.measures)
+        # In the plan's order: the last bits of a sum depend on it.
+        total = self._peers.together(rows, len(batches), width).sum(axis=0)
+        weight, measures = total[size], total[size + 1 :]
+        if not np.isfinite(total).all():
+            samples = ", ".join(str(k) for batch in batches for k in batch[:3])
+            raise Diverged(
+                f"training diverged in step {state.step + 1} (samples {samples}, …): the gradient "
+                "is no number; lower the learning rate"
+            )
+        _apply(state, config, total[:size] / weight, course.steps.total)
+        means = dict(zip(learner.measures, (measures / weight).tolist(), strict=True))
+        state.add(means)
+        return means
+
+    def _micro_batch(
+        self, state: State, name: str, learner: Learner, batch: Sequence[int]
+    ) -> np.ndarray:
+        """Return gradient, weight and sums of a micro-batch as one vector."""
+        config = self._course.config
+        imitated = name == "imitation"
+        encoded = [learner.encode(self._course.items.item(k, imitated=imitated)) for k in batch]
+        streams = [
+            np.random.default_rng([config.seed, state.step, k, stream("rollouts")]) for k in batch
+        ]
+        state.network.train()
+        state.network.zero_grad(set_to_none=True)
+        loss = learner.loss(state.network, encoded, streams, self._rollouts)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        gradient = [
+            np.zeros(parameter.numel())
+            if parameter.grad is None
+            else parameter.grad.detach().cpu().double().numpy().ravel()
+            for parameter in state.network.parameters()
+        ]
+        sums = [loss.sums[measure] for measure in learner.measures]
+        return np.concatenate([*gradient, [loss.weight], sums])
+
+    def checkpoint_due(self, reporter: Reporter) -> bool:
+        """Return what the first process says, so that all report equally often."""
+        mine = {0: np.array([float(reporter.wants_checkpoint())])} if not self._peers.rank else {}
+        return bool(self._peers.together(mine, 1, 1)[0, 0])
 
 
-def _measure(
-    config: TrainConfig, network: nn.Module, windows: Iterable[Samples], peers: Peers
-) -> Metrics | None:
-    batches = (
-        collate(batch)
-        for window in windows
-        for batch in cut_batches(window, config.tasks_per_batch)
-    )
-    first = next(batches, None)
-    mine = None
-    if first is not None:
-        rest = itertools.chain([first], batches)
-        mine = validate(network, rest, peers.device, mse_weight=config.mse_weight)
-    return merged(mine, peers)
+def _apply(state: State, config: TrainConfig, gradient: np.ndarray, steps: int) -> None:
+    first = 0
+    for parameter in state.network.parameters():
+        part = gradient[first : first + parameter.numel()].reshape(tuple(parameter.shape))
+        parameter.grad = torch.from_numpy(part.astype(np.float32)).to(parameter.device)
+        first += parameter.numel()
+    if config.gradient_clip:
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_clip)
+    rate = float(config.learning_rate or 0) * _share(str(config.schedule), state.step / steps)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    with torch.no_grad():
+        for mean, newest in zip(state.mean.parameters(), state.network.parameters(), strict=True):
+            mean.lerp_(newest, float(config.ema or 1))
 
 
-def _record(
-    epoch: int, learned: Metrics | None, measured: Metrics | None, seconds: float
-) -> Record:
-    assert learned is not None  # train_epoch refuses an epoch without a batch
-    return {
-        "epoch": epoch,
-        "train_loss": learned.loss,
-        "train_accuracy": learned.accuracy,
-        "val_loss": measured and measured.loss,
-        "val_cross_entropy": measured and measured.cross_entropy,
-        "val_mse": measured and measured.mse,
-        "val_accuracy": measured and measured.accuracy,
-        "val_chance": measured and measured.chance,
-        "seconds": seconds,
-        "score": measured.loss if measured else learned.loss,
-    }
+def _share(schedule: str, done: float) -> float:
+    """Return the share of the learning rate that is left after a share of the steps."""
+    if schedule == "root":
+        return max(math.sqrt(1.0 - done), LEAST_RATE)
+    if schedule == "cosine":
+        return max(0.5 * (1.0 + math.cos(math.pi * done)), LEAST_RATE)
+    return 1.0
+
+
+def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[..., Any]:
+    settings = network_config(config.network, config.network_options)
+    return functools.partial(row.from_module, state.mean.eval(), settings)
+
+
+def _check(record: Record, state: State) -> None:
+    ratio = record["val_makespan"]
+    begun = state.history[0]["val_makespan"] if state.history else math.inf
+    if ratio is not None and (not math.isfinite(ratio) or ratio > max(DIVERGED, 2 * begun)):
+        raise Diverged(
+            f"training diverged by step {state.step}: schedules are {ratio:.3g} times as long as "
+            "HEFT's on the validation problems; lower the learning rate"
+        )
+
+
+def _here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
+    from deepsched.model.networks.deepsched.learners import run_rollouts
+
+    return [run_rollouts(job) for job in jobs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from dataclasses import dataclass
@@ -12,19 +13,24 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import TrainConfig, complete, make_config, merged_config
-from deepsched.pipeline.training.data import count_samples
+from deepsched.pipeline.training.items import training_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepsched.pipeline.training.state import History
 
-FORMAT = "deepsched-train/1"
+FORMAT = "deepsched-train/2"
 NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
 CPUS_FOR_TWO = 4  # from there on two training processes by default, where there is no GPU
 
-# A training that goes on keeps these: other values would make the epochs so far another training's.
-LASTING = ("network", "network_options", "teacher", "seed", "limit_samples")
+# A training that goes on keeps these: other values would make the steps so far another training's.
+LASTING = (
+    *("network", "network_options", "objective", "imitation_steps", "teacher", "turnaround"),
+    *("micro_batches", "problems_per_micro_batch", "tasks_per_micro_batch"),
+    *("pairs_per_micro_batch", "rollouts", "least_tasks", "most_tasks", "seed", "limit_samples"),
+)
+GENERATED = "training"  # the preset of endless problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +39,16 @@ class Plan:
 
     Attributes
     ----------
-    data : URI of the dataset.
-    dataset : the hash over all its parts.
+    data : URI of the dataset; None: generated problems.
+    dataset : what the problems and the teacher's schedules are, as a hash.
     out : folder of the result.
     storage : where Ray Train keeps the checkpoints of `run` on the way.
     run : name of the Ray Train run; the same name goes on from its last checkpoint.
-    n_train, n_val : samples.
+    n_train, n_val : samples; 0 where there is no end.
     """
 
-    data: str
-    dataset: str
+    data: str | None
+    dataset: str | None
     out: Path
     storage: str
     run: str
@@ -60,7 +66,7 @@ class Trained:
 
 
 def plan_training(
-    data: str,
+    data: str | None,
     out: Path,
     *,
     storage: str | None = None,
@@ -72,6 +78,7 @@ def plan_training(
 
     Parameters
     ----------
+    data : URI of a dataset; None: generated problems.
     options : settings that were given beside the file, by field of `TrainConfig`; None: not given.
     resume : go on with the training that `out` holds, if it holds one; its settings are the
         defaults then.
@@ -87,32 +94,57 @@ def plan_training(
     note = _read_note(out) if resume else None
     if not resume and (out / HISTORY).exists():
         raise InvalidInput(
-            f"{out} holds a finished training; give another --out, or --resume with more --epochs "
-            "to train on"
+            f"{out} holds a finished training; give another --out, or --resume with more --steps "
+            "or --epochs to train on"
         )
-    config = merged_config(config_file, options or {}, base=note["config"] if note else {})
-    config = complete(config)
-    dataset = Dataset.open(data)
+    base = dict(note["config"]) if note else {}
+    given = {name for name, value in (options or {}).items() if value is not None}
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in given:
+            base.pop(other, None)
+    config = merged_config(config_file, options or {}, base=base)
+    config = complete(config, generated=data is None)
+    identity, n_train, n_val = None, 0, config.development
+    if data is not None:
+        dataset = Dataset.open(data)
+        identity = dataset_identity(dataset, config)
+        n_train = len(training_ids(data, config))
+        n_val = min(config.development, len(training_ids(data, config, "val")))
+        if not n_train:
+            raise InvalidInput(_nothing_to_train_on(dataset, str(config.teacher)))
+        data = data if "://" in data else str(Path(data).expanduser().absolute())
     if note:
-        _check_same(out, note, dataset, config)
-    n_train = count_samples(dataset, config.teacher, "train")
-    if not n_train:
-        raise InvalidInput(_nothing_to_train_on(dataset, config.teacher))
-    limit = config.limit_samples or dataset.n_samples
+        _check_same(out, note, data, identity, config)
     return Plan(
-        data=data if "://" in data else str(Path(data).expanduser().absolute()),
-        dataset=dataset.manifest.digest(),
+        data=data,
+        dataset=identity,
         out=out,
         storage=storage or (note["storage"] if note else str((out / RAY_FOLDER).absolute())),
         run=note["run"] if note else f"train-{uuid.uuid4().hex[:12]}",
         config=config,
-        n_train=min(limit, n_train),
-        n_val=min(limit, count_samples(dataset, config.teacher, "val")),
+        n_train=n_train,
+        n_val=n_val,
     )
 
 
+def dataset_identity(dataset: Dataset, config: TrainConfig) -> str:
+    """Return a hash of what is learned from: the problems, and HEFT's and the teacher's schedules.
+
+    Another teacher that joins the dataset changes nothing.
+    """
+    manifest = dataset.manifest
+    labels = [
+        part.sha256
+        for name in sorted({"heft", str(config.teacher)} & set(manifest.labels))
+        for part in manifest.labels[name]
+    ]
+    machines = [manifest.machines.sha256] if manifest.machines else []
+    text = "\n".join([*(part.sha256 for part in manifest.problems), *machines, *labels])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def finished_training(plan: Plan) -> Trained | None:
-    """Return what `plan.out` holds, if that has all the epochs already.
+    """Return what `plan.out` holds, if that has all the steps already.
 
     Raises
     ------
@@ -124,10 +156,11 @@ def finished_training(plan: Plan) -> Trained | None:
         return None
     try:
         history = json.loads(path.read_text(encoding="utf-8"))
-        last = int(history[-1]["epoch"])
+        last, epoch = int(history[-1]["step"]), float(history[-1]["epoch"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidInput(f"{path}: cannot be read: {error}") from None
-    if last < plan.config.epochs:
+    wanted = plan.config
+    if last < (wanted.steps or 0) or epoch < (wanted.epochs or 0):
         return None
     return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
 
@@ -168,7 +201,13 @@ def _read_note(out: Path) -> dict[str, Any] | None:
         raise InvalidInput(f"{path}: cannot be read: {error}") from None
 
 
-def _check_same(out: Path, note: Mapping[str, Any], dataset: Dataset, config: TrainConfig) -> None:
+def _check_same(
+    out: Path,
+    note: Mapping[str, Any],
+    data: str | None,
+    identity: str | None,
+    config: TrainConfig,
+) -> None:
     now = config.model_dump()
     for name in LASTING:
         if now[name] != note["config"][name]:
@@ -176,10 +215,10 @@ def _check_same(out: Path, note: Mapping[str, Any], dataset: Dataset, config: Tr
                 f"{out} holds a training with {name} {note['config'][name]!r}, not {now[name]!r}; "
                 "give another --out, or the same settings"
             )
-    if dataset.manifest.digest() != note["dataset"]:
+    if identity != note["dataset"]:
         raise InvalidInput(
-            f"{out} holds a training on {note['data']}, which was another dataset than "
-            f"{dataset.folder.uri} is now; give another --out, or that dataset"
+            f"{out} holds a training on {note['data'] or 'generated problems'}, which was another "
+            f"dataset than {data or 'generated problems'} now; give another --out, or that dataset"
         )
 
 

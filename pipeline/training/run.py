@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,8 @@ from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Board, Status
+from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import (
     CHECKPOINT,
     HISTORY,
@@ -34,12 +38,17 @@ from deepsched.pipeline.training.plan import (
     plan_workers,
     write_json,
 )
-from deepsched.pipeline.training.state import load_history
+from deepsched.pipeline.training.state import STATE, read_document
+from deepsched.pipeline.training.validation import SCORE
 from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from deepsched.pipeline.training.state import Record
+
+LAST, BEST = "last", "best"  # of a training without Ray, in its storage
+KEPT = 3  # checkpoints on the way
 POLL_SECONDS = 0.3  # how often the driver looks at the board
 
 
@@ -76,9 +85,9 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         name=plan.run,
         storage_path=plan.storage,
         failure_config=FailureConfig(max_failures=plan.config.max_failures),
-        # The best one, and always the last one too.
+        # The best ones, and always the last one too.
         checkpoint_config=CheckpointConfig(
-            num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="min"
+            num_to_keep=KEPT, checkpoint_score_attribute="score", checkpoint_score_order="min"
         ),
         logging_config=LoggingConfig(log_level="ERROR"),
     )
@@ -90,12 +99,75 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     )
     result = _fit(trainer, board, on_status)
     with result.checkpoint.as_directory() as folder:
-        history = load_history(Path(folder))
+        history = read_document(Path(folder))["history"]
     best = min(result.best_checkpoints, key=lambda found: found[1]["score"])[0]
     with best.as_directory() as folder:
         _publish(Path(folder), plan.out / CHECKPOINT)
     write_json(plan.out, HISTORY, history)  # last: it marks the training as finished
     return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+
+
+def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
+    """Train in this process, without Ray, and publish the best network and the history likewise.
+
+    Raises
+    ------
+    InvalidInput
+        If the training diverged.
+    """
+    note_training(plan)
+    folder = Path(plan.storage) / plan.run
+    reporter = LocalReporter(folder, plan.config.checkpoint_seconds, on_status)
+    start = reporter.last()
+    reporter.begin(start)
+    meta = provenance(data=plan.data, dataset=plan.dataset)
+    history = fit(make_course(plan.data, plan.config), reporter=reporter, start=start, meta=meta)
+    _publish(folder / BEST, plan.out / CHECKPOINT)
+    write_json(plan.out, HISTORY, history)
+    return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+
+
+class LocalReporter:
+    """Keeps the last state and the best one in a folder, and tells of the progress."""
+
+    def __init__(
+        self, folder: Path, checkpoint_seconds: float, on_status: Callable[[Status], None]
+    ) -> None:
+        self._folder, self._every, self._tell = folder, checkpoint_seconds, on_status
+        self._saved = time.monotonic()
+        self._status = Status()
+
+    def last(self) -> Path | None:
+        """Return the folder of the last state, if there is one."""
+        return self._folder / LAST if (self._folder / LAST / STATE).exists() else None
+
+    def begin(self, start: Path | None) -> None:
+        """Tell where the training goes on."""
+        found = read_document(start) if start else {"step": 0, "history": []}
+        self._status = Status(
+            attempt=1, begun=found["step"], step=found["step"], history=found["history"]
+        )
+        self._tell(self._status)
+
+    def step(self, step: int, measures: Mapping[str, float]) -> None:
+        """Tell of a step."""
+        self._status = replace(self._status, step=step, measures=dict(measures))
+        self._tell(self._status)
+
+    def wants_checkpoint(self) -> bool:
+        """Return whether the last one is old enough."""
+        return time.monotonic() - self._saved >= self._every
+
+    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+        """Save the state; as the best too if no validation before it had so good a score."""
+        self._saved = time.monotonic()
+        history = self._status.history
+        if record is not None:
+            if all(record[SCORE] < other[SCORE] for other in history):
+                save(self._folder / BEST)
+            self._status = replace(self._status, history=[*history, record])
+            self._tell(self._status)
+        save(self._folder / LAST)
 
 
 def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None]) -> Any:
@@ -121,7 +193,7 @@ def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None])
     if failure:
         reason = str(failure).strip().splitlines()
         raise TrainingFailed(
-            f"the training failed after epoch {len(status.history)}: {type(failure).__name__}: "
+            f"the training failed after step {status.step}: {type(failure).__name__}: "
             f"{reason[-1] if reason else 'no reason given'}"
         ) from failure
     return result

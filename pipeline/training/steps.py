@@ -1,119 +1,190 @@
-"""Training processes in step: each has its own batches, all of them take the same steps."""
+"""Which samples a global step learns from, and who works on them: planned before anything runs.
+
+The plan follows from the seed and the settings alone. Training processes share the micro-batches of
+a step, so that their number decides how long a step takes and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import distributed
 
-from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks.paper.batch import Batch, batches_by_size, collate
-from deepsched.model.training import Metrics, merge_metrics
+from deepsched.pipeline.labelling.sources import stream
 
 if TYPE_CHECKING:
-    from deepsched.baselines.arrays import FloatArray
-    from deepsched.model.networks.paper.features import Sample
+    from collections.abc import Sequence
 
-Samples = Sequence["Sample"]
+    from deepsched.pipeline.dataset.storage import SampleSize
+    from deepsched.pipeline.training.config import TrainConfig
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peers:
-    """The processes that train one network together, and which of them this is."""
-
-    rank: int = 0
-    world: int = 1
-    device: torch.device | str = "cpu"
-
-    def gather(self, values: Sequence[float]) -> FloatArray:
-        """Return everyone's values, (world, len(values)); all must give equally many."""
-        if self.world == 1:
-            return np.asarray(values, dtype=np.float64)[None]
-        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
-        everyone = [torch.empty_like(mine) for _ in range(self.world)]
-        distributed.all_gather(everyone, mine)
-        return np.asarray(torch.stack(everyone).cpu().numpy())
+MicroBatch = tuple[int, ...]  # sample ids
+SHARD_WINDOW = 8  # shards whose samples are mixed; a window is read whole
 
 
-def cut_batches(
-    window: Samples, max_tasks: int, rng: np.random.Generator | None = None
-) -> list[Samples]:
-    """Group the samples of a window into batches of similar sizes; see `batches_by_size`."""
-    sizes = [sample.n_tasks for sample in window]
-    return [[window[k] for k in batch] for batch in batches_by_size(sizes, max_tasks, rng)]
+class Steps(Protocol):
+    """The steps of a training, by their number from 0 on."""
+
+    total: int
+
+    def micro_batches(self, step: int) -> Sequence[MicroBatch]:
+        """Return the samples of a step's micro-batches."""
+        ...
+
+    def costs(self, step: int) -> Sequence[float]:
+        """Return what each micro-batch costs, in any unit: who works on which follows from it."""
+        ...
+
+    def epoch(self, step: int) -> float:
+        """Return the passes over all samples at the end of a step; 0 where there is no end."""
+        ...
+
+    def checked(self, step: int) -> bool:
+        """Return whether the network is validated after a step."""
+        ...
 
 
-def steps_in_unison(
-    windows: Iterable[Sequence[Samples]], peers: Peers, on_batch: Callable[[int], None]
-) -> Iterator[tuple[Batch, float]]:
-    """Yield a batch for every step, and the weight of its loss; equally many in every process.
+@dataclass(frozen=True, kw_only=True)
+class EndlessSteps:
+    """Generated problems, each used once: step, micro-batch and place in it give the number."""
 
-    A process that runs out of batches repeats one with weight 0, or the others would wait for it
-    for ever. Data-parallel training takes the mean of the processes' gradients, each of which is a
-    mean over that process's tasks: the weights make it the mean over all tasks of the step.
+    total: int
+    micro: int
+    problems: int
+    check_every: int
 
-    Parameters
-    ----------
-    windows : batches that are in memory together; read as they are needed.
-    on_batch : told the number of samples of each batch before its step.
+    def micro_batches(self, step: int) -> Sequence[MicroBatch]:
+        """Return the next numbers."""
+        first = step * self.micro * self.problems
+        return [
+            tuple(range(first + k * self.problems, first + (k + 1) * self.problems))
+            for k in range(self.micro)
+        ]
 
-    Raises
-    ------
-    InvalidInput
-        In every process, if one of them has no batch at all.
+    def costs(self, step: int) -> Sequence[float]:
+        """Return equal costs: sizes are known only when the problems are drawn."""
+        return [1.0] * self.micro
+
+    def epoch(self, step: int) -> float:
+        """Return 0."""
+        return 0.0
+
+    def checked(self, step: int) -> bool:
+        """Return whether the step is a multiple of `check_every`, or the last."""
+        return (step + 1) % self.check_every == 0 or step + 1 == self.total
+
+
+class DatasetSteps:
+    """Samples of a dataset in epochs.
+
+    In an epoch shards are shuffled and taken in windows; the samples of a window are sorted by
+    size, with some jitter, into micro-batches bounded by tasks and pairs, and micro-batches of like
+    cost make a step, so that nobody waits for another. The steps are shuffled then.
     """
-    pending = iter(windows)
-    spare: Samples = ()
-    while True:
-        batches = next(pending, ())
-        weights = step_weights([sum(s.n_tasks for s in batch) for batch in batches], peers)
-        spare = batches[0] if batches else spare
-        if not weights:
-            return
-        if not peers.gather([len(spare)]).all():
-            raise InvalidInput(
-                f"there are fewer training samples than training processes ({peers.world}); "
-                "use fewer workers"
-            )
-        for step, weight in enumerate(weights):
-            batch = batches[step] if step < len(batches) else spare
-            if step < len(batches):
-                on_batch(len(batch))
-            yield collate(batch), weight
+
+    def __init__(
+        self, sizes: Sequence[SampleSize], shards: Sequence[int], config: TrainConfig
+    ) -> None:
+        """Prepare the plan.
+
+        Parameters
+        ----------
+        sizes : of all samples to learn from.
+        shards : of each of them, the shard that holds it.
+        """
+        self._sizes = {size.sample_id: size for size in sizes}
+        self._shards: dict[int, list[int]] = {}
+        for size, shard in zip(sizes, shards, strict=True):
+            self._shards.setdefault(shard, []).append(size.sample_id)
+        self._config = config
+        self._starts = [0]  # the first step of each epoch that was planned
+        if config.steps is not None:
+            self.total = config.steps
+        else:
+            for epoch in range(int(config.epochs or 1)):
+                self._starts.append(self._starts[-1] + len(self._plan(epoch)))
+            self.total = self._starts[-1]
+
+    def micro_batches(self, step: int) -> Sequence[MicroBatch]:
+        """Return those of a step."""
+        epoch, place = self._at(step)
+        return self._plan(epoch)[place]
+
+    def costs(self, step: int) -> Sequence[float]:
+        """Return tasks and pairs, weighed as `cost` does."""
+        return [sum(self._cost(k) for k in one) for one in self.micro_batches(step)]
+
+    def epoch(self, step: int) -> float:
+        """Return how many passes are done after a step, the present one's share included."""
+        epoch, place = self._at(step)
+        return epoch + (place + 1) / len(self._plan(epoch))
+
+    def checked(self, step: int) -> bool:
+        """Return whether a multiple of `check_every` or, without it, an epoch ends here."""
+        if step + 1 == self.total:
+            return True
+        if self._config.check_every is not None:
+            return (step + 1) % self._config.check_every == 0
+        return self.epoch(step) == round(self.epoch(step))
+
+    def _at(self, step: int) -> tuple[int, int]:
+        while self._starts[-1] <= step:
+            self._starts.append(self._starts[-1] + len(self._plan(len(self._starts) - 1)))
+        epoch = int(np.searchsorted(self._starts, step, side="right")) - 1
+        return epoch, step - self._starts[epoch]
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the training
+    def _plan(self, epoch: int) -> list[list[MicroBatch]]:
+        rng = np.random.default_rng([self._config.seed, epoch, stream("order")])
+        shards = sorted(self._shards)
+        order = [shards[k] for k in rng.permutation(len(shards))]
+        steps: list[list[MicroBatch]] = []
+        for first in range(0, len(order), SHARD_WINDOW):
+            ids = [k for shard in order[first : first + SHARD_WINDOW] for k in self._shards[shard]]
+            found = self._cut(ids, rng)
+            wide = self._config.micro_batches
+            window = [found[k : k + wide] for k in range(0, len(found), wide)]
+            steps += [window[k] for k in rng.permutation(len(window))]
+        return steps
+
+    def _cut(self, ids: list[int], rng: np.random.Generator) -> list[MicroBatch]:
+        """Return micro-batches of samples of like size, in the order of their size."""
+        # Sizes within about a tenth of each other count as alike and change places.
+        jitter = np.exp(rng.uniform(-0.05, 0.05, len(ids)))
+        order = np.argsort([self._cost(k) for k in ids] * jitter, kind="stable")
+        config, batches = self._config, list[list[int]]()
+        tasks = pairs = math.inf
+        for sample_id in (ids[k] for k in order):
+            size = self._sizes[sample_id]
+            tasks += size.n_tasks
+            pairs += size.n_tasks * size.n_machines
+            if tasks > config.tasks_per_micro_batch or pairs > config.pairs_per_micro_batch:
+                batches.append([])
+                tasks, pairs = size.n_tasks, size.n_tasks * size.n_machines
+            batches[-1].append(sample_id)
+        return [tuple(batch) for batch in batches]
+
+    def _cost(self, sample_id: int) -> float:
+        size = self._sizes[sample_id]
+        return cost(size.n_tasks, size.n_machines)
 
 
-def step_weights(tasks: Sequence[int], peers: Peers) -> list[float]:
-    """Return this process's weight at each step until the last process has no batch left.
+def cost(n_tasks: int, n_machines: int) -> float:
+    """Return what a problem costs, in tasks: a pair costs about a fiftieth of a task."""
+    return n_tasks * (1.0 + n_machines / 50)
 
-    Parameters
-    ----------
-    tasks : of each batch of this process.
 
-    Returns
-    -------
-    Longest number of batches many; they add up to the number of processes at every step.
+def dealt(costs: Sequence[float], world: int) -> list[int]:
+    """Return which process works on each micro-batch: the dearest first, to who has least.
+
+    Ties go to the lower number, so that everyone deals alike.
     """
-    n_steps = int(peers.gather([len(tasks)]).max())
-    padded = [*tasks, *[0] * (n_steps - len(tasks))]
-    total = peers.gather(padded).sum(axis=0)
-    return [peers.world * mine / all_ for mine, all_ in zip(padded, total.tolist(), strict=True)]
-
-
-def merged(metrics: Metrics | None, peers: Peers) -> Metrics | None:
-    """Return the metrics over the tasks of all processes; None where nobody had any."""
-    fields = asdict(metrics or NOTHING)
-    rows = peers.gather(list(fields.values()))
-    parts = [
-        Metrics(**{**dict(zip(fields, row, strict=True)), "n_tasks": int(row[-1])})
-        for row in rows.tolist()
-        if row[-1] > 0
-    ]
-    return merge_metrics(parts) if parts else None
-
-
-# n_tasks stays last: `merged` reads it there.
-NOTHING = Metrics(loss=0.0, cross_entropy=0.0, mse=0.0, accuracy=0.0, chance=0.0, n_tasks=0)
+    load = [0.0] * world
+    rank = [0] * len(costs)
+    for k in sorted(range(len(costs)), key=lambda k: (-costs[k], k)):
+        rank[k] = load.index(min(load))
+        load[rank[k]] += costs[k]
+    return rank

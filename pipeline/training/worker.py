@@ -15,24 +15,29 @@ from ray.train import Checkpoint
 from ray.train.torch import get_device
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.pipeline.training.data import Share, Windows, read_share
-from deepsched.pipeline.training.loop import TrainingData, fit
-from deepsched.pipeline.training.state import History, load_history
-from deepsched.pipeline.training.steps import Peers
+from deepsched.model.networks.deepsched.learners import run_rollouts
+from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.loop import fit
+from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.state import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.model.learning import RolloutJob
     from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.state import Record
 
 NOTE_SECONDS = 0.5  # least time between two notes of a step
+WORST = 1e30  # the score of a checkpoint that no validation came with; JSON knows no infinity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSpec:
-    """What a training process is told: the dataset, the settings, what to keep in checkpoints."""
+    """What a training process is told: the problems, the settings, what to keep in checkpoints."""
 
-    data: str
+    data: str | None
     config: TrainConfig
     meta: dict[str, Any]
 
@@ -40,29 +45,35 @@ class WorkerSpec:
 class RayReporter:
     """Reports to Ray Train, from every process equally often, and to the board from the first."""
 
-    def __init__(self, board: Any, peers: Peers) -> None:
+    def __init__(self, board: Any, peers: Peers, checkpoint_seconds: float) -> None:
         self._board = board
         self._first = peers.rank == 0
-        self._world = peers.world
-        self._noted = time.monotonic()
+        self._every = checkpoint_seconds
+        self._noted = self._saved = time.monotonic()
 
-    def step(self, epoch: int, samples: int) -> None:
+    def step(self, step: int, measures: Mapping[str, float]) -> None:
         """Note the step, now and then."""
         if self._first and time.monotonic() - self._noted >= NOTE_SECONDS:
             self._noted = time.monotonic()
-            self._board.step.remote(samples * self._world)
+            self._board.step.remote(step, dict(measures))
 
-    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
-        """Hand the metrics of the epoch to Ray Train, and the state of the training with them."""
+    def wants_checkpoint(self) -> bool:
+        """Return whether the last one is old enough."""
+        return time.monotonic() - self._saved >= self._every
+
+    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+        """Hand the state of the training to Ray Train, with its score if it was validated."""
+        self._saved = time.monotonic()
+        metrics = {"score": record["score"] if record else WORST}
         with contextlib.ExitStack() as stack:
             checkpoint = None
             if self._first:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 save(folder)
                 checkpoint = Checkpoint.from_directory(folder)
-            ray.train.report(history[-1], checkpoint=checkpoint)
-        if self._first:
-            ray.get(self._board.epoch.remote(history))
+            ray.train.report(metrics, checkpoint=checkpoint)
+        if self._first and record:
+            ray.get(self._board.validation.remote(record))
 
 
 def train_worker(task: dict[str, Any]) -> None:
@@ -78,20 +89,22 @@ def train_worker(task: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     peers = Peers(rank=rank, world=world, device=get_device())
     if ray.get(board.status.remote()).error:
-        return  # restarted after a mistake of the user
+        return  # restarted after an error that would only come again
     try:
         with contextlib.ExitStack() as stack:
             last = ray.train.get_checkpoint()
             start = Path(stack.enter_context(last.as_directory())) if last else None
             if rank == 0:
-                ray.get(board.begin.remote(load_history(start) if start else []))
+                found = read_document(start) if start else {"step": 0, "history": []}
+                ray.get(board.begin.remote(found["step"], found["history"]))
+            config = spec.config
             fit(
-                spec.config,
-                training_data(spec.data, spec.config, Share(rank=rank, world=world)),
-                reporter=RayReporter(board, peers),
+                make_course(spec.data, config),
+                reporter=RayReporter(board, peers, config.checkpoint_seconds),
                 peers=peers,
                 start=start,
                 meta=spec.meta,
+                rollouts=ray_rollouts if config.rollout_workers else None,
             )
     except DeepSchedError as error:
         ray.get(board.fail.remote(str(error)))
@@ -99,13 +112,8 @@ def train_worker(task: dict[str, Any]) -> None:
             raise  # the others may be waiting for this process: only Ray Train can end them
 
 
-def training_data(data: str, config: TrainConfig, share: Share) -> TrainingData:
-    """Return one process's share of the training and of the validation samples."""
-
-    def windows(split: str) -> Windows:
-        def read() -> Any:
-            return read_share(data, config.teacher, split, share, config.limit_samples)
-
-        return Windows(read, config.cache_mb * 1_000_000)
-
-    return TrainingData(train=windows("train"), val=windows("val"))
+def ray_rollouts(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
+    """Run rollouts as Ray tasks, on any CPU of the cluster, in the order of the jobs."""
+    task: Any = ray.remote(num_cpus=1, max_retries=-1)(run_rollouts)
+    found: Sequence[FloatArray] = ray.get([task.remote(job) for job in jobs])
+    return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from deepsched.model.learning import Learner
     from deepsched.model.network import NetworkScheduler
 
 
@@ -31,12 +32,34 @@ def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkSc
     return DeepSchedScheduler.load(folder, **options)
 
 
+def _policy_gradient(config: DeepSchedConfig, *, rollouts: int, **_: Any) -> Learner:
+    from deepsched.model.networks.deepsched.learners import PolicyGradient
+
+    return PolicyGradient(decode=config.decode, rollouts=rollouts)
+
+
+def _imitation(config: DeepSchedConfig, **_: Any) -> Learner:
+    from deepsched.model.networks.deepsched.learners import Imitation
+
+    return Imitation(decode=config.decode)
+
+
+def _from_module(module: nn.Module, config: DeepSchedConfig, **options: Any) -> NetworkScheduler:
+    from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+
+    weights = {key: value.detach().cpu().numpy() for key, value in module.state_dict().items()}
+    chosen = DeepSchedOptions(decode=config.decode, **options)
+    return DeepSchedScheduler(weights, chosen)
+
+
 NETWORK = Network(
     config=DeepSchedConfig,
     build=_build,
     options=DeepSchedOptions,
     scheduler=_scheduler,
-    objectives=("policy-gradient", "imitation"),
+    objectives=MappingProxyType({"policy-gradient": _policy_gradient, "imitation": _imitation}),
+    from_module=_from_module,
+    training=MappingProxyType({"learning_rate": 1e-3, "schedule": "root", "ema": 0.02}),
     search_space=MappingProxyType({"width": "16,32,64", "rounds": "2,3,4"}),
     wants_batches=False,
     # Measured and without a gain, see EXPERIMENTS.md.

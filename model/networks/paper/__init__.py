@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from deepsched.model.learning import Learner
     from deepsched.model.network import NetworkScheduler
 
 
@@ -34,12 +35,26 @@ def _scheduler(folder: Path | None, *, device: str, **options: Any) -> NetworkSc
     return PaperScheduler.load(folder, device)
 
 
+def _imitation(config: PaperConfig, *, mse_weight: float, **_: Any) -> Learner:
+    from deepsched.model.networks.paper.learner import PaperImitation
+
+    return PaperImitation(mse_weight=mse_weight)
+
+
+def _from_module(module: nn.Module, config: PaperConfig, **options: Any) -> NetworkScheduler:
+    from deepsched.model.networks.paper.scheduler import NAME, PaperScheduler
+
+    return PaperScheduler(module, NAME, device=next(module.parameters()).device)
+
+
 NETWORK = Network(
     config=PaperConfig,
     build=_build,
     options=Settings,
     scheduler=_scheduler,
-    objectives=("imitation",),
+    objectives=MappingProxyType({"imitation": _imitation}),
+    from_module=_from_module,
+    training=MappingProxyType({"learning_rate": 4e-3, "schedule": "constant", "ema": 1.0}),
     search_space=MappingProxyType({"width": "32,64,128", "recurrent_width": "32,64,128"}),
     wants_batches=True,
     retired=MappingProxyType({}),

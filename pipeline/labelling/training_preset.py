@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import numpy as np
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.ranks import mean_execution_cost, mean_transfer
+from deepsched.pipeline.labelling.sources import stored_bytes, stream
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
 
+NAME = "training"
+TASKS = (20, 500)
+SAMPLES = 2_000  # if the user does not say
 # The generator's other families are held out (pipeline/benchmarks/quality.json).
 FAMILIES = ("grown", "layered", "fork-join", "in-tree", "out-tree", "erdos-renyi", "independent")
 SHARES = (0.4, 0.28, 0.06, 0.06, 0.06, 0.11, 0.03)
@@ -34,9 +39,7 @@ def draw_problem(
     tasks : least and most.
     seeds : least of the generator's, and the first beyond.
     """
-    family = str(rng.choice(FAMILIES, p=SHARES))
-    n = max(round(_log_uniform(rng, *tasks)), 8)
-    p = int(rng.choice(MACHINES))
+    family, n, p = _draw_size(rng, tasks)
     width = int(np.clip(_log_uniform(rng, p / 8, 8 * p), 1, max(n // 3, 1)))
     degree = _log_uniform(rng, 1.2, 8.0)
     options: dict[str, Any] = {}
@@ -61,10 +64,63 @@ def draw_problem(
     return _with_edges(problem, width, degree, ccr, rng) if family == "grown" else problem
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSource:
+    """The problems as a source of samples: endless, each from (seed, sample_id) alone.
+
+    Attributes
+    ----------
+    tasks : least and most of a problem.
+    development : those that no training sees, for choosing among networks.
+    """
+
+    seed: int
+    tasks: tuple[int, int] = TASKS
+    development: bool = False
+
+    def problem(self, sample_id: int) -> Problem:
+        """Draw the sample's problem."""
+        seeds = DEVELOPMENT_SEEDS if self.development else TRAINING_SEEDS
+        return draw_problem(self._rng(sample_id), self.tasks, seeds)
+
+    @property
+    def shared_machines(self) -> None:
+        """None: each sample draws its own."""
+        return
+
+    def size(self, sample_id: int) -> int:
+        """Return about how many bytes the stored problem has."""
+        _, n, p = _draw_size(self._rng(sample_id), self.tasks)
+        return stored_bytes(n, p, matrix=True)
+
+    def label(self, sample_id: int) -> str:
+        """Return the preset and the family."""
+        return f"{NAME}/{_draw_size(self._rng(sample_id), self.tasks)[0]}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the preset's name and all that decides the problems."""
+        return {
+            "preset": NAME,
+            "seed": self.seed,
+            "tasks": list(self.tasks),
+            "development": self.development,
+            "version": 1,
+        }
+
+    def _rng(self, sample_id: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, sample_id, stream(NAME), int(self.development)])
+
+
 def development_problems(count: int, tasks: tuple[int, int]) -> list[Problem]:
     """Return problems that no training sees: always the same ones."""
     rng = np.random.default_rng([2, count])
     return [draw_problem(rng, tasks, DEVELOPMENT_SEEDS) for _ in range(count)]
+
+
+def _draw_size(rng: np.random.Generator, tasks: tuple[int, int]) -> tuple[str, int, int]:
+    """Draw the family, the tasks and the machines: the first draws of a problem."""
+    family = str(rng.choice(FAMILIES, p=SHARES))
+    return family, max(round(_log_uniform(rng, *tasks)), 8), int(rng.choice(MACHINES))
 
 
 def _with_edges(

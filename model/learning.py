@@ -1,0 +1,88 @@
+"""What a training learns from, and what a network has to offer to be trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from torch import Tensor, nn
+
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrainingItem:
+    """One problem to learn from.
+
+    Attributes
+    ----------
+    sample_id : names the problem in messages, and seeds what is drawn for it.
+    objective : what is made short, "makespan" or "turnaround".
+    reference : s, HEFT's value of the objective, which ratios are taken against.
+    target : the teacher's schedule; None where nobody is imitated.
+    """
+
+    sample_id: int
+    problem: Problem
+    objective: str
+    reference: float
+    target: Schedule | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Loss:
+    """The loss of a micro-batch, summed over what it counts.
+
+    Attributes
+    ----------
+    total : a scalar with a gradient; divided by `weight` it is a mean.
+    weight : how many problems or tasks the sums run over.
+    sums : further measures, summed likewise.
+    """
+
+    total: Tensor
+    weight: float
+    sums: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RolloutJob:
+    """Perturbed decodes of one problem: outputs (n, o) and perturbations (k, n, o) of them."""
+
+    problem: Problem
+    view: Any
+    outputs: np.ndarray
+    perturbations: np.ndarray
+
+
+class Learner(Protocol):
+    """One network's way to one objective: the mathematics of its training, knowing no Ray."""
+
+    measures: tuple[str, ...]  # the names of `Loss.sums`, the first of which shows the progress
+
+    def encode(self, item: TrainingItem) -> Any:
+        """Return what the network sees of an item; it depends on no weights."""
+        ...
+
+    def loss(
+        self,
+        network: nn.Module,
+        encoded: Sequence[Any],
+        streams: Sequence[np.random.Generator],
+        run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
+    ) -> Loss:
+        """Return the loss of a micro-batch.
+
+        Parameters
+        ----------
+        encoded : of `encode`, side by side.
+        streams : one for each item.
+        run : runs rollouts; learners without any leave it alone.
+        """
+        ...

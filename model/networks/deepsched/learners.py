@@ -1,0 +1,184 @@
+"""How the network `deepsched` learns: by policy gradient from rollouts, or from a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.model.learning import Loss, RolloutJob, TrainingItem
+from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_values
+from deepsched.model.networks.deepsched.features import GraphView, graph_view
+from deepsched.model.networks.deepsched.loss import imitation_loss
+from deepsched.model.networks.deepsched.network import DeepSchedNetwork, graph_batch
+from deepsched.model.networks.deepsched.options import OBJECTIVES, TRAINING_NOISE, NoiseScales
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
+
+    from deepsched.baselines.arrays import FloatArray
+
+EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
+SMALLEST = 1e-300  # s, as short a reference as ratios are taken against
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Encoded:
+    """An item and the view of its problem."""
+
+    item: TrainingItem
+    view: GraphView
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyGradient:
+    """Outputs move towards perturbations that made schedules shorter.
+
+    The score-function estimate: each rollout is measured against the mean over the same problem's
+    rollouts.
+
+    Attributes
+    ----------
+    decode : one of `DECODES`, which the network is trained for.
+    rollouts : perturbed decodes of each problem; even, since each perturbation is tried both ways.
+    noise : of the perturbations.
+
+    References
+    ----------
+    Williams (1992), doi:10.1007/BF00992696; antithetic pairs as in Salimans et al. (2017),
+    https://arxiv.org/abs/1703.03864.
+    """
+
+    decode: str = "full"
+    rollouts: int = 32
+    noise: NoiseScales = TRAINING_NOISE
+    measures: tuple[str, ...] = ("ratio", "best_ratio")
+
+    def encode(self, item: TrainingItem) -> Encoded:
+        """Return the view of the item's problem."""
+        return Encoded(item=item, view=graph_view(item.problem, item.objective, self.decode))
+
+    def loss(
+        self,
+        network: nn.Module,
+        encoded: Sequence[Encoded],
+        streams: Sequence[np.random.Generator],
+        run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
+    ) -> Loss:
+        """Return the loss whose gradient pulls towards the better rollouts; a mean over problems.
+
+        Its measures are the ratio to HEFT of the network's own schedules, and of the best rollouts.
+        """
+        outputs, hidden = _outputs(network, encoded)
+        drawn = [self._draw(states, stream) for states, stream in zip(hidden, streams, strict=True)]
+        jobs = [
+            RolloutJob(
+                problem=one.item.problem,
+                view=one.view,
+                outputs=own.detach().cpu().numpy(),
+                perturbations=_both_ways(alone + shared),
+            )
+            for one, own, (alone, shared) in zip(encoded, outputs, drawn, strict=True)
+        ]
+        total = outputs[0].new_zeros(())
+        ratio = best = 0.0
+        for one, own, (alone, shared), values in zip(
+            encoded, outputs, drawn, run(jobs), strict=True
+        ):
+            ratios = _ratios(one.item, values)
+            total = total + (_like(self._pull(ratios, alone, shared), own) * own).sum()
+            ratio += float(ratios[0])
+            best += float(ratios.min())
+        sums = {"ratio": ratio, "best_ratio": best}
+        return Loss(total=total, weight=float(len(encoded)), sums=sums)
+
+    def _draw(self, hidden: Tensor, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return half of the perturbations, (half, n, o): each task's own, and what is shared."""
+        states = torch.nn.functional.layer_norm(hidden.detach(), hidden.shape[1:]).cpu().numpy()
+        (n, width), half, wide = states.shape, self.rollouts // 2, len(OUTPUTS)
+        alone = np.float32(self.noise.own) * stream.standard_normal((half, n, wide), np.float32)
+        draws = stream.standard_normal((half, width, wide), np.float32)
+        shared = np.float32(self.noise.shared / np.sqrt(width)) * (states @ draws)
+        common = stream.standard_normal((half, 1, wide), np.float32)
+        return alone, shared + np.float32(self.noise.common) * common
+
+    def _pull(self, ratios: FloatArray, alone: np.ndarray, shared: np.ndarray) -> np.ndarray:
+        """Return (n, o), what the outputs' gradient is to be."""
+        half, n = len(alone), alone.shape[1]
+        score = np.log(np.maximum(ratios[1:], 1e-9))
+        score = (score - score.mean()) / (score.std() + EASY)
+        score = ((score[:half] - score[half:]) / self.rollouts).astype(np.float32)
+        pull = np.tensordot(score, alone, 1) / np.float32(np.sqrt(n) * self.noise.own)
+        pull += np.tensordot(score, shared, 1) * np.float32(3.0 / (n * self.noise.shared))
+        return np.asarray(pull, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imitation:
+    """The network does as a teacher's schedule does; see `imitation_loss`."""
+
+    decode: str = "full"
+    measures: tuple[str, ...] = ("loss",)
+
+    def encode(self, item: TrainingItem) -> Encoded:
+        """Return the view of the item's problem.
+
+        Raises
+        ------
+        InvalidInput
+            If nobody has scheduled it.
+        """
+        if item.target is None:
+            raise InvalidInput(f"sample {item.sample_id}: there is no schedule to imitate")
+        return Encoded(item=item, view=graph_view(item.problem, item.objective, self.decode))
+
+    def loss(
+        self,
+        network: nn.Module,
+        encoded: Sequence[Encoded],
+        streams: Sequence[np.random.Generator],
+        run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
+    ) -> Loss:
+        """Return the imitation loss, a mean over problems."""
+        outputs, _ = _outputs(network, encoded)
+        total = outputs[0].new_zeros(())
+        for one, own in zip(encoded, outputs, strict=True):
+            assert one.item.target is not None  # `encode` refuses it
+            total = total + imitation_loss(one.item.problem, one.view, own, one.item.target)
+        return Loss(total=total, weight=float(len(encoded)), sums={"loss": float(total.detach())})
+
+
+def run_rollouts(job: RolloutJob) -> FloatArray:
+    """Return (k, 2): makespan and mean turnaround, s, of each rollout of a job."""
+    return decode_values(job.problem, job.view, job.outputs, job.perturbations)
+
+
+def _outputs(
+    network: nn.Module, encoded: Sequence[Encoded]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Return the outputs and the last hidden states, (n, o) and (n, w) of each problem."""
+    assert isinstance(network, DeepSchedNetwork)
+    device = next(network.parameters()).device
+    batch = graph_batch([one.view for one in encoded]).to(device)
+    hidden = network.hidden(batch)
+    outputs = torch.split_with_sizes(network.outputs(hidden), batch.sizes)
+    return outputs, torch.split_with_sizes(hidden, batch.sizes)
+
+
+def _like(values: np.ndarray, tensor: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(tensor.device)
+
+
+def _ratios(item: TrainingItem, values: FloatArray) -> FloatArray:
+    ratios: FloatArray = values[:, OBJECTIVES.index(item.objective)] / max(item.reference, SMALLEST)
+    return ratios
+
+
+def _both_ways(perturbations: np.ndarray) -> np.ndarray:
+    """Return no perturbation, the perturbations, and their opposites."""
+    return np.concatenate([np.zeros_like(perturbations[:1]), perturbations, -perturbations])

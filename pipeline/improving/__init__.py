@@ -1,1 +1,0 @@
-"""Self-improvement: problems, samples of the network's outputs, and what is learned from them."""

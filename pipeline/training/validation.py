@@ -1,0 +1,73 @@
+"""How good a network is while it trains: decoded schedules against HEFT's, on problems apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepsched.pipeline.training.items import MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deepsched.model.learning import TrainingItem
+    from deepsched.model.network import NetworkScheduler
+    from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.peers import Peers
+
+SCORE = "score"
+
+
+def validated(
+    make: Callable[..., NetworkScheduler],
+    items: Sequence[TrainingItem],
+    config: TrainConfig,
+    peers: Peers,
+) -> dict[str, float | None]:
+    """Return the mean ratios to HEFT, guarded and not, and the score; None without a problem.
+
+    The score is the guarded ratio of each objective that is trained for, and their sum where both
+    are. Without guard where the network is a plain imitation, which a guard would hide.
+
+    Parameters
+    ----------
+    make : a scheduler of the network, of options such as `objective`.
+    """
+    from deepsched.model.networks import get_network
+
+    options = get_network(config.network).options
+    names = tuple(MEASURES)
+    schedulers = {name: make(**_fitting(options, name)) for name in names}
+    rows: dict[int, np.ndarray] = {}
+    for k in range(peers.rank, len(items), peers.world):
+        item = items[k]
+        assert item.target is not None  # HEFT's
+        rows[k] = np.array(
+            [
+                MEASURES[name](item.problem, schedulers[name](item.problem))
+                / max(MEASURES[name](item.problem, item.target), 1e-300)
+                for name in names
+            ]
+        )
+    table = peers.together(rows, len(items), len(names))
+    found: dict[str, float | None] = {}
+    for k, name in enumerate(names):
+        ratios = table[:, k]
+        found[f"val_{name}"] = float(ratios.mean()) if len(items) else None
+        found[f"val_{name}_guarded"] = float(np.minimum(ratios, 1.0).mean()) if len(items) else None
+    share = float(config.turnaround or 0)
+    suffix = "" if config.network == "paper" else "_guarded"
+    wanted = {"makespan": share < 1, "turnaround": share > 0}
+    parts = [found[f"val_{name}{suffix}"] for name, is_wanted in wanted.items() if is_wanted]
+    found[SCORE] = sum(part for part in parts if part is not None) if len(items) else None
+    return found
+
+
+def _fitting(options: Any, objective: str) -> dict[str, Any]:
+    """Return the options of one unguarded pass for an objective, as far as there are any."""
+    from deepsched.baselines.settings import setting_infos
+
+    known = {info.name for info in setting_infos(options)}
+    wanted = {"objective": objective, "guard": False, "threads": 1}
+    return {name: value for name, value in wanted.items() if name in known}
