@@ -9,6 +9,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
+import os
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -139,7 +140,7 @@ def _train(plan: Plan, address: str | None) -> Trained:
         with ExitStack() as stack:
             here = plan.config.workers == 0
             if not here:
-                stack.enter_context(ray_session(address=address))
+                stack.enter_context(ray_session(address=address, num_cpus=_cpus(plan)))
             show = stack.enter_context(_progress(plan))
 
             def watch(status: Status) -> None:
@@ -157,6 +158,14 @@ def _train(plan: Plan, address: str | None) -> Trained:
     except TrainingFailed as error:
         messages.print(f"deepsched: {error}; --resume goes on", markup=False)
         raise click.exceptions.Exit(EXIT_FAILED) from None
+
+
+def _cpus(plan: Plan) -> int | None:
+    """Return the CPUs of a local Ray: all, and as many as have to run at once at the least."""
+    config = plan.config
+    if not config.rollout_workers:
+        return None
+    return max(os.cpu_count() or 1, (config.workers or 1) + config.rollout_workers)
 
 
 def summary(plan: Plan, trained: Trained) -> str:
