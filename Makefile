@@ -99,7 +99,7 @@ format: $(STAMP) ## rewrite the files as `make lint` wants them, as far as a too
 	$(BIN)/python -m ruff check --fix-only .
 	$(BIN)/python -m ruff format .
 
-benchmark-speed: $(STAMP) ## measure scheduling speed; the table of the README
+benchmark-speed: $(STAMP) ## measure scheduling speed; a table of docs/results.md
 	@mkdir -p runs
 	$(BIN)/deepsched benchmark speed --json runs/speed.json
 

@@ -39,4 +39,4 @@ MEASUREMENTS = {
     cls=LazyGroup, table=MEASUREMENTS, context_settings={"help_option_names": ["-h", "--help"]}
 )
 def command() -> None:
-    """Measure what the README claims. Run on a quiet machine; times are medians."""
+    """Measure what the documentation claims. Run on a quiet machine; times are medians."""
