@@ -101,7 +101,9 @@ def test_what_cannot_be_trained_on_is_refused_before_ray_starts(dataset: str, tm
     with pytest.raises(InvalidInput, match="no labels of 'peft'; it has: heft"):
         plan_training(dataset, tmp_path, options={"teacher": "peft"})
     for network in ("papyrus", "deepsched"):
-        with pytest.raises(InvalidInput, match=f"network '{network}': paper is trained here; `deepsched improve`"):
+        with pytest.raises(
+            InvalidInput, match=f"network '{network}': paper is trained here; `deepsched improve`"
+        ):
             plan_training(dataset, tmp_path, options={"network": network})
     with pytest.raises(InvalidInput, match="network_options: unknown field 'wdth'; one of: width"):
         plan_training(dataset, tmp_path, options={"network_options": {"wdth": 3}})
