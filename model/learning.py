@@ -64,7 +64,10 @@ class RolloutJob:
 class Learner(Protocol):
     """One network's way to one objective: the mathematics of its training, knowing no Ray."""
 
-    measures: tuple[str, ...]  # the names of `Loss.sums`, the first of which shows the progress
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of `Loss.sums`, the first of which shows the progress."""
+        ...
 
     def encode(self, item: TrainingItem) -> Any:
         """Return what the network sees of an item; it depends on no weights."""

@@ -174,7 +174,9 @@ def summary(plan: Plan, trained: Trained) -> str:
 
     config = plan.config
     best, last = best_record(trained.history), trained.history[-1]
-    learned = f"imitates {config.teacher}" if config.objective == "imitation" else config.objective
+    learned = str(config.objective)
+    if learned == "imitation":
+        learned = f"imitates {config.teacher}"
     if config.imitation_steps:
         learned += f" after {config.imitation_steps} steps of imitation of {config.teacher}"
     samples = "generated" if plan.data is None else f"{plan.n_train} to train on"

@@ -27,7 +27,7 @@ from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.training.config import merged_config
+from deepsched.pipeline.training.config import complete, merged_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,8 +79,9 @@ Examples:
     type=click.Path(path_type=Path),
     help="JSON or YAML file with the settings that all trials share.",
 )
-@click.option("--network", help="Network to train, by its name in NETWORKS.  [default: paper]")
-@click.option("--teacher", help="Teacher whose schedules are imitated.  [default: heft]")
+@click.option("--network", help="Network to train, by its name in NETWORKS.  [default: deepsched]")
+@click.option("--teacher", help="Teacher that is imitated, where that is the objective.")
+@click.option("--objective", help="What is trained by.  [default: the first that the network has]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the trials.  [default: 0]")
 @click.option(
     "--limit-samples", type=click.IntRange(min=1), help="Use only so many samples of each split."
@@ -107,10 +108,11 @@ def command(
     storage: str | None,
     **options: Any,
 ) -> None:
-    """Search the settings of the training that give the least validation loss.
+    """Search the settings of the training that make the shortest schedules in validation.
 
     Each trial is a training in one process. ASHA stops trials that are worse than the others after
-    as many epochs. DIR/best.json is a file for `train --config`; DIR/results.csv lists all trials.
+    as many validations. DIR/best.json is a file for `train --config`; DIR/results.csv lists all
+    trials.
 
     The same command again goes on where it was stopped.
     """
@@ -121,7 +123,7 @@ def command(
 
     check_destination(str(out))
     out = out.expanduser().absolute()
-    config = merged_config(config_file, options)
+    config = complete(merged_config(config_file, options), generated=False)
     ranges = parse_search(search) or default_space(config.network)
     plan = plan_search(data, out, config, ranges, trials, storage)
     found = finished_search(plan)
@@ -154,40 +156,39 @@ def table(found: list[TrialResult]) -> Table:
     """Return the trials as a table, the best one first."""
     names = list(dict.fromkeys(name for result in found for name in result.params))
     shown = Table(box=None, pad_edge=False)
-    for title in ("rank", "loss", "accuracy", "epochs", *names):
+    for title in ("rank", "x HEFT", "steps", *names):
         shown.add_column(title.removeprefix("network_options."), justify="right")
     for rank, result in enumerate(found, 1):
-        if result.score is None or result.accuracy is None:
-            measures = ["failed", ""]
-        else:
-            measures = [f"{result.score:.4f}", f"{result.accuracy:.1%}"]
+        measure = "failed" if result.score is None else f"{result.score:.4f}"
         values = [result.params.get(name) for name in names]
         texts = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
-        shown.add_row(str(rank), *measures, str(result.epochs), *texts)
+        shown.add_row(str(rank), measure, str(result.steps), *texts)
     return shown
 
 
 @contextmanager
 def _progress(search: Search) -> Iterator[Callable[[str, int, bool], None]]:
-    """Show a bar over all epochs of all trials, or a line a trial where there is no terminal."""
-    epochs: dict[str, int] = {}
+    """Show a bar over all steps of all trials, or a line a trial where there is no terminal."""
+    from deepsched.pipeline.training.course import make_course
+
+    steps: dict[str, int] = {}
     ended: set[str] = set()
-    total = search.trials * search.config.epochs
+    each = make_course(search.data, search.config).steps.total
     with ExitStack() as stack:
         bar = stack.enter_context(progress_bar()) if messages.is_terminal else None
-        task = bar.add_task("searching", total=total) if bar else None
+        task = bar.add_task("searching", total=search.trials * each) if bar else None
 
-        def on_trial(trial: str, epoch: int, end: bool) -> None:
-            epochs[trial] = max(epochs.get(trial, 0), epoch)
+        def on_trial(trial: str, step: int, end: bool) -> None:
+            steps[trial] = max(steps.get(trial, 0), step)
             if end:
                 ended.add(trial)
             if bar and task is not None:
                 # A trial that was stopped early has nothing left to do.
-                done = sum(search.config.epochs if t in ended else n for t, n in epochs.items())
+                done = sum(each if t in ended else min(n, each) for t, n in steps.items())
                 bar.update(task, completed=done, description=f"{len(ended)} trials done")
             elif end:
                 messages.print(
-                    f"trial {len(ended)}/{search.trials} ended after epoch {epochs[trial]}"
+                    f"trial {len(ended)}/{search.trials} ended after step {steps[trial]}"
                 )
 
         yield on_trial

@@ -18,22 +18,25 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.model.networks import build_network
-from deepsched.model.networks.paper.features import encode
 from deepsched.model.networks.paper.scheduler import PaperScheduler
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.outputs import check_writable
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.dataset.storage import SampleSize
 from deepsched.pipeline.labelling.paper_preset import N_MACHINES, PaperSource
 from deepsched.pipeline.labelling.sources import stored_bytes
-from deepsched.pipeline.training.config import make_config
-from deepsched.pipeline.training.loop import TrainingData, fit
+from deepsched.pipeline.training.config import complete, make_config
+from deepsched.pipeline.training.items import validation_item
+from deepsched.pipeline.training.loop import Course, Reporter, fit
+from deepsched.pipeline.training.steps import DatasetSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from deepsched.baselines.problem import Problem
-    from deepsched.pipeline.training.state import History
+    from deepsched.model.learning import TrainingItem
+    from deepsched.pipeline.training.state import Record
 
 LARGEST = 1_000  # tasks of a sample that is trained on: the recurrence runs over them one by one
 SIZES = tuple(PAPER_SECONDS["HEFT"])
@@ -44,19 +47,65 @@ NETWORK = "paper"
 class _Last:
     """A reporter that keeps the newest state of a training."""
 
-    def __init__(self, folder: Path, on_epoch: Callable[[History], None]) -> None:
-        self.folder, self.history = folder, list[Any]()
-        self._on_epoch = on_epoch
+    def __init__(self, folder: Path, on_validation: Callable[[], None]) -> None:
+        self._parent, self.folder = folder, folder
+        self.history: list[Record] = []
+        self._on_validation = on_validation
 
-    def step(self, epoch: int, samples: int) -> None:
+    def step(self, step: int, measures: Mapping[str, float]) -> None:
         """Take no note."""
 
-    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
-        """Save the network and remember what it learned."""
-        self.folder = self.folder.parent / f"epoch-{len(history)}"
+    def wants_checkpoint(self) -> bool:
+        """Return False."""
+        return False
+
+    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+        """Save the network and remember how good it was."""
+        assert record is not None
+        self.history.append(record)
+        self.folder = self._parent / f"validation-{len(self.history)}"
         save(self.folder)
-        self.history = list(history)
-        self._on_epoch(history)
+        self._on_validation()
+
+
+class _Listed:
+    """Problems in memory, HEFT being their teacher."""
+
+    def __init__(self, seen: list[Problem], unseen: list[Problem]) -> None:
+        self._seen = [validation_item(k, problem, heft(problem)) for k, problem in enumerate(seen)]
+        self._unseen = [validation_item(k, p, heft(p)) for k, p in enumerate(unseen)]
+
+    def item(self, sample_id: int, *, imitated: bool) -> TrainingItem:
+        """Return one that is trained on."""
+        return self._seen[sample_id]
+
+    def validation(self) -> list[TrainingItem]:
+        """Return the others."""
+        return self._unseen
+
+    def sizes(self) -> list[SampleSize]:
+        """Return how large those are that are trained on."""
+        return [
+            SampleSize(
+                sample_id=k,
+                source="",
+                n_tasks=one.problem.n_tasks,
+                n_machines=one.problem.n_machines,
+                n_edges=one.problem.n_edges,
+            )
+            for k, one in enumerate(self._seen)
+        ]
+
+
+def train_on(seen: list[Problem], unseen: list[Problem], epochs: int, reporter: Reporter) -> None:
+    """Train the paper's network on HEFT's schedules."""
+    config = complete(
+        make_config({"network": NETWORK, "epochs": epochs}, where="claims"), generated=False
+    )
+    items = _Listed(seen, unseen)
+    sizes = items.sizes()
+    steps = DatasetSteps(sizes, [0] * len(sizes), config)
+    fit(Course(config=config, items=items, steps=steps), reporter=reporter)
 
 
 def paper_problems(count: int, *, test: bool, seed: int = 0) -> list[Problem]:
@@ -152,14 +201,10 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
     seen, unseen = (paper_problems(samples, test=test) for test in (False, True))
     with TemporaryDirectory() as folder, progress_bar() as bar:
         task = bar.add_task("training", total=epochs)
-        data = TrainingData(
-            train=[[encode(problem, heft(problem)) for problem in seen]],
-            val=[[encode(problem, heft(problem)) for problem in unseen]],
-        )
-        reporter = _Last(Path(folder) / "start", lambda history: bar.advance(task))
-        fit(make_config({"epochs": epochs}, where="claims"), data, reporter=reporter)
+        reporter = _Last(Path(folder), lambda: bar.advance(task))
+        train_on(seen, unseen, epochs, reporter)
         network = PaperScheduler.load(reporter.folder)
-    learned = reporter.history[-1]
+    agreement = [network.agreement(problem, heft(problem)) for problem in unseen]
     schedulers: dict[str, Callable[..., Any]] = {
         "heft": heft,
         NETWORK: network,
@@ -172,8 +217,8 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
     timed = {tasks: _timed(tasks, max(counts)) for tasks in counts}
     results.print(_turnaround_table(groups))
     results.print(
-        f"machine found on unseen samples: {100 * learned['val_accuracy']:.1f} % "
-        f"(chance {100 * learned['val_chance']:.1f} %)"
+        f"machine found on unseen samples: {100 * _mean(agreement, 'accuracy'):.1f} % "
+        f"(chance {100 * _mean(agreement, 'chance'):.1f} %)"
     )
     if timed:
         results.print(_seconds_table(timed))
@@ -187,6 +232,10 @@ def command(samples: int, epochs: int, sizes: str, json_out: Path | None) -> Non
         }
         write_text(json_out, json.dumps(document, indent=1) + "\n")
         messages.print(f"json written to {json_out}", markup=False)
+
+
+def _mean(found: list[dict[str, float]], name: str) -> float:
+    return float(np.average([one[name] for one in found], weights=[one["tasks"] for one in found]))
 
 
 def _timed(tasks: int, padded: int) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import functools
+import hashlib
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ from deepsched.pipeline.dataset.schema import (
 from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
@@ -197,6 +198,19 @@ class Dataset:
             with _naming(self.folder.where(name)):
                 data = self.folder.read(name)
             yield parse_document(data, Record, self.folder.where(name))
+
+    def identity(self, teachers: Iterable[str]) -> str:
+        """Return a hash of the problems and of the schedules of some teachers, where it has them.
+
+        It stays what it is when another teacher joins the dataset.
+        """
+        manifest = self.manifest
+        hashes = [part.sha256 for part in manifest.problems]
+        if manifest.machines:
+            hashes.append(manifest.machines.sha256)
+        for name in sorted(set(teachers) & set(manifest.labels)):
+            hashes += [part.sha256 for part in manifest.labels[name]]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
     def check(self) -> None:
         """Compare the size and the hash of every part with the manifest.

@@ -156,12 +156,15 @@ def _notes(
                 "samples; its means are over the others."
             )
     if "teacher" not in network.meta:
+        where = "" if network.meta.get("data") else " on generated problems: all groups are unseen"
         notes.append(
-            f"{network.name} was trained on generated problems of its own and imitates nobody: all "
-            f"groups are unseen, and teacher's machine means {REFERENCE}'s."
+            f"{network.name} imitates nobody and was trained by its own rollouts{where}. Teacher's "
+            f"machine means {REFERENCE}'s."
         )
-    noted = network.meta.get("dataset", dataset.manifest.digest())
-    if noted != dataset.manifest.digest():
+    trained_by = network.meta.get("train_config", {}).get("teacher")
+    own = dataset.identity({REFERENCE, str(trained_by)})
+    noted = network.meta.get("dataset") or own
+    if noted != own:
         notes.append(
             "The checkpoint was trained on another version of the dataset (SHA-256 "
             f"{noted}): what is called seen and unseen holds only as far as both have the same "

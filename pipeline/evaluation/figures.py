@@ -155,32 +155,29 @@ def seconds_by_size(
 
 
 def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
-    """Draw loss, and machine accuracy beside chance, over the epochs of a training."""
+    """Draw what the training made small, and the ratios to HEFT in validation, over its steps."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
         FigureCanvasSVG(figure)
-        loss, accuracy = figure.subplots(1, 2)
-        epochs = [entry["epoch"] for entry in history]
-        for key, label, colour in (
-            ("train_loss", "training", GROUP_COLOURS[0]),
-            ("val_loss", "validation", GROUP_COLOURS[1]),
-        ):
-            loss.plot(
-                epochs, [entry[key] for entry in history], "o-", ms=3, color=colour, label=label
-            )
-        loss.set(xlabel="epoch", ylabel="loss")
-        loss.legend()
-        for key, label, style, colour in (
-            ("val_accuracy", "network", "o-", NETWORK_COLOUR),
-            ("val_chance", "chance", "--", GREY),
-        ):
-            values = [entry[key] for entry in history]
+        measure, ratio = figure.subplots(1, 2)
+        steps = [entry["step"] for entry in history]
+        names = [name for name in history[-1] if name.startswith("train_")][:1]
+        for name in names:
+            values = [entry.get(name) for entry in history]
             if None not in values:
-                shares = [100 * value for value in values]
-                accuracy.plot(epochs, shares, style, ms=3, color=colour, label=label)
-        accuracy.set(xlabel="epoch", ylabel="teacher's machine found (%)", ylim=(0, None))
-        if accuracy.lines:
-            accuracy.legend()
+                measure.plot(steps, values, "o-", ms=3, color=GROUP_COLOURS[1])
+            measure.set(ylabel=f"{name.removeprefix('train_').replace('_', ' ')} in training")
+        measure.set(xlabel="step")
+        for name, label, colour in (
+            ("val_makespan", "makespan", NETWORK_COLOUR),
+            ("val_turnaround", "mean turnaround", GROUP_COLOURS[0]),
+        ):
+            values = [entry[name] for entry in history]
+            if None not in values:
+                ratio.plot(steps, values, "o-", ms=3, color=colour, label=label)
+        ratio.axhline(1.0, ls="--", color=GREY, label="HEFT")
+        ratio.set(xlabel="step", ylabel="decoded in validation / HEFT's")
+        ratio.legend()
         return _svg(figure)
 
 

@@ -277,10 +277,10 @@ def _training(document: Document) -> str:
     history = document["training"]
     if not history:
         return ""
-    text = f"{len(history)} epochs."
-    epoch = document["network"]["meta"].get("epoch")
-    if epoch is not None:
-        text += f" What was evaluated is the network after epoch {epoch}, the best in validation."
+    text = f"{history[-1]['step']} steps."
+    step = document["network"]["meta"].get("step")
+    if step is not None:
+        text += f" What was evaluated is the network after step {step}, the best in validation."
     picture = html_figure(figures.training_curve(history), text)
     return f"<h2>Training</h2>{picture}"
 

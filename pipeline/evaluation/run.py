@@ -68,17 +68,16 @@ def evaluate(
     network = load_network(spec.checkpoint)
     own = (name for name in known_schedulers() if name in spec.schedulers)
     names = tuple(name for name in dict.fromkeys([REFERENCE, *own]) if name != network.name)
-    if "teacher" in network.meta:
-        history, teacher = _read_history(spec), str(network.meta["teacher"])
-        trained_on = network.meta.get("train_config", {}).get("limit_samples")
-    elif network_of(spec.checkpoint).objectives == ("imitation",):
+    teacher = str(network.meta.get("teacher", REFERENCE))
+    if "teacher" not in network.meta and set(network_of(spec.checkpoint).objectives) == {
+        "imitation"
+    }:
         raise InvalidInput(f"{spec.checkpoint}: it does not say which teacher it was trained on")
-    elif spec.history is not None:
-        raise InvalidInput(
-            f"--history: {spec.checkpoint} imitates no teacher and has no such history"
-        )
-    else:
-        history, teacher, trained_on = [], REFERENCE, 0
+    history = _read_history(spec)
+    # Without a dataset in its training nothing of this one was seen.
+    trained_on = 0
+    if "teacher" in network.meta or network.meta.get("data"):
+        trained_on = network.meta.get("train_config", {}).get("limit_samples")
     dataset = Dataset.open(spec.data)
     groups = dataset_groups(dataset, spec.split, spec.limit, trained_on=trained_on)
     if spec.unseen is not None:
@@ -185,11 +184,11 @@ def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:
         history = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path}: cannot be read as a training history: {error}") from None
-    needed = {"epoch", "train_loss", "val_loss", "val_accuracy", "val_chance"}
+    needed = {"step", "epoch", "val_makespan", "val_turnaround"}
     if not isinstance(history, list) or not all(
         isinstance(entry, dict) and needed <= entry.keys() for entry in history
     ):
         raise InvalidInput(
-            f"{path}: a training history is a list of epochs with {', '.join(sorted(needed))}"
+            f"{path}: a training history is a list of validations with {', '.join(sorted(needed))}"
         )
     return history

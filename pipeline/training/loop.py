@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Rollouts = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
 
 LEAST_RATE = 0.02  # share of the learning rate that is left at the end
-DIVERGED = 3.0  # times HEFT's value; a network that schedules so badly is not training
+DIVERGED = 2.0  # times as long as an untrained network's schedules: so bad is no training
 
 
 class Diverged(InvalidInput):
@@ -104,6 +104,9 @@ def fit(
     validation = course.items.validation()
     began, before = time.monotonic(), state.seconds
     with one_thread():
+        if not state.step:
+            first = validated(_scheduler(row, config, state), validation, config, peers)
+            state.begun = first["val_makespan"]
         while state.step < course.steps.total:
             measures = runner.step(state)
             state.step += 1
@@ -236,12 +239,12 @@ def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[...,
 
 
 def _check(record: Record, state: State) -> None:
-    ratio = record["val_makespan"]
-    begun = state.history[0]["val_makespan"] if state.history else math.inf
-    if ratio is not None and (not math.isfinite(ratio) or ratio > max(DIVERGED, 2 * begun)):
+    ratio, begun = record["val_makespan"], state.begun
+    if ratio is not None and begun is not None and not ratio <= DIVERGED * begun:
         raise Diverged(
-            f"training diverged by step {state.step}: schedules are {ratio:.3g} times as long as "
-            "HEFT's on the validation problems; lower the learning rate"
+            f"training diverged by step {state.step}: schedules of the validation problems "
+            f"are {ratio:.3g} times as long as HEFT's, and were {begun:.3g} times at the start; "
+            "lower the learning rate"
         )
 
 

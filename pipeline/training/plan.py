@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def plan_training(
     identity, n_train, n_val = None, 0, config.development
     if data is not None:
         dataset = Dataset.open(data)
-        identity = dataset_identity(dataset, config)
+        identity = dataset.identity({"heft", str(config.teacher)})
         n_train = len(training_ids(data, config))
         n_val = min(config.development, len(training_ids(data, config, "val")))
         if not n_train:
@@ -125,22 +124,6 @@ def plan_training(
         n_train=n_train,
         n_val=n_val,
     )
-
-
-def dataset_identity(dataset: Dataset, config: TrainConfig) -> str:
-    """Return a hash of what is learned from: the problems, and HEFT's and the teacher's schedules.
-
-    Another teacher that joins the dataset changes nothing.
-    """
-    manifest = dataset.manifest
-    labels = [
-        part.sha256
-        for name in sorted({"heft", str(config.teacher)} & set(manifest.labels))
-        for part in manifest.labels[name]
-    ]
-    machines = [manifest.machines.sha256] if manifest.machines else []
-    text = "\n".join([*(part.sha256 for part in manifest.problems), *machines, *labels])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def finished_training(plan: Plan) -> Trained | None:

@@ -143,7 +143,9 @@ class LocalReporter:
 
     def begin(self, start: Path | None) -> None:
         """Tell where the training goes on."""
-        found = read_document(start) if start else {"step": 0, "history": []}
+        found: dict[str, Any] = {"step": 0, "history": []}
+        if start:
+            found = read_document(start)
         self._status = Status(
             attempt=1, begun=found["step"], step=found["step"], history=found["history"]
         )

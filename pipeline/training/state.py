@@ -40,6 +40,7 @@ class State:
     step : optimiser steps done; which samples come next follows from it.
     seconds : spent on them.
     history : of the validations so far.
+    begun : mean ratio to HEFT of the untrained network's schedules; None: nothing to validate on.
     sums : of each measure since the last validation, and over how many steps.
     """
 
@@ -49,6 +50,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     history: History = field(default_factory=list)
+    begun: float | None = None
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def add(self, measures: dict[str, float]) -> None:
@@ -91,6 +93,7 @@ class State:
             "format": FORMAT,
             "step": self.step,
             "seconds": self.seconds,
+            "begun": self.begun,
             "history": self.history,
             "sums": self.sums,
         }
@@ -128,7 +131,7 @@ class State:
             groups = state.optimizer.state_dict()["param_groups"]
             state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
             state.step, state.seconds = int(document["step"]), float(document["seconds"])
-            state.history = document["history"]
+            state.history, state.begun = document["history"], document["begun"]
             state.sums = {name: (total, count) for name, (total, count) in document["sums"].items()}
         except (OSError, safetensors.SafetensorError) as error:
             raise InvalidInput(f"{path}: cannot be read: {error}") from None

@@ -28,7 +28,10 @@ SHARD_WINDOW = 8  # shards whose samples are mixed; a window is read whole
 class Steps(Protocol):
     """The steps of a training, by their number from 0 on."""
 
-    total: int
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        ...
 
     def micro_batches(self, step: int) -> Sequence[MicroBatch]:
         """Return the samples of a step's micro-batches."""

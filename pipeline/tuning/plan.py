@@ -11,7 +11,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import complete
-from deepsched.pipeline.training.data import count_samples
+from deepsched.pipeline.training.items import training_ids
 from deepsched.pipeline.tuning.search_space import search_space
 
 if TYPE_CHECKING:
@@ -69,18 +69,18 @@ def plan_search(
     InvalidInput
         If the settings, the ranges or the dataset are bad, or `out` holds another search.
     """
-    config = complete(config)
+    config = complete(config, generated=False)
     search_space(config, ranges)
     dataset = Dataset.open(data)
     for split, what in (("train", "training"), ("val", "validation")):
-        if not count_samples(dataset, config.teacher, split):
+        if not training_ids(data, config, split):
             raise InvalidInput(
                 f"{data}: no {what} sample with a schedule of {config.teacher!r}; a search needs "
                 "both kinds: label more"
             )
     search = Search(
         data=data if "://" in data else str(Path(data).expanduser().absolute()),
-        dataset=dataset.manifest.digest(),
+        dataset=dataset.identity({"heft", str(config.teacher)}),
         out=out,
         storage=storage or str((out / "ray").absolute()),
         config=config,

@@ -29,21 +29,20 @@ class TrialResult:
     Attributes
     ----------
     params : what it tried.
-    epochs : how many it trained; ASHA stops trials that are worse than others after as many.
-    score, accuracy : validation loss and machine accuracy of its best epoch; None if `error`.
+    steps : how many it trained; ASHA stops trials that are worse than others after as many.
+    score : of its best validation, decoded schedules / HEFT's; None if `error`.
     error : why there is none.
     """
 
     trial: str
     params: dict[str, Any]
-    epochs: int
+    steps: int
     score: float | None
-    accuracy: float | None
     error: str | None
 
 
 def best_first(results: Iterable[TrialResult]) -> list[TrialResult]:
-    """Return the results by their loss; those without one come last."""
+    """Return the results by their score; those without one come last."""
     return sorted(results, key=_order)
 
 
@@ -76,7 +75,7 @@ def publish_results(search: Search, results: list[TrialResult]) -> None:
 def results_csv(results: list[TrialResult]) -> str:
     """Return the results as a table, one trial a row, the best one first."""
     params = list(dict.fromkeys(name for result in results for name in result.params))
-    fields = ("trial", "epochs", "score", "accuracy", "error")
+    fields = ("trial", "steps", "score", "error")
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("rank", *fields, *params))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -16,18 +15,19 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.pipeline.training.data import Share
-from deepsched.pipeline.training.loop import TrainingData, best_record, fit
-from deepsched.pipeline.training.steps import Peers
-from deepsched.pipeline.training.worker import training_data
+from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.loop import fit
+from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.state import read_document
+from deepsched.pipeline.training.validation import SCORE
 from deepsched.pipeline.tuning.plan import Search, note_search
 from deepsched.pipeline.tuning.results import TrialResult, best_first, publish_results
 from deepsched.pipeline.tuning.search_space import search_space, trial_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from deepsched.pipeline.training.state import History
+    from deepsched.pipeline.training.state import Record
 
 EXPERIMENT = "search"  # Tune's own folder in the storage
 REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
@@ -65,7 +65,7 @@ def run_search(
     Parameters
     ----------
     concurrent : trials at a time; None: as many as there are CPUs, or GPUs where there are any.
-    on_trial : told of a trial's name, its epochs so far, and whether it has ended.
+    on_trial : told of a trial's name, its steps so far, and whether it has ended.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def run_search(
         os.environ.setdefault(name, value)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     trainable = tune.with_resources(
-        tune.with_parameters(run_trial, search=search, data=_shared(search)),
+        tune.with_parameters(run_trial, search=search),
         {"cpu": 1, "gpu": 1 if gpus else 0},
     )
     path = f"{search.storage}/{EXPERIMENT}"
@@ -106,20 +106,20 @@ def run_search(
     return results
 
 
-def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None) -> None:
+def run_trial(params: dict[str, Any], search: Search) -> None:
     """Train one trial as a function of Tune, from its last checkpoint if it has one."""
     last = tune.get_checkpoint()
     config = trial_config(search.config, params, where="trial")
     gpu = bool(ray.get_gpu_ids())
     try:
         with contextlib.ExitStack() as stack:
+            start = Path(stack.enter_context(last.as_directory())) if last else None
             fit(
-                config,
-                data or training_data(search.data, config, Share()),
-                reporter=TuneReporter(),
+                make_course(search.data, config),
+                reporter=TuneReporter(start),
                 peers=Peers(device="cuda" if gpu else "cpu"),
-                start=Path(stack.enter_context(last.as_directory())) if last else None,
-                meta={"data": search.data},
+                start=start,
+                meta={"data": search.data, "dataset": search.dataset},
             )
     except DeepSchedError as error:
         # Reported, not raised: Tune would try it again.
@@ -127,20 +127,24 @@ def run_trial(params: dict[str, Any], search: Search, data: TrainingData | None)
 
 
 class TuneReporter:
-    """Reports each epoch to Tune, with the best one so far and the state of the training."""
+    """Reports each validation to Tune, with the best one so far and the state of the training."""
 
-    def step(self, epoch: int, samples: int) -> None:
-        """Say nothing: a trial is looked at once an epoch."""
+    def __init__(self, start: Path | None) -> None:
+        scores = [record[SCORE] for record in read_document(start)["history"]] if start else []
+        self._best = min(scores, default=WORST)
 
-    def epoch(self, history: History, save: Callable[[Path], None]) -> None:
-        """Report an epoch."""
-        best = best_record(history)
-        metrics = {
-            "score": history[-1]["score"],
-            "epoch": history[-1]["epoch"],
-            "best_score": best["score"],
-            "best_accuracy": best["val_accuracy"],
-        }
+    def step(self, step: int, measures: Mapping[str, float]) -> None:
+        """Say nothing: a trial is looked at when it is validated."""
+
+    def wants_checkpoint(self) -> bool:
+        """Return False: a validation comes soon enough."""
+        return False
+
+    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+        """Report a validation."""
+        assert record is not None  # there are no other checkpoints
+        self._best = min(self._best, record[SCORE])
+        metrics = {"score": record[SCORE], "step": record["step"], "best_score": self._best}
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder))
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
@@ -158,7 +162,7 @@ class _Listeners(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
     ) -> None:
-        _Listeners.on_trial(trial.trial_id, int(result.get("epoch", 0)), False)
+        _Listeners.on_trial(trial.trial_id, int(result.get("step", 0)), False)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """Pass on the end of a trial."""
@@ -166,6 +170,7 @@ class _Listeners(tune.Callback):
 
 
 def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.Tuner:
+    validations = validations_of(search)
     return tune.Tuner(
         trainable,
         param_space=search_space(search.config, search.ranges),
@@ -177,8 +182,8 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.T
                 random_state=search.config.seed, max_concurrent=concurrent or 0
             ),
             scheduler=ASHAScheduler(
-                max_t=search.config.epochs,
-                grace_period=max(1, search.config.epochs // REDUCTION**2),
+                max_t=validations,
+                grace_period=max(1, validations // REDUCTION**2),
                 reduction_factor=REDUCTION,
             ),
         ),
@@ -193,13 +198,10 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.T
     )
 
 
-def _shared(search: Search) -> TrainingData | None:
-    """Encode the samples once for all trials; None where they are too many to keep in memory."""
-    data = training_data(search.data, search.config, Share())
-    train = list(itertools.islice(data.train, 2))
-    if len(train) > 1:
-        return None
-    return TrainingData(train=train, val=list(data.val))
+def validations_of(search: Search) -> int:
+    """Return how often a trial that is not stopped early is validated."""
+    steps = make_course(search.data, search.config).steps
+    return sum(steps.checked(step) for step in range(steps.total))
 
 
 def _trial_result(result: Any) -> TrialResult:
@@ -209,8 +211,7 @@ def _trial_result(result: Any) -> TrialResult:
     return TrialResult(
         trial=str(metrics.get("trial_id", "")),
         params=dict(result.config or {}),
-        epochs=int(metrics.get("epoch", 0)),
+        steps=int(metrics.get("step", 0)),
         score=None if error else score,
-        accuracy=None if error else metrics.get("best_accuracy"),
         error=error,
     )

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 # Searched without --search for any network, beside its own `search_space`.
 COMMON: Mapping[str, str] = MappingProxyType(
-    {"learning_rate": "1e-3..2e-2", "tasks_per_batch": "1024,2048,4096"}
+    {"learning_rate": "5e-4..1e-2", "tasks_per_micro_batch": "512,1024,2048"}
 )
 # Not searched: they decide what is learned from, or how the losses of trials compare.
 UNSEARCHABLE = (
-    *("network", "network_options", "teacher", "epochs", "limit_samples", "mse_weight"),
-    *("workers", "cache_mb", "max_failures"),
+    *("network", "network_options", "objective", "teacher", "turnaround", "epochs", "steps"),
+    *("limit_samples", "development", "check_every", "checkpoint_seconds"),
+    *("workers", "rollout_workers", "cache_mb", "max_failures"),
 )
 RANGE = ".."
 
