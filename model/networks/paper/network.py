@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
@@ -24,6 +25,8 @@ from deepsched.model.networks.paper.layers import PointwiseConv
 from deepsched.model.networks.paper.recurrence import BidirectionalGRU
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepsched.model.networks.paper.config import PaperConfig
 
 MAX_BLOCK_PAIRS = 1 << 16  # pairs scored at a time, which bounds the memory of large problems
@@ -82,10 +85,13 @@ class PaperNetwork(nn.Module):
             strict=True,
         ):
             for pair_bMF, fits_bM in _blocks(pair_TMF, fits_TM):
-                hidden_bMD = torch.relu(self.burst_conv(pair_bMF) + column_MD[machines])
-                weight_bM = fits_bM / fits_bM.sum(dim=1, keepdim=True)
-                summaries.append(torch.einsum("bmd,bm->bd", hidden_bMD, weight_bM))
+                summaries.append(_again(self._burst, pair_bMF, fits_bM, column_MD[machines]))
         return torch.cat(summaries)
+
+    def _burst(self, pair_bMF: Tensor, fits_bM: Tensor, column_MD: Tensor) -> Tensor:
+        hidden_bMD = torch.relu(self.burst_conv(pair_bMF) + column_MD)
+        weight_bM = fits_bM / fits_bM.sum(dim=1, keepdim=True)
+        return torch.einsum("bmd,bm->bd", hidden_bMD, weight_bM)
 
     def _scores(self, batch: Batch, task_TD: Tensor, machine_MD: Tensor) -> Tensor:
         """Score every task-machine pair: (P,), -inf where the task does not fit."""
@@ -99,10 +105,26 @@ class PaperNetwork(nn.Module):
             strict=True,
         ):
             for row_bD, pair_bMF, fits_bM in _blocks(row_TD[tasks], pair_TMF, fits_TM):
-                stacked_bMD = self.stack_burst(pair_bMF) + row_bD[:, None] + column_MD[machines]
-                score_bM = self.classifier(torch.relu(stacked_bMD))[..., 0]
+                score_bM = _again(self._score, row_bD, pair_bMF, column_MD[machines])
                 scores.append(score_bM.masked_fill(~fits_bM, -torch.inf).reshape(-1))
         return torch.cat(scores)
+
+    def _score(self, row_bD: Tensor, pair_bMF: Tensor, column_MD: Tensor) -> Tensor:
+        stacked_bMD = self.stack_burst(pair_bMF) + row_bD[:, None] + column_MD
+        scores: Tensor = self.classifier(torch.relu(stacked_bMD))[..., 0]
+        return scores
+
+
+def _again(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Call a function of one block, and once more in the backward pass.
+
+    What lies between its input and its output takes tasks x machines x width numbers: kept for all
+    blocks, as autograd would, that is 250 kB a task on 188 machines.
+    """
+    if not torch.is_grad_enabled():
+        return function(*tensors)
+    found: Tensor = checkpoint(function, *tensors, use_reentrant=False)
+    return found
 
 
 def _blocks(*parts: Tensor) -> zip[tuple[Tensor, ...]]:

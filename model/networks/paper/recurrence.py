@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+CHUNK = 1024  # steps between two states that are kept for the backward pass
 
 
 class BidirectionalGRU(nn.Module):
@@ -38,8 +42,26 @@ class BidirectionalGRU(nn.Module):
 
 def _run(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int]) -> Tensor:
     rows_LBF = pad_sequence(list(torch.split(rows_TF, list(lengths))))
-    hidden_LBD, _ = gru(rows_LBF)
+    if torch.is_grad_enabled() and len(rows_LBF) > CHUNK:
+        hidden_LBD = _in_chunks(gru, rows_LBF)
+    else:
+        hidden_LBD, _ = gru(rows_LBF)
     return torch.cat([hidden_LBD[:length, b] for b, length in enumerate(lengths)])
+
+
+def _in_chunks(gru: nn.GRU, rows_LBF: Tensor) -> Tensor:
+    """Run a GRU as ever, but remember only its state after each chunk for the backward pass.
+
+    The gradient is that of the whole sequence; within a chunk the pass is run once more. Kept for
+    all steps, what a GRU remembers on a CPU is some 60 kB a step.
+    """
+    state_1BD = rows_LBF.new_zeros((1, rows_LBF.shape[1], gru.hidden_size))
+    parts = []
+    for chunk_LBF in torch.split(rows_LBF, CHUNK):
+        # Reentrant, or the graph of all steps would be kept, if without its numbers.
+        part_LBD, state_1BD = checkpoint(gru, chunk_LBF, state_1BD, use_reentrant=True)
+        parts.append(part_LBD)
+    return torch.cat(parts)
 
 
 def _reversed(rows: Tensor, lengths: Sequence[int]) -> Tensor:
