@@ -20,6 +20,7 @@ MEASUREMENTS = {
         "Compare schedules with HEFT's on unseen graphs.",
     ),
     "startup": ("deepsched.pipeline.benchmarks.startup", "Time imports and first schedules."),
+    "train": ("deepsched.pipeline.benchmarks.training", "Time training steps and their parts."),
     "label": (
         "deepsched.pipeline.benchmarks.labelling",
         "Measure what labelling costs, and project it.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from deepsched.pipeline.training.steps import dealt
 from deepsched.pipeline.training.validation import SCORE, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from deepsched.baselines.arrays import FloatArray
@@ -90,7 +93,8 @@ def fit(
     -------
     One record a validation: step, epoch, seconds; the learner's measures, means since the last
     validation, as train_...; the mean ratios to HEFT on the validation problems, val_makespan and
-    val_turnaround, each also _guarded; and `score`, by which the best one is chosen.
+    val_turnaround, each also _guarded; `score`, by which the best one is chosen; and `shares`, of
+    the first process's time since it started, see `Stopwatch`.
 
     Raises
     ------
@@ -100,10 +104,11 @@ def fit(
     peers, config = peers or Peers(), course.config
     row = get_network(config.network)
     state = new_state(config, peers.device) if start is None else State.load(start, config, peers)
-    runner = _Runner(course, peers, rollouts or _here)
+    watch = Stopwatch()
+    runner = _Runner(course, peers, rollouts or _here, watch)
     validation = course.items.validation()
     began, before = time.monotonic(), state.seconds
-    with one_thread():
+    with one_thread(), runner:
         if not state.step:
             first = validated(_scheduler(row, config, state), validation, config, peers)
             state.begun = first["val_makespan"]
@@ -120,6 +125,7 @@ def fit(
                     "seconds": round(state.seconds, 2),
                     **state.means(),
                     **validated(_scheduler(row, config, state), validation, config, peers),
+                    "shares": watch.shares(),
                 }
                 _check(record, state)
                 state.note(record)
@@ -134,16 +140,53 @@ def best_record(history: History) -> Record:
     return best
 
 
-class _Runner:
-    """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step."""
+class Stopwatch:
+    """Where the time of the training thread goes.
 
-    def __init__(self, course: Course, peers: Peers, rollouts: Rollouts) -> None:
+    Parts: waiting for data (drawing, reading and encoding it, which another thread does ahead),
+    rollouts, forward, backward, waiting for the peers, optimiser.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the time of the block for a part."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
+
+    def shares(self) -> dict[str, float]:
+        """Return each part's share of all parts."""
+        total = sum(self.seconds.values()) or 1.0
+        return {name: round(value / total, 4) for name, value in self.seconds.items()}
+
+
+class _Runner:
+    """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step.
+
+    The problems of the next step are drawn or read, and encoded, in a thread of their own.
+    """
+
+    def __init__(self, course: Course, peers: Peers, rollouts: Rollouts, watch: Stopwatch) -> None:
         config = course.config
-        self._course, self._peers, self._rollouts = course, peers, rollouts
+        self._course, self._peers, self._watch = course, peers, watch
+        self._rollouts = rollouts
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead: dict[int, Future[dict[int, list[Any]]]] = {}
         row = get_network(config.network)
         settings = network_config(config.network, config.network_options)
         options = {"rollouts": config.rollouts, "mse_weight": config.mse_weight}
         self._learners = {name: make(settings, **options) for name, make in row.objectives.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     def learner(self, step: int) -> tuple[str, Learner]:
         """Return the objective of a step and its learner."""
@@ -155,17 +198,15 @@ class _Runner:
         """Take one; return the means of the learner's measures."""
         course, config = self._course, self._course.config
         batches = course.steps.micro_batches(state.step)
-        ranks = dealt(course.steps.costs(state.step), self._peers.world)
-        name, learner = self.learner(state.step)
+        _, learner = self.learner(state.step)
         size = sum(parameter.numel() for parameter in state.network.parameters())
-        rows = {
-            k: self._micro_batch(state, name, learner, batch)
-            for k, batch in enumerate(batches)
-            if ranks[k] == self._peers.rank
-        }
+        with self._watch.part("data"):
+            encoded = self._encoded(state.step)
+        rows = {k: self._micro_batch(state, learner, batches[k], own) for k, own in encoded.items()}
         width = size + 1 + len(learner.measures)
-        # In the plan's order: the last bits of a sum depend on it.
-        total = self._peers.together(rows, len(batches), width).sum(axis=0)
+        with self._watch.part("peers"):
+            # In the plan's order: the last bits of a sum depend on it.
+            total = self._peers.together(rows, len(batches), width).sum(axis=0)
         weight, measures = total[size], total[size + 1 :]
         if not np.isfinite(total).all():
             samples = ", ".join(str(k) for batch in batches for k in batch[:3])
@@ -173,25 +214,49 @@ class _Runner:
                 f"training diverged in step {state.step + 1} (samples {samples}, …): the gradient "
                 "is no number; lower the learning rate"
             )
-        _apply(state, config, total[:size] / weight, course.steps.total)
+        with self._watch.part("optimiser"):
+            _apply(state, config, total[:size] / weight, course.steps.total)
         means = dict(zip(learner.measures, (measures / weight).tolist(), strict=True))
         state.add(means)
         return means
 
+    def _encoded(self, step: int) -> dict[int, list[Any]]:
+        """Return this process's micro-batches of a step, and have those of the next one made."""
+        for number in (step, step + 1):
+            if number not in self._ahead and number < self._course.steps.total:
+                self._ahead[number] = self._reader.submit(self._encode, number)
+        return self._ahead.pop(step).result()
+
+    def _encode(self, step: int) -> dict[int, list[Any]]:
+        steps, items = self._course.steps, self._course.items
+        name, learner = self.learner(step)
+        ranks = dealt(steps.costs(step), self._peers.world)
+        return {
+            k: [learner.encode(items.item(one, imitated=name == "imitation")) for one in batch]
+            for k, batch in enumerate(steps.micro_batches(step))
+            if ranks[k] == self._peers.rank
+        }
+
+    def _run_rollouts(self, jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
+        with self._watch.part("rollouts"):
+            return self._rollouts(jobs)
+
     def _micro_batch(
-        self, state: State, name: str, learner: Learner, batch: Sequence[int]
+        self, state: State, learner: Learner, batch: Sequence[int], encoded: Sequence[Any]
     ) -> np.ndarray:
         """Return gradient, weight and sums of a micro-batch as one vector."""
         config = self._course.config
-        imitated = name == "imitation"
-        encoded = [learner.encode(self._course.items.item(k, imitated=imitated)) for k in batch]
         streams = [
             np.random.default_rng([config.seed, state.step, k, stream("rollouts")]) for k in batch
         ]
         state.network.train()
         state.network.zero_grad(set_to_none=True)
-        loss = learner.loss(state.network, encoded, streams, self._rollouts)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        before = self._watch.seconds["rollouts"]
+        with self._watch.part("forward"):
+            loss = learner.loss(state.network, encoded, streams, self._run_rollouts)
+        self._watch.seconds["forward"] -= self._watch.seconds["rollouts"] - before
+        with self._watch.part("backward"):
+            loss.total.backward()  # type: ignore[no-untyped-call]
         gradient = [
             np.zeros(parameter.numel())
             if parameter.grad is None
