@@ -137,7 +137,10 @@ class TrainConfig(BaseModel):
         1024, ge=0, description="MB of encoded samples a worker keeps; more is read again."
     )
     max_failures: int = Field(
-        3, ge=0, description="Worker crashes after which the training goes on from its checkpoint."
+        3,
+        ge=0,
+        description="Worker crashes within an hour after which the training still goes on, from its "
+        "last checkpoint.",
     )
 
     @model_validator(mode="after")

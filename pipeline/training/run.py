@@ -77,14 +77,15 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     if len(ray.nodes()) == 1:
         # No node to go on with if this one is reclaimed; the watcher is one process less to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    board = ray.remote(num_cpus=0)(Board).remote()
+    board = ray.remote(num_cpus=0)(Board).remote(plan.config.max_failures)
     spec = WorkerSpec(
         data=plan.data, config=plan.config, meta=provenance(data=plan.data, dataset=plan.dataset)
     )
     run_config: Any = RunConfig(
         name=plan.run,
         storage_path=plan.storage,
-        failure_config=FailureConfig(max_failures=plan.config.max_failures),
+        # The board counts them, by the hour.
+        failure_config=FailureConfig(max_failures=-1),
         # The best ones, and always the last one too.
         checkpoint_config=CheckpointConfig(
             num_to_keep=KEPT, checkpoint_score_attribute="score", checkpoint_score_order="min"
@@ -190,6 +191,8 @@ def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None])
                 signal.signal(signal.SIGINT, handler)
     status: Status = ray.get(board.status.remote())
     on_status(status)
+    if status.gave_up:
+        raise TrainingFailed(status.error)
     if status.error:
         raise InvalidInput(status.error)
     if failure:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.state import Record
 
 NOTE_SECONDS = 0.5  # least time between two notes of a step
+PARENT_SECONDS = 1.0  # between two looks at whether the raylet still lives
 WORST = 1e30  # the score of a checkpoint that no validation came with; JSON knows no infinity
 
 
@@ -83,6 +86,7 @@ def train_worker(task: dict[str, Any]) -> None:
     ----------
     task : "spec", a `WorkerSpec`, and "board", the actor.
     """
+    end_with_parent()
     spec: WorkerSpec = task["spec"]
     board = task["board"]
     context = ray.train.get_context()
@@ -96,7 +100,8 @@ def train_worker(task: dict[str, Any]) -> None:
             start = Path(stack.enter_context(last.as_directory())) if last else None
             if rank == 0:
                 found = read_document(start) if start else {"step": 0, "history": []}
-                ray.get(board.begin.remote(found["step"], found["history"]))
+                if not ray.get(board.begin.remote(found["step"], found["history"])):
+                    raise RuntimeError("too many crashes")  # the next start ends at once
             config = spec.config
             fit(
                 make_course(spec.data, config),
@@ -110,6 +115,18 @@ def train_worker(task: dict[str, Any]) -> None:
         ray.get(board.fail.remote(str(error)))
         if world > 1:
             raise  # the others may be waiting for this process: only Ray Train can end them
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent is gone: a raylet that was killed ends nobody else."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def ray_rollouts(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
