@@ -96,10 +96,14 @@ def fit(
     ------
     Diverged
         Naming the step and the samples: a gradient that is no number, or schedules far from HEFT's.
+    InvalidInput
+        If `start` is beyond the last step, and was not validated.
     """
     peers, config = peers or Peers(), course.config
     row = get_network(config.network)
     state = new_state(config, peers.device) if start is None else State.load(start, config, peers)
+    if state.step >= course.steps.total and state.last_validated != state.step:
+        raise InvalidInput(f"{state.step} steps are done already; give more --steps or --epochs")
     runner = _Runner(course, peers, rollouts or _here)
     validation = course.items.validation()
     began, before = time.monotonic(), state.seconds
