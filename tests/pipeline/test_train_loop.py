@@ -15,7 +15,6 @@ import torch
 
 from deepsched.baselines.errors import InvalidInput, TooLarge
 from deepsched.baselines.schedule import violations
-from deepsched.model.learning import Loss
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.paper.scheduler import PaperScheduler
 from deepsched.pipeline.dataset.storage import Dataset
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from deepsched.model.learning import Loss
     from deepsched.pipeline.training.state import History
 
 EPOCHS: dict[str, Any] = {**PAPER, "epochs": 3}
@@ -103,7 +103,9 @@ def whole_paper(tmp_path_factory: pytest.TempPathFactory, data: str) -> Notebook
 def test_a_history_says_how_schedules_compare_with_heft(whole: Notebook) -> None:
     assert whole.steps == [1, 2, 3, 4]
     assert [record["step"] for record in whole.records] == [2, 4]
-    for record, measures in zip(whole.records, (whole.measures[:2], whole.measures[2:]), strict=True):
+    for record, measures in zip(
+        whole.records, (whole.measures[:2], whole.measures[2:]), strict=True
+    ):
         assert set(record) == {
             *("step", "epoch", "seconds", "train_ratio", "train_best_ratio"),
             *("val_makespan", "val_makespan_guarded", "val_turnaround", "val_turnaround_guarded"),
@@ -133,8 +135,8 @@ def test_a_policy_gradient_makes_schedules_shorter(tmp_path: Path) -> None:
         problems_per_micro_batch=8,
         most_tasks=60,
         development=30,
-        steps=25,
-        check_every=25,
+        steps=50,
+        check_every=50,
         learning_rate=5e-3,
         ema=0.1,
     )
@@ -142,11 +144,11 @@ def test_a_policy_gradient_makes_schedules_shorter(tmp_path: Path) -> None:
     assert record["val_makespan"] < 0.97
     assert record["val_turnaround"] < 0.98
     assert record["train_ratio"] < 0.99
-    learned = DeepSchedScheduler.load(found.at(25))
-    assert (learned.meta["step"], learned.meta["val_makespan"]) == (25, record["val_makespan"])
+    learned = DeepSchedScheduler.load(found.at(50))
+    assert (learned.meta["step"], learned.meta["val_makespan"]) == (50, record["val_makespan"])
     assert "teacher" not in learned.meta
     # What was validated is what was kept.
-    unguarded = DeepSchedScheduler.load(found.at(25), guard=False)
+    unguarded = DeepSchedScheduler.load(found.at(50), guard=False)
     made = make_course(None, config(most_tasks=60, development=30)).items.validation()
     ratios = [unguarded(one.problem).makespan / one.reference for one in made]
     assert np.mean(ratios) == pytest.approx(record["val_makespan"], rel=1e-12)
@@ -163,7 +165,8 @@ def test_imitation_lowers_its_loss_and_beats_chance(data: str, tmp_path: Path) -
         parts = record["train_cross_entropy"] + record["train_mse"]
         assert record["train_loss"] == pytest.approx(parts)
         # A guard would hide what an imitation is worth.
-        assert record["score"] == record["val_makespan"] > record["val_makespan_guarded"]
+        assert record["score"] == record["val_makespan"] >= record["val_makespan_guarded"]
+    assert found[0]["score"] > found[0]["val_makespan_guarded"]
 
 
 def test_imitation_goes_before_another_objective(tmp_path: Path) -> None:
@@ -235,7 +238,9 @@ def test_however_many_processes_take_part_the_weights_are_the_same(
 
 def test_who_fails_is_noticed_by_all(tmp_path: Path) -> None:
     def work(peers: Peers) -> Any:
-        course = make_course(None, config(learning_rate=1e30, steps=8, check_every=1, most_tasks=60))
+        course = make_course(
+            None, config(learning_rate=1e30, steps=8, check_every=1, most_tasks=60)
+        )
         return fit(course, reporter=Notebook(tmp_path / str(peers.rank)), peers=peers)
 
     errors = in_unison(2, work)
@@ -328,7 +333,9 @@ def test_the_step_size_never_vanishes() -> None:
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path: Path) -> None:
     found = train(tmp_path, ema=0.25, every_step=True)
-    mean = {key: value.clone() for key, value in new_state(config(), "cpu").mean.state_dict().items()}
+    mean = {
+        key: value.clone() for key, value in new_state(config(), "cpu").mean.state_dict().items()
+    }
     for step in found.steps:
         newest = State.load(found.at(step), config(), Peers()).network.state_dict()
         for key, value in mean.items():
@@ -394,7 +401,9 @@ def test_a_gradient_that_is_no_number_names_step_and_samples(
 def test_a_diverging_training_is_stopped_with_a_remedy(data: str, tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="lower the learning rate"):
         train(tmp_path / "paper", EPOCHS, data, learning_rate=1e30)
-    with pytest.raises(Diverged, match=r"by step 2: .* times as long as HEFT's.*lower the learning"):
+    with pytest.raises(
+        Diverged, match=r"by step 2: .* times as long as HEFT's.*lower the learning"
+    ):
         train(tmp_path / "deepsched", learning_rate=1e30, most_tasks=60, development=20)
     for folder in tmp_path.glob("*/step-*"):
         assert all(math.isfinite(value.sum()) for value in weights(folder).values())
@@ -414,9 +423,7 @@ def test_the_best_validation_is_the_first_of_the_least_score() -> None:
 
 def test_the_padded_original_trains_and_refuses_larger_problems(data: str, tmp_path: Path) -> None:
     options = {**PAPER["network_options"], "max_machines": 3}
-    padded = train(
-        tmp_path, EPOCHS, data, network_options={**options, "max_tasks": 20}, epochs=1
-    )
+    padded = train(tmp_path, EPOCHS, data, network_options={**options, "max_tasks": 20}, epochs=1)
     assert len(padded.records) == 1
     with pytest.raises(TooLarge, match="max_tasks"):
         train(tmp_path, EPOCHS, data, network_options={**options, "max_tasks": 10})

@@ -74,7 +74,9 @@ def test_the_plan_follows_from_seed_and_epoch_alone() -> None:
     counted = steps_of(tasks, steps=len(first) + 2)
     assert (counted.total, planned(counted)[:-2]) == (len(first) + 2, first)
     # It is asked for in any order: a resumed training begins in the middle.
-    assert steps_of(tasks, steps=more.total).micro_batches(len(first)) == (planned(more)[len(first)])
+    assert (
+        steps_of(tasks, steps=more.total).micro_batches(len(first)) == (planned(more)[len(first)])
+    )
     ends = [step for step in range(more.total) if more.checked(step)]
     assert len(ends) == 5
     assert [more.epoch(step) for step in ends] == [1, 2, 3, 4, 5]
@@ -144,7 +146,9 @@ def test_micro_batches_are_dealt_so_that_nobody_has_much_more(
     assert ranks == dealt(list(costs), world)
     assert len(ranks) == len(costs)
     assert set(ranks) <= set(range(world))
-    loads = [sum(c for c, rank in zip(costs, ranks, strict=True) if rank == r) for r in range(world)]
+    loads = [
+        sum(c for c, rank in zip(costs, ranks, strict=True) if rank == r) for r in range(world)
+    ]
     # What the longest-processing-time rule promises.
     assert max(loads) <= max(max(costs), sum(costs) / world + max(costs)) + 1e-9
     assert max(loads) - min(loads) <= max(costs) + 1e-9

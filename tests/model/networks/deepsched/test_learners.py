@@ -200,7 +200,15 @@ def test_imitation_runs_no_rollouts_and_lowers_its_loss() -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("learner", [PolicyGradient(rollouts=8), PolicyGradient(decode="topk", rollouts=8), Imitation(), Imitation(decode="topk")])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        PolicyGradient(rollouts=8),
+        PolicyGradient(decode="topk", rollouts=8),
+        Imitation(),
+        Imitation(decode="topk"),
+    ],
+)
 def test_each_part_of_the_network_learns(learner: Any) -> None:
     network = random_network(1, CONFIG)
     with torch.no_grad():

@@ -79,8 +79,10 @@ def test_measures_are_sums_over_tasks_of_the_papers_loss() -> None:
     batch = collate([learner.encode(one) for one in found])
     with torch.inference_mode():
         expected = schedule_loss(net(batch), batch, mse_weight=3.0)
-    assert tuple(loss.sums) == learner.measures == (
-        *("loss", "cross_entropy", "mse", "accuracy", "chance"),
+    assert (
+        tuple(loss.sums)
+        == learner.measures
+        == (*("loss", "cross_entropy", "mse", "accuracy", "chance"),)
     )
     n = expected.n_tasks
     assert loss.weight == n == sum(one.problem.n_tasks for one in found)
