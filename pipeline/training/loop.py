@@ -100,10 +100,14 @@ def fit(
     ------
     Diverged
         Naming the step and the samples: a gradient that is no number, or schedules far from HEFT's.
+    InvalidInput
+        If `start` is beyond the last step, and was not validated.
     """
     peers, config = peers or Peers(), course.config
     row = get_network(config.network)
     state = new_state(config, peers.device) if start is None else State.load(start, config, peers)
+    if state.step >= course.steps.total and state.last_validated != state.step:
+        raise InvalidInput(f"{state.step} steps are done already; give more --steps or --epochs")
     watch = Stopwatch()
     runner = _Runner(course, peers, rollouts or _here, watch)
     validation = course.items.validation()

@@ -53,6 +53,11 @@ class State:
     begun: float | None = None
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
 
+    @property
+    def last_validated(self) -> int:
+        """The step of the last validation; 0 before the first."""
+        return int(self.history[-1]["step"]) if self.history else 0
+
     def add(self, measures: dict[str, float]) -> None:
         """Count the measures of a step."""
         for name, value in measures.items():

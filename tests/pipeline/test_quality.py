@@ -17,7 +17,7 @@ from deepsched.pipeline.benchmarks.quality import BUDGETS
 from deepsched.pipeline.benchmarks.quality_methods import EqualTimeGA, Outcome, Runner, Search
 from deepsched.pipeline.benchmarks.quality_problems import anytime_problems, cell_problems, grid
 from deepsched.pipeline.benchmarks.quality_tables import by_ccr, lead, ratios, table
-from deepsched.pipeline.improving import problems
+from deepsched.pipeline.labelling import training_preset
 from tests.pipeline.cli_helpers import deepsched_here
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 def test_families_and_seeds_are_those_of_no_training() -> None:
     cells = grid()["cells"] + grid()["large"]
-    assert {cell["family"] for cell in cells}.isdisjoint(problems.FAMILIES)
+    assert {cell["family"] for cell in cells}.isdisjoint(training_preset.FAMILIES)
     assert {cell["family"] for cell in cells} < set(FAMILIES)
     seeds = [cell["first_seed"] + k for cell in cells for k in range(cell["graphs"])]
     assert len(set(seeds)) == len(seeds)
-    assert max(seeds) < min(problems.TRAINING_SEEDS[0], problems.DEVELOPMENT_SEEDS[0])
+    assert max(seeds) < min(training_preset.TRAINING_SEEDS[0], training_preset.DEVELOPMENT_SEEDS[0])
 
 
 def test_the_grid_covers_what_it_should() -> None:

@@ -61,11 +61,11 @@ def made_up(**changes: Any) -> dict[str, Any]:
         )
     history = [
         {
+            "step": 10 * k,
             "epoch": k,
             "train_loss": 3 / k,
-            "val_loss": 4 / k,
-            "val_accuracy": 0.1 * k,
-            "val_chance": 0.1,
+            "val_makespan": 1 + 1 / k,
+            "val_turnaround": 2 + 1 / k,
         }
         for k in (1, 2, 3)
     ]
@@ -87,7 +87,7 @@ def made_up(**changes: Any) -> dict[str, Any]:
             "name": "paper",
             "teacher": "heft",
             "imitates": True,
-            "meta": {"epoch": 3},
+            "meta": {"step": 30},
         },
         "groups": groups,
         "seconds": seconds_by_size(rows),
@@ -171,7 +171,8 @@ def test_every_plot_is_an_svg_that_names_what_it_shows(page: Page) -> None:
         assert all(name in text for text in (turnaround, spread, seconds))
     assert all(title in turnaround for title in TITLES.values())
     assert "HEFT (published by the paper)" in seconds
-    assert "chance" in training
+    for words in ("loss in training", "makespan", "mean turnaround", "HEFT", "step"):
+        assert words in training
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -223,7 +224,7 @@ def test_where_it_comes_from_is_said_and_escaped(page: Page) -> None:
         "2026-01-02 03:04 UTC",
         "torch 2.13.0",
         "A < B & C.",
-        "the network after epoch 3",
+        "the network after step 30, the best in validation",
     ):
         assert text in page.words
 
@@ -240,12 +241,11 @@ def test_a_report_without_a_training_history_has_no_curve() -> None:
 
 def test_a_training_without_validation_has_a_curve() -> None:
     history = [
-        {**entry, "val_loss": None, "val_accuracy": None, "val_chance": None}
-        for entry in made_up()["training"]
+        {**entry, "val_makespan": None, "val_turnaround": None} for entry in made_up()["training"]
     ]
     curve = training_curve(history)
-    assert "training" in curve
-    assert "chance" not in curve
+    assert "loss in training" in curve
+    assert "mean turnaround" not in curve
 
 
 def test_the_table_for_the_terminal_fits_80_columns_uncut() -> None:

@@ -1,4 +1,4 @@
-"""`deepsched train`: what it refuses, and real runs on Ray Train."""
+"""`deepsched train`: what it refuses, what it leaves behind, and real runs on Ray Train."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput, UnknownName
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.paper.scheduler import PaperScheduler
-from deepsched.pipeline.train import command
 from deepsched.pipeline.training.board import Board
-from deepsched.pipeline.training.config import make_config
-from deepsched.pipeline.training.data import Share
-from deepsched.pipeline.training.loop import TrainingData, fit
+from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.loop import best_record, fit
 from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
-from deepsched.pipeline.training.run import run_training
-from deepsched.pipeline.training.worker import WorkerSpec, train_worker, training_data
+from deepsched.pipeline.training.run import LAST, run_training, train_here
+from deepsched.pipeline.training.state import read_document
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
 from tests.pipeline.training_helpers import (
-    SMALL,
+    GENERATED,
+    PAPER,
     Notebook,
+    config,
+    same_weights,
     tiny_dataset,
     tiny_problem,
     without_seconds,
@@ -36,6 +34,7 @@ from tests.pipeline.training_helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from deepsched.pipeline.training.board import Status
     from deepsched.pipeline.training.state import History
@@ -43,8 +42,7 @@ if TYPE_CHECKING:
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-WEIGHTS = "model.safetensors"
+PAPER_EPOCHS: dict[str, Any] = {**PAPER, "epochs": 3}
 
 
 @pytest.fixture(scope="module")
@@ -54,41 +52,27 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    path = tmp_path / "small.json"
-    path.write_text(json.dumps(SMALL))
+    return written(tmp_path / "small.json", GENERATED)
+
+
+def written(path: Path, values: Mapping[str, Any]) -> Path:
+    path.write_text(json.dumps(values))
     return path
 
 
-def plain(uri: str, folder: Path, options: Mapping[str, Any]) -> History:
+def here(out: Path, options: Mapping[str, Any], data: str | None = None, **more: Any) -> Any:
     """Train in this process, without Ray."""
-    plan = plan_training(uri, folder, options={**SMALL, **options})
-    share = training_data(uri, plan.config, Share())
-    data = TrainingData(train=list(share.train), val=list(share.val))
-    return fit(plan.config, data, reporter=Notebook(folder))
+    plan = plan_training(data, out, options={**options, "workers": 0}, **more)
+    return train_here(plan, on_status=lambda _: None)
 
 
-def run(*args: object) -> Any:
-    return command.main([str(arg) for arg in args], standalone_mode=False)
+def there(out: Path, options: Mapping[str, Any], data: str | None = None, **more: Any) -> Any:
+    """Train on the Ray that runs."""
+    plan = plan_training(data, out, options=options, **more)
+    return run_training(plan, on_status=lambda _: None)
 
 
-def run_fails(*args: object) -> bool:
-    with pytest.raises(InvalidInput):
-        run(*args)
-    return True
-
-
-def assert_published(out: Path, epochs: int) -> History:
-    history = json.loads((out / "history.json").read_text())
-    assert [record["epoch"] for record in history] == list(range(1, epochs + 1))
-    learned = PaperScheduler.load(out / "checkpoint")
-    best = min(history, key=lambda record: record["val_loss"])
-    assert learned.meta["epoch"] == best["epoch"]
-    problem = tiny_problem(3)
-    assert violations(problem, learned(problem)) == []
-    return history
-
-
-def test_by_default_one_process_a_gpu_or_one_or_two_on_cpus():
+def test_by_default_one_process_a_gpu_or_one_or_two_on_cpus() -> None:
     assert plan_workers(None, {"CPU": 16, "GPU": 4}) == (4, True)
     assert plan_workers(2, {"CPU": 16, "GPU": 4}) == (2, True)
     assert plan_workers(None, {"CPU": 2}) == (1, False)
@@ -97,14 +81,20 @@ def test_by_default_one_process_a_gpu_or_one_or_two_on_cpus():
     assert plan_workers(3, {"CPU": 64}) == (3, False)
 
 
-def test_what_cannot_be_trained_on_is_refused_before_ray_starts(dataset: str, tmp_path: Path):
-    with pytest.raises(InvalidInput, match="no labels of 'peft'; it has: heft"):
-        plan_training(dataset, tmp_path, options={"teacher": "peft"})
-    for network in ("papyrus", "deepsched"):
-        with pytest.raises(
-            InvalidInput, match=f"network '{network}': paper is trained here; `deepsched improve`"
-        ):
-            plan_training(dataset, tmp_path, options={"network": network})
+def test_what_cannot_be_trained_on_is_refused_before_ray_starts(
+    dataset: str, tmp_path: Path
+) -> None:
+    for options in (
+        {"network": "paper", "teacher": "peft"},
+        {"objective": "imitation", "teacher": "peft"},
+        {"imitation_steps": 3, "teacher": "peft"},
+    ):
+        with pytest.raises(InvalidInput, match="no labels of 'peft'; it has: heft"):
+            plan_training(dataset, tmp_path, options=options)
+    # Whose schedules nobody asks for need not be there.
+    assert plan_training(dataset, tmp_path, options={"teacher": "peft"}).n_train == 24
+    with pytest.raises(UnknownName, match="papyrus"):
+        plan_training(dataset, tmp_path, options={"network": "papyrus"})
     with pytest.raises(InvalidInput, match="network_options: unknown field 'wdth'; one of: width"):
         plan_training(dataset, tmp_path, options={"network_options": {"wdth": 3}})
     with pytest.raises(InvalidInput, match="learning_rate = -1"):
@@ -113,69 +103,271 @@ def test_what_cannot_be_trained_on_is_refused_before_ray_starts(dataset: str, tm
         plan_training(str(tmp_path / "nothing"), tmp_path)
     failed = tiny_dataset(tmp_path / "failed", 12, fails=True)
     with pytest.raises(InvalidInput, match=r"12 of 12 could not be scheduled, .* sample 0: "):
-        plan_training(failed, tmp_path)
-    assert run_fails("--data", dataset, "--out", tmp_path / "new", "--epochs", 0)
-    assert not (tmp_path / "new").exists()
+        plan_training(failed, tmp_path, options={"teacher": "heft"})
 
 
-def test_another_run_gets_another_name_unless_it_resumes(dataset: str, tmp_path: Path):
+def test_another_run_gets_another_name_unless_it_resumes(dataset: str, tmp_path: Path) -> None:
     first = plan_training(dataset, tmp_path, options={"epochs": 7})
     assert plan_training(dataset, tmp_path).run != first.run
     second = plan_training(dataset, tmp_path, options={"epochs": 7, "learning_rate": 0.5})
     note_training(second)
     again = plan_training(dataset, tmp_path, resume=True, options={"epochs": 9})
     assert (again.run, again.config.learning_rate, again.config.epochs) == (second.run, 0.5, 9)
+    counted = plan_training(dataset, tmp_path, resume=True, options={"steps": 9})
+    assert (counted.config.steps, counted.config.epochs) == (9, None)
     assert (again.n_train, again.n_val) == (24, 3)
     limited = plan_training(dataset, tmp_path / "x", options={"limit_samples": 5})
     assert (limited.n_train, limited.n_val) == (5, 3)
 
 
-def test_a_training_goes_on_only_as_what_it_was(dataset: str, tmp_path: Path):
+def test_a_training_goes_on_only_as_what_it_was(dataset: str, tmp_path: Path) -> None:
     note_training(plan_training(dataset, tmp_path))
-    with pytest.raises(InvalidInput, match="a training with seed 0, not 1; give another --out"):
-        plan_training(dataset, tmp_path, resume=True, options={"seed": 1})
-    other = tiny_dataset(tmp_path / "other", 20)
-    with pytest.raises(InvalidInput, match="which was another dataset"):
-        plan_training(other, tmp_path, resume=True)
+    for name, value, there in (
+        ("seed", 1, 0),
+        ("rollouts", 16, 32),
+        ("micro_batches", 3, 2),
+        ("objective", "imitation", "policy-gradient"),
+        ("turnaround", 0.5, 0.3),
+    ):
+        words = f"a training with {name} {there!r}, not {value!r}; give another --out"
+        with pytest.raises(InvalidInput, match=words):
+            plan_training(
+                dataset, tmp_path, resume=True, options={name: value, "teacher": "best-of"}
+            )
+    with pytest.raises(InvalidInput, match="which was another dataset than generated problems"):
+        plan_training(None, tmp_path, resume=True, options={"steps": 5})
     (tmp_path / "train.json").write_text("{}")
     with pytest.raises(InvalidInput, match=r"train\.json: cannot be read"):
         plan_training(dataset, tmp_path, resume=True)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
-def test_two_processes_learn_what_one_does_with_their_batches_together(
-    dataset: str, settings: Path, tmp_path: Path
-):
-    # One step an epoch over all samples, so that one process and two do the same sums.
-    whole = {"tasks_per_batch": 100_000, "epochs": 3}
-    out = tmp_path / "two"
-    run(
-        *("--data", dataset, "--out", out, "--config", settings, "--workers", 2, "--epochs", 3),
-        *("--tasks-per-batch", 100_000),
+@pytest.mark.parametrize("options", [PAPER, {"teacher": "heft"}], ids=["paper", "deepsched"])
+def test_a_dataset_with_another_teacher_is_the_same_and_other_problems_are_not(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    data = tiny_dataset(tmp_path / "data", 20)
+    first = plan_training(data, tmp_path / "model", options=options)
+    note_training(first)
+    tiny_dataset(tmp_path / "data", 20, teachers=("mct",))
+    again = plan_training(data, tmp_path / "model", resume=True)
+    assert (again.run, again.dataset) == (first.run, first.dataset)
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    assert plan_training(str(moved), tmp_path / "model", resume=True).run == first.run
+    others = {"more": {"samples": 30}, "other": {"samples": 20, "first": 100}}
+    for name, changes in others.items():
+        other = tiny_dataset(tmp_path / name, **changes)
+        with pytest.raises(InvalidInput, match="which was another dataset"):
+            plan_training(other, tmp_path / "model", resume=True)
+
+
+def test_a_schedule_of_the_own_teacher_makes_another_dataset(tmp_path: Path) -> None:
+    data = tiny_dataset(tmp_path / "data", 20)
+    first = plan_training(data, tmp_path, options={"teacher": "mct"})
+    tiny_dataset(tmp_path / "data", 20, teachers=("mct",))
+    assert plan_training(data, tmp_path, options={"teacher": "mct"}).dataset != first.dataset
+
+
+def test_the_command_trains_goes_on_and_says_when_it_is_done(
+    settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model"
+    line = ["train", "--out", out, "--config", settings, "--workers", 0]
+    done = deepsched_here(capsys, *line)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert [text.split(",")[0] for text in said if text.startswith("step ")] == [
+        "step 2/4",
+        "step 4/4",
+    ]
+    assert f"checkpoint  {out / 'checkpoint'}" in done.stdout
+    assert "network     deepsched, policy-gradient" in done.stdout
+    assert {path.name for path in (out / "checkpoint").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
+    history = json.loads((out / "history.json").read_text())
+    assert [record["step"] for record in history] == [2, 4]
+    meta = json.loads((out / "checkpoint" / "config.json").read_text())
+    assert meta["config"] == {"width": 8, "rounds": 1, "decode": "full"}
+    assert meta["meta"]["step"] == best_record(history)["step"]
+
+    diamond = tmp_path / "diamond.json"
+    diamond.write_text(EXAMPLE)
+    scheduled = deepsched_here(capsys, "schedule", diamond, "--checkpoint", out / "checkpoint")
+    assert scheduled.returncode == 0, scheduled.stderr
+
+    refused = deepsched_here(capsys, *line)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "holds a finished training" in refused.stderr
+    kept = deepsched_here(capsys, "train", "--out", out, "--workers", 0, "--resume")
+    assert (kept.returncode, kept.stdout) == (0, done.stdout)
+    assert f"{out} holds all 4 steps already" in kept.stderr
+
+    # It goes on with more steps, from the last one and not from the best.
+    more = deepsched_here(capsys, "train", "--out", out, "--workers", 0, "--resume", "--steps", 6)
+    assert more.returncode == 0, more.stderr
+    assert "step 6/6" in more.stderr
+    assert "step 4/" not in more.stderr
+    longer = json.loads((out / "history.json").read_text())
+    assert longer[:2] == history
+    assert [record["step"] for record in longer] == [2, 4, 6]
+
+
+def test_ctrl_c_loses_no_more_than_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
+    whole = here(tmp_path / "whole", {**GENERATED, "steps": 5})
+    out = tmp_path / "parts"
+    plan = plan_training(
+        None, out, options={**GENERATED, "steps": 5, "workers": 0, "checkpoint_seconds": 1e-9}
     )
-    history = assert_published(out, 3)
-    expected = plain(dataset, tmp_path / "plain", whole)
-    for mine, theirs in zip(history, expected, strict=True):
-        for name in ("train_loss", "val_loss", "val_accuracy", "val_chance"):
-            assert mine[name] == pytest.approx(theirs[name], rel=1e-4)
-    two = load_file(out / "checkpoint" / WEIGHTS)
-    best = min(expected, key=lambda record: record["val_loss"])["epoch"]
-    one = load_file(tmp_path / "plain" / f"epoch-{best}" / WEIGHTS)
-    # Where a gradient is nearly zero Adam makes a full step of its rounding error.
-    close = np.concatenate([np.isclose(two[key], one[key], atol=1e-4).ravel() for key in one])
-    assert close.mean() > 0.98
+
+    def stop_at(step: int) -> Any:
+        def on_status(status: Status) -> None:
+            if status.step == step:
+                raise KeyboardInterrupt
+
+        return on_status
+
+    for step, kept in ((3, 2), (4, 3)):
+        with pytest.raises(KeyboardInterrupt):
+            train_here(plan, on_status=stop_at(step))
+        assert not (out / "history.json").exists()
+        plan = plan_training(None, out, resume=True)
+        assert read_document(tmp_path / "parts" / "ray" / plan.run / LAST)["step"] == kept
+    begun: list[int] = []
+    found = train_here(plan, on_status=lambda status: begun.append(status.begun))
+    assert begun[0] == 3
+    assert without_seconds(found.history) == without_seconds(whole.history)
+    assert same_weights(found.checkpoint, whole.checkpoint)
+
+
+def test_ctrl_c_is_one_line_and_an_exit_code(
+    settings: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from deepsched.pipeline.training import run
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "fit", interrupted)
+    done = deepsched_here(
+        capsys, "train", "--out", tmp_path / "x", "--config", settings, "--workers", 0
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "--resume goes on" in done.stderr
+    assert not (tmp_path / "x" / "history.json").exists()
+
+
+@pytest.mark.parametrize("network", ["deepsched", "paper"])
+def test_a_training_that_diverges_is_one_line_and_leaves_no_network(
+    network: str, dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**GENERATED, "most_tasks": 60, "development": 20}
+    values = values if network == "deepsched" else PAPER_EPOCHS
+    line = ["train", "--out", tmp_path / "x", "--workers", 0, "--learning-rate", "1e30"]
+    line += ["--config", written(tmp_path / "c.json", values)]
+    done = deepsched_here(capsys, *line, *(("--data", dataset) if network == "paper" else ()))
+    assert (done.returncode, done.stdout) == (2, "")
+    (said,) = [text for text in done.stderr.splitlines() if not text.startswith("step ")]
+    assert said.startswith("deepsched: training diverged")
+    assert said.endswith("lower the learning rate")
+    assert not (tmp_path / "x" / "checkpoint").exists()
+    assert not (tmp_path / "x" / "history.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--network", "papyrus"), "unknown network 'papyrus'"),
+        (("--objective", "luck"), "objective 'luck': the network deepsched is trained by"),
+        (("--network", "paper", "--objective", "policy-gradient"), "is trained by imitation"),
+        (("--data", "DATA", "--problems", "training"), "give either --data or --problems"),
+        (("--problems", "small"), "--problems"),
+        (("--rollouts", 3), "rollouts = 3"),
+        (("--epochs", 3), "generated problems have no end"),
+        (("--data", "DATA", "--epochs", 3, "--steps", 3), "give steps or epochs, not both"),
+        (("--data", "DATA", "--epochs", 0), "epochs = 0"),
+        (("--data", "DATA", "--network", "paper", "--teacher", "peft"), "no labels of 'peft'"),
+        (("--data", "nowhere"), "nowhere"),
+        (("--steps", 0), "steps = 0"),
+        (("--workers", -1), "workers = -1"),
+        (("--most-tasks", 9), "least_tasks is more than most_tasks"),
+        (("--network-option", "wdth=3"), "unknown field 'wdth'"),
+        (("--config", "nowhere.json"), "nowhere.json: cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line(
+    options: tuple[Any, ...],
+    words: str,
+    dataset: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [dataset if option == "DATA" else option for option in options]
+    done = deepsched_here(capsys, "train", "--out", tmp_path / "x", "--workers", 0, *given)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_paper_is_trained_on_generated_problems_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**PAPER, "steps": 2, "problems_per_micro_batch": 2, "most_tasks": 30}
+    path = written(tmp_path / "c.json", values)
+    line = ["train", "--out", tmp_path / "x", "--workers", 0, "--config", path]
+    done = deepsched_here(capsys, *line)
+    assert done.returncode == 0, done.stderr
+    assert "paper, imitates heft" in done.stdout
+    assert "times the chance of" in done.stdout
+    assert PaperScheduler.load(tmp_path / "x" / "checkpoint").meta["teacher"] == "heft"
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
-def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str):
+@pytest.mark.parametrize("workers", [{"workers": 1, "rollout_workers": 1}, {"workers": 2}], ids=str)
+def test_processes_and_rollout_workers_change_no_bit_of_deepsched(
+    workers: dict[str, int], tmp_path: Path
+) -> None:
+    alone = here(tmp_path / "alone", GENERATED)
+    together = there(tmp_path / "ray", {**GENERATED, **workers})
+    assert without_seconds(together.history) == without_seconds(alone.history)
+    assert same_weights(together.checkpoint, alone.checkpoint)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_two_processes_learn_the_papers_network_as_one_does(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = here(tmp_path / "alone", PAPER_EPOCHS, dataset)
+    out = tmp_path / "two"
+    line = ["train", "--data", dataset, "--out", out, "--workers", 2]
+    done = deepsched_here(capsys, *line, "--config", written(tmp_path / "c.json", PAPER_EPOCHS))
+    assert done.returncode == 0, done.stderr
+    history = json.loads((out / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert without_seconds(history) == without_seconds(alone.history)
+    assert same_weights(out / "checkpoint", alone.checkpoint)
+    learned = PaperScheduler.load(out / "checkpoint")
+    assert learned.meta["step"] == best_record(history)["step"]
+    assert violations(tiny_problem(3), learned(tiny_problem(3))) == []
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str) -> None:
     import ray
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import ScalingConfig
 
+    from deepsched.pipeline.training.worker import WorkerSpec, train_worker
+
     board: Any = ray.remote(num_cpus=0)(Board).remote()
-    diverging = make_config({**SMALL, "learning_rate": 1e30}, where="test")
+    diverging = config(PAPER_EPOCHS, learning_rate=1e30)
     spec = WorkerSpec(data=dataset, config=diverging, meta={})
     for _ in range(2):  # as after a restart by Ray Train
         task = {"spec": spec, "board": board}
@@ -189,22 +381,25 @@ def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
-    dataset: str, settings: Path, tmp_path: Path
-):
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "model"
-    args = ["--data", dataset, "--out", str(out), "--config", str(settings), "--workers", "1"]
+    # Of a falling learning rate each step depends on how many there are.
+    values = {**GENERATED, "schedule": "constant", "steps": 100_000, "check_every": 5}
+    line = ["--out", str(out), "--workers", "1"]
+    line += ["--config", str(written(tmp_path / "c.json", values))]
     said = []
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "pipeline" / "train.py"), *args, "--epochs", "100000"],
+        [sys.executable, str(ROOT / "pipeline" / "train.py"), *line],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "RAY_ADDRESS": "local"},
     ) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            said.append(line)
-            if line.startswith("epoch 5/"):
+        for text in process.stderr:
+            said.append(text)
+            if text.startswith("step 25/"):
                 process.send_signal(signal.SIGINT)
     text = "".join(said)
     assert process.returncode == 130, text
@@ -212,34 +407,35 @@ def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
     assert "with --resume goes on" in text
     assert not (out / "history.json").exists()
 
-    done = max(int(line.split("/")[0].split()[1]) for line in said if line.startswith("epoch "))
-    epochs = done + 30  # enough of them for the kill to come between two
+    done = max(int(line.split("/")[0].split()[1]) for line in said if line.startswith("step "))
+    steps = done + 150  # enough of them for the kill to come between two
     seen: list[Status] = []
     killed: list[int] = []
 
     def kill_once(status: Status) -> None:
         seen.append(status)
-        if len(status.history) > done and status.attempt == 1 and not killed:
+        if status.step > done + 5 and status.attempt == 1 and not killed:
             killed.append(kill_training_process())
 
-    plan = plan_training(dataset, out, options={"epochs": epochs}, resume=True)
+    plan = plan_training(None, out, options={"steps": steps}, resume=True)
     trained = run_training(plan, on_status=kill_once)
     assert len(killed) == 1
     assert seen[-1].attempt == 2
-    # It went on, though maybe not from the very last epoch: Ray Train takes note a moment later.
+    # It went on, though maybe not from the very last step: Ray Train takes note a moment later.
     assert all(len(status.history) >= 1 for status in seen if status.attempt)
-    expected = plain(dataset, tmp_path / "plain", {"epochs": epochs})
+    notebook = Notebook(tmp_path / "plain")
+    expected: History = fit(make_course(None, plan.config), reporter=notebook)
     assert without_seconds(trained.history) == without_seconds(expected)
-    assert assert_published(out, epochs) == trained.history
-    best = min(expected, key=lambda record: record["val_loss"])["epoch"]
-    published = load_file(out / "checkpoint" / WEIGHTS)
-    for key, value in load_file(tmp_path / "plain" / f"epoch-{best}" / WEIGHTS).items():
-        assert torch.equal(published[key], value)
+    assert json.loads((out / "history.json").read_text()) == trained.history
+    assert same_weights(out / "checkpoint", notebook.at(best_record(expected)["step"]))
 
     # Finished: refused, or said, as the user asks.
-    with pytest.raises(InvalidInput, match=r"holds a finished training; .* --resume"):
-        run(*args)
-    run(*args, "--resume")
+    refused = deepsched_here(capsys, "train", *line)
+    assert refused.returncode == 2
+    assert "holds a finished training" in refused.stderr
+    kept = deepsched_here(capsys, "train", *line, "--steps", steps, "--resume")
+    assert kept.returncode == 0
+    assert "steps already" in kept.stderr
 
 
 def kill_training_process() -> int:

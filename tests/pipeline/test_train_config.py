@@ -9,9 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput, UnknownName
 from deepsched.pipeline.training.config import (
     TrainConfig,
+    complete,
     config_options,
     make_config,
     merged_config,
@@ -70,7 +71,7 @@ def test_options_win_over_the_file_and_the_file_over_the_base(tmp_path: Path):
     base = make_config({"epochs": 5, "seed": 5, "learning_rate": 0.5}, where="base").model_dump()
     config = merged_config(path, {"seed": 9, "teacher": None}, base=base)
     assert (config.epochs, config.seed, config.learning_rate) == (7, 9, 0.5)
-    assert config.teacher == "heft"
+    assert config.teacher is None
 
 
 def test_network_options_are_merged_but_not_carried_to_another_network():
@@ -105,3 +106,69 @@ def test_every_field_is_an_option_and_none_where_not_given():
 def test_a_network_option_without_a_value_is_refused():
     with pytest.raises(ValueError, match="is not KEY=VALUE"):
         run_options("--network-option", "width")
+
+
+def completed(generated: bool = True, **values: Any) -> TrainConfig:
+    return complete(make_config(values, where="test"), generated=generated)
+
+
+def test_what_was_not_said_follows_from_network_and_problems():
+    own, data = completed(), completed(generated=False)
+    assert (own.network, own.objective, own.teacher) == ("deepsched", "policy-gradient", "best-of")
+    assert (own.steps, own.epochs, own.check_every) == (3000, None, 250)
+    assert (data.steps, data.epochs, data.check_every) == (None, 20, None)
+    assert (own.turnaround, own.learning_rate, own.schedule, own.ema) == (0.3, 1e-3, "root", 0.02)
+    assert completed(objective="imitation").turnaround == 0
+    paper = completed(generated=False, network="paper")
+    assert (paper.objective, paper.teacher, paper.turnaround) == ("imitation", "heft", 0)
+    assert (paper.learning_rate, paper.schedule, paper.ema) == (4e-3, "constant", 1.0)
+    # All of the network's options, as they are kept with the checkpoint.
+    assert own.network_options == {"width": 32, "rounds": 3, "decode": "full"}
+    assert completed(generated=False, steps=5).epochs is None
+
+
+def test_what_was_said_stays_and_nothing_is_left_open():
+    said = {"learning_rate": 0.5, "ema": 0.5, "schedule": "cosine", "turnaround": 0.0, "steps": 7}
+    config = completed(teacher="mct", check_every=3, network_options={"width": 8}, **said)
+    assert {name: getattr(config, name) for name in said} == said
+    assert (config.teacher, config.check_every) == ("mct", 3)
+    assert config.network_options == {"width": 8, "rounds": 3, "decode": "full"}
+    assert complete(config, generated=True) == config
+    open_ = {name for name, value in config.model_dump().items() if value is None}
+    assert open_ == {"epochs", "workers", "limit_samples"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"network": "paper", "objective": "policy-gradient"}, "paper is trained by imitation"),
+        ({"objective": "luck"}, "deepsched is trained by policy-gradient or imitation"),
+        ({"epochs": 3}, "generated problems have no end; give steps"),
+        ({"network_options": {"wdth": 3}}, "network_options: unknown field 'wdth'; one of: width"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, Any], words: str):
+    with pytest.raises(InvalidInput, match=words):
+        completed(**values)
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(UnknownName, match="papyrus"):
+        completed(network="papyrus")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rollouts": 3}, "rollouts = 3: Input should be a multiple of 2"),
+        ({"steps": 3, "epochs": 3}, "give steps or epochs, not both"),
+        ({"least_tasks": 50, "most_tasks": 20}, "least_tasks is more than most_tasks"),
+        ({"schedule": "stairs"}, "schedule is one of constant, root, cosine"),
+        ({"ema": 0}, "ema = 0"),
+        ({"turnaround": 1.5}, "turnaround = 1.5"),
+        ({"workers": -1}, "workers = -1"),
+    ],
+)
+def test_an_illegal_value_is_refused(values: dict[str, Any], words: str):
+    with pytest.raises(InvalidInput, match=words):
+        make_config(values, where="test")

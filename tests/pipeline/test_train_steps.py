@@ -1,9 +1,8 @@
-"""Batches of several processes in step: plain threads stand in for the processes."""
+"""The plan of the steps: which samples each learns from, and who works on them."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,149 +10,154 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepsched.baselines.errors import InvalidInput
-from deepsched.model.training import Metrics
-from deepsched.pipeline.training.data import Share, Windows, sample_bytes
-from deepsched.pipeline.training.steps import (
-    Peers,
-    cut_batches,
-    merged,
-    step_weights,
-    steps_in_unison,
-)
-from tests.pipeline.training_helpers import tiny_samples
+from deepsched.pipeline.dataset.storage import SampleSize
+from deepsched.pipeline.labelling import paper_preset
+from deepsched.pipeline.labelling.sources import sample_rng
+from deepsched.pipeline.training.steps import DatasetSteps, EndlessSteps, cost, dealt
+from tests.pipeline.training_helpers import PAPER, config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-SAMPLES = tiny_samples(12)
+    from collections.abc import Sequence
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ThreadPeers(Peers):
-    """Peers in one process that meet at a barrier."""
-
-    barrier: threading.Barrier
-    board: dict[int, list[float]]
-
-    def gather(self, values: Sequence[float]) -> Any:
-        self.board[self.rank] = list(values)
-        self.barrier.wait(timeout=20)
-        rows = np.array([self.board[rank] for rank in range(self.world)])
-        self.barrier.wait(timeout=20)
-        return rows
+def steps_of(tasks: Sequence[int], machines: int = 3, shard: int = 10, **changes: Any) -> Any:
+    """Return the steps over samples of so many tasks, `shard` of them in a shard."""
+    sizes = [
+        SampleSize(sample_id=k, source="", n_tasks=n, n_machines=machines, n_edges=0)
+        for k, n in enumerate(tasks)
+    ]
+    return DatasetSteps(sizes, [k // shard for k in range(len(tasks))], config(PAPER, **changes))
 
 
-def in_unison(world: int, work: Callable[[ThreadPeers], Any]) -> list[Any]:
-    """Run `work` as every rank at once; what it raises is returned."""
-    barrier, board = threading.Barrier(world), {}
-    results: list[Any] = [None] * world
-
-    def run(rank: int) -> None:
-        try:
-            results[rank] = work(ThreadPeers(rank=rank, world=world, barrier=barrier, board=board))
-        except Exception as error:
-            results[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(world)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+def planned(steps: Any) -> list[list[tuple[int, ...]]]:
+    return [list(steps.micro_batches(step)) for step in range(steps.total)]
 
 
-@given(st.lists(st.lists(st.integers(1, 50), max_size=6), min_size=1, max_size=4))
-def test_weights_are_equally_many_and_make_a_mean_over_all_tasks(tasks: list[list[int]]):
-    world = len(tasks)
-    weights = in_unison(world, lambda peers: step_weights(tasks[peers.rank], peers))
-    longest = max(len(row) for row in tasks)
-    assert [len(row) for row in weights] == [longest] * world
-    for step in range(longest):
-        sizes = [row[step] if step < len(row) else 0 for row in tasks]
-        # Data-parallel training divides the sum of the gradients by the number of processes.
-        shares = [row[step] / world for row in weights]
-        assert shares == pytest.approx([size / sum(sizes) for size in sizes])
+@given(
+    st.lists(st.integers(1, 120), min_size=1, max_size=80),
+    st.integers(1, 4),
+    st.integers(1, 30),
+    st.integers(1, 3),
+)
+def test_each_sample_comes_once_an_epoch(
+    tasks: list[int], micro_batches: int, shard: int, epochs: int
+) -> None:
+    steps = steps_of(tasks, shard=shard, micro_batches=micro_batches, epochs=epochs)
+    seen = [Counter[int]() for _ in range(epochs)]
+    for step, batches in enumerate(planned(steps)):
+        assert 1 <= len(batches) <= micro_batches
+        assert all(batches)
+        epoch = int(np.ceil(steps.epoch(step))) - 1
+        seen[epoch].update(k for batch in batches for k in batch)
+    assert all(own == Counter(range(len(tasks))) for own in seen)
+    assert steps.epoch(steps.total - 1) == epochs
 
 
-def test_one_process_has_weights_of_exactly_one():
-    assert step_weights([7, 3, 11], Peers()) == [1.0, 1.0, 1.0]
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=80), st.sampled_from([64, 100]))
+def test_only_a_single_sample_is_larger_than_the_bounds(tasks: list[int], most: int) -> None:
+    steps = steps_of(
+        tasks, machines=5, epochs=1, tasks_per_micro_batch=most, pairs_per_micro_batch=400
+    )
+    for batch in (batch for batches in planned(steps) for batch in batches):
+        n = sum(tasks[k] for k in batch)
+        assert len(batch) == 1 or (n <= most and 5 * n <= 400)
 
 
-@pytest.mark.parametrize("shares", [(7, 5), (11, 1), (1, 11), (4, 4, 4)])
-def test_processes_take_the_same_steps_and_each_sample_counts_once(shares: tuple[int, ...]):
-    starts = np.cumsum([0, *shares])
-
-    def work(peers: ThreadPeers) -> Any:
-        mine = SAMPLES[starts[peers.rank] : starts[peers.rank + 1]]
-        # Two windows, so that one process may run out of windows before another.
-        windows = [cut_batches(part, 30) for part in (mine[:3], mine[3:]) if part]
-        seen: list[int] = []
-        steps = list(steps_in_unison(windows, peers, seen.append))
-        counted = [batch.n_tasks for batch, weight in steps if weight > 0]
-        return len(steps), sum(seen), sorted(n for sizes in counted for n in sizes)
-
-    results = in_unison(len(shares), work)
-    assert len({steps for steps, _, _ in results}) == 1
-    for rank, (_, seen, sizes) in enumerate(results):
-        mine = SAMPLES[starts[rank] : starts[rank + 1]]
-        assert seen == shares[rank]
-        assert sizes == sorted(sample.n_tasks for sample in mine)
-
-
-def test_a_process_without_samples_stops_all_of_them_with_a_remedy():
-    def work(peers: ThreadPeers) -> Any:
-        windows = [cut_batches(SAMPLES[:4], 30)] if peers.rank == 0 else [[]]
-        return list(steps_in_unison(windows, peers, lambda _: None))
-
-    for error in in_unison(2, work):
-        assert isinstance(error, InvalidInput)
-        assert "fewer training samples than training processes (2)" in str(error)
+def test_the_plan_follows_from_seed_and_epoch_alone() -> None:
+    tasks = [8 + k % 50 for k in range(200)]
+    first = planned(steps_of(tasks, epochs=3))
+    assert planned(steps_of(tasks, epochs=3)) == first
+    assert planned(steps_of(tasks, epochs=3, seed=1)) != first
+    # More epochs, or a number of steps: the same plan, further on.
+    more = steps_of(tasks, epochs=5)
+    assert planned(more)[: len(first)] == first
+    counted = steps_of(tasks, steps=len(first) + 2)
+    assert (counted.total, planned(counted)[:-2]) == (len(first) + 2, first)
+    # It is asked for in any order: a resumed training begins in the middle.
+    assert (
+        steps_of(tasks, steps=more.total).micro_batches(len(first)) == (planned(more)[len(first)])
+    )
+    ends = [step for step in range(more.total) if more.checked(step)]
+    assert len(ends) == 5
+    assert [more.epoch(step) for step in ends] == [1, 2, 3, 4, 5]
+    epochs = np.split(np.arange(more.total), [end + 1 for end in ends[:-1]])
+    orders = {tuple(planned(more)[step][0] for step in epoch) for epoch in epochs}
+    assert len(orders) == 5
 
 
-def test_merged_metrics_weigh_by_tasks_and_skip_who_had_none():
-    def metrics(value: float, n_tasks: int) -> Metrics:
-        return Metrics(
-            loss=value,
-            cross_entropy=value,
-            mse=value,
-            accuracy=value,
-            chance=value,
-            n_tasks=n_tasks,
-        )
-
-    parts = [metrics(1.0, 30), None, metrics(4.0, 10)]
-    results = in_unison(3, lambda peers: merged(parts[peers.rank], peers))
-    assert results == [metrics(1.75, 40)] * 3
-    assert in_unison(2, lambda peers: merged(None, peers)) == [None, None]
+def test_validations_come_as_often_as_asked_and_at_the_end() -> None:
+    steps = steps_of([20] * 30, steps=10, check_every=4)
+    assert [step for step in range(10) if steps.checked(step)] == [3, 7, 9]
 
 
-def test_samples_that_fit_are_read_once_and_others_in_windows_every_pass():
-    passes = []
+@pytest.mark.parametrize("micro_batches", [2, 4])
+def test_micro_batches_of_a_step_cost_alike_on_the_papers_sizes(micro_batches: int) -> None:
+    tasks = [paper_preset._draw_tasks(sample_rng(0, k)) for k in range(800)]  # noqa: SLF001
+    assert max(tasks) > 100 * min(tasks)
+    steps = steps_of(
+        tasks,
+        paper_preset.N_MACHINES,
+        shard=16,
+        micro_batches=micro_batches,
+        epochs=1,
+        tasks_per_micro_batch=2048,
+    )
+    costs = [np.array(steps.costs(step)) for step in range(steps.total)]
+    spread = np.array([own.max() / own.mean() for own in costs])
+    assert spread.mean() < 1.1
+    assert np.quantile(spread, 0.9) < 1.25
+    # What processes wait for each other, with one micro-batch each.
+    assert sum(own.max() * len(own) for own in costs) < 1.1 * sum(own.sum() for own in costs)
+    first = steps.micro_batches(0)[0]
+    assert costs[0][0] == sum(cost(tasks[k], paper_preset.N_MACHINES) for k in first)
 
-    def read() -> Any:
-        passes.append(1)
-        return iter(SAMPLES)
 
-    whole = Windows(read, 10**9)
-    assert [list(w) for w in whole] == [SAMPLES]
-    assert [list(w) for w in whole] == [SAMPLES]
-    assert len(passes) == 1
-    limit = 3 * max(sample_bytes(sample) for sample in SAMPLES)
-    parts = Windows(read, limit)
-    for _ in range(2):
-        windows = list(parts)
-        assert len(windows) > 1
-        assert [s for window in windows for s in window] == SAMPLES
-        assert all(sum(map(sample_bytes, window)) <= limit for window in windows)
-    assert len(passes) == 3
-    assert [len(w) for w in Windows(read, 0)] == [1] * len(SAMPLES)
+def test_shards_are_read_in_windows() -> None:
+    steps = steps_of([10] * 400, shard=10, epochs=1)
+    shards = [
+        {k // 10 for batch in steps.micro_batches(step) for k in batch}
+        for step in range(steps.total)
+    ]
+    seen: list[int] = []
+    for own in shards:
+        seen += [shard for shard in sorted(own) if shard not in seen]
+        assert own <= set(seen[-16:])
+    first = set().union(*shards[: steps.total // 5])
+    assert len(first) == 8
 
 
-@given(st.integers(0, 100), st.integers(1, 6))
-def test_shares_deal_out_every_shard_once_or_none(n_shards: int, world: int):
-    dealt = [Share(rank=rank, world=world).shards(n_shards) for rank in range(world)]
-    if n_shards < 8 * world:
-        assert dealt == [None] * world
-    else:
-        assert sorted(shard for part in dealt if part for shard in part) == list(range(n_shards))
+def test_generated_problems_never_come_again() -> None:
+    steps = EndlessSteps(total=50, micro=3, problems=4, check_every=20)
+    numbers = [k for batches in planned(steps) for batch in batches for k in batch]
+    assert numbers == list(range(50 * 3 * 4))
+    assert {len(steps.costs(step)) for step in range(50)} == {3}
+    assert [step for step in range(50) if steps.checked(step)] == [19, 39, 49]
+    assert steps.epoch(49) == 0
+
+
+@given(
+    st.lists(st.floats(0.1, 100), min_size=1, max_size=12),
+    st.integers(1, 5),
+)
+def test_micro_batches_are_dealt_so_that_nobody_has_much_more(
+    costs: list[float], world: int
+) -> None:
+    ranks = dealt(costs, world)
+    assert ranks == dealt(list(costs), world)
+    assert len(ranks) == len(costs)
+    assert set(ranks) <= set(range(world))
+    loads = [
+        sum(c for c, rank in zip(costs, ranks, strict=True) if rank == r) for r in range(world)
+    ]
+    # What the longest-processing-time rule promises.
+    assert max(loads) <= max(max(costs), sum(costs) / world + max(costs)) + 1e-9
+    assert max(loads) - min(loads) <= max(costs) + 1e-9
+    if len(costs) >= world:
+        assert set(ranks) == set(range(world))
+    if world == 1:
+        assert set(ranks) == {0}
+
+
+def test_equal_costs_are_dealt_in_turn() -> None:
+    assert dealt([1.0] * 4, 2) == [0, 1, 0, 1]
+    assert dealt([1.0, 5.0, 1.0, 1.0], 2) == [1, 0, 1, 1]

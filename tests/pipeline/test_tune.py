@@ -26,13 +26,13 @@ from deepsched.pipeline.tuning.search_space import (
     search_space,
     trial_config,
 )
-from tests.pipeline.training_helpers import SMALL, tiny_dataset
+from tests.pipeline.training_helpers import PAPER, tiny_dataset
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONFIG = make_config({}, where="test")
+CONFIG = make_config({"network": "paper"}, where="test")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_every_default_search_gives_settings_that_the_network_takes(network: str
         ("network_options.wide=1,2", "wide"),
         ("learning_rate=1e-2..1e-3", "the ends of a range"),
         ("learning_rate=-1,1", "learning_rate = -1"),
-        ("tasks_per_batch=many,1", "tasks_per_batch = 'many'"),
+        ("tasks_per_micro_batch=many,1", "tasks_per_micro_batch = 'many'"),
         ("weight_decay=0..1", "the first one above 0"),
         ("epochs=1,2", "cannot be searched"),
     ],
@@ -114,8 +114,8 @@ def test_a_search_without_validation_samples_is_refused(tmp_path: Path):
 
 def test_the_table_lists_every_trial_and_every_setting():
     results = [
-        TrialResult(trial="a", params={"x": 1}, epochs=3, score=0.5, accuracy=0.25, error=None),
-        TrialResult(trial="b", params={"x": 2}, epochs=1, score=None, accuracy=None, error="bad"),
+        TrialResult(trial="a", params={"x": 1}, steps=3, score=0.5, error=None),
+        TrialResult(trial="b", params={"x": 2}, steps=1, score=None, error="bad"),
     ]
     rows = list(csv.DictReader(results_csv(results).splitlines()))
     assert [(row["rank"], row["trial"], row["x"]) for row in rows] == [
@@ -132,7 +132,7 @@ def test_a_killed_search_is_restored_and_its_best_settings_train(
 ):
     out = tmp_path / "tune"
     settings = tmp_path / "small.json"
-    settings.write_text(json.dumps(SMALL))
+    settings.write_text(json.dumps(PAPER))
     # One of the rates diverges: such a trial fails, the search goes on. This seed draws it third.
     args = ["--data", dataset, "--out", str(out), "--config", str(settings), "--trials", "3"]
     args += [

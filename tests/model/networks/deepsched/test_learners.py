@@ -1,0 +1,223 @@
+"""How the network `deepsched` learns: what a loss measures, and where its gradient pulls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
+from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.learning import Loss, RolloutJob, TrainingItem
+from deepsched.model.networks.deepsched.config import DeepSchedConfig
+from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.learners import Imitation, PolicyGradient, run_rollouts
+from deepsched.model.networks.deepsched.network import DeepSchedNetwork
+from tests.model.examples import layered
+from tests.model.networks.deepsched.examples import random_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+
+CONFIG = DeepSchedConfig(width=8, rounds=1)
+MEASURES = {"makespan": makespan, "turnaround": mean_turnaround}
+
+
+def item(
+    problem: Problem,
+    sample_id: int = 0,
+    *,
+    objective: str = "makespan",
+    target: Schedule | None = None,
+) -> TrainingItem:
+    return TrainingItem(
+        sample_id=sample_id,
+        problem=problem,
+        objective=objective,
+        reference=MEASURES[objective](problem, heft(problem)),
+        target=target,
+    )
+
+
+def items() -> list[TrainingItem]:
+    problems = [layered(30 + 5 * k, 4, k, ccr=3.0) for k in range(4)]
+    return [item(p, k, objective=("makespan", "turnaround")[k % 2]) for k, p in enumerate(problems)]
+
+
+def here(jobs: Sequence[RolloutJob]) -> list[FloatArray]:
+    return [run_rollouts(job) for job in jobs]
+
+
+def loss_of(
+    learner: Any,
+    network: DeepSchedNetwork,
+    found: Sequence[TrainingItem],
+    seed: int = 0,
+    run: Any = here,
+) -> tuple[Loss, np.ndarray]:
+    """Return a loss and its gradient."""
+    network.zero_grad(set_to_none=True)
+    streams = [np.random.default_rng([seed, one.sample_id]) for one in found]
+    loss = learner.loss(network, [learner.encode(one) for one in found], streams, run)
+    loss.total.backward()
+    gradient = [
+        np.zeros(p.numel()) if p.grad is None else p.grad.numpy().ravel().copy()
+        for p in network.parameters()
+    ]
+    return loss, np.concatenate(gradient)
+
+
+@pytest.mark.parametrize("decode", ["full", "topk"])
+def test_an_untrained_network_is_heft_and_its_best_rollouts_are_better(decode: str) -> None:
+    torch.manual_seed(0)
+    learner = PolicyGradient(decode=decode, rollouts=8)
+    loss, gradient = loss_of(learner, DeepSchedNetwork(CONFIG), items())
+    assert tuple(loss.sums) == learner.measures
+    assert loss.weight == 4
+    # With a few machines per task the decoder is HEFT on problems of few machines too.
+    assert loss.sums["ratio"] / loss.weight == pytest.approx(1.0)
+    assert loss.sums["best_ratio"] < loss.sums["ratio"]
+    assert np.abs(gradient).max() > 0
+
+
+def test_the_measures_are_those_of_the_networks_own_schedules() -> None:
+    network, learner = random_network(1, CONFIG), PolicyGradient(rollouts=4)
+    jobs: list[RolloutJob] = []
+
+    def run(asked: Sequence[RolloutJob]) -> list[FloatArray]:
+        jobs.extend(asked)
+        return here(asked)
+
+    found = items()
+    loss, _ = loss_of(learner, network, found, run=run)
+    expected = [
+        MEASURES[one.objective](
+            one.problem, decode_schedule(one.problem, job.view, job.outputs, "x")
+        )
+        / one.reference
+        for one, job in zip(found, jobs, strict=True)
+    ]
+    assert loss.sums["ratio"] == pytest.approx(sum(expected))
+    assert loss.sums["best_ratio"] <= loss.sums["ratio"]
+    for one, job in zip(found, jobs, strict=True):
+        assert job.outputs.shape == (one.problem.n_tasks, 4)
+        # The network's own schedule, and each perturbation both ways.
+        assert job.perturbations.shape == (5, one.problem.n_tasks, 4)
+        assert not job.perturbations[0].any()
+        np.testing.assert_array_equal(job.perturbations[1:3], -job.perturbations[3:])
+
+
+@pytest.mark.parametrize("objective", ["makespan", "turnaround"])
+def test_the_gradient_pulls_towards_better_rollouts(objective: str) -> None:
+    torch.manual_seed(0)
+    network, learner = DeepSchedNetwork(CONFIG), PolicyGradient(rollouts=32)
+    problem = layered(40, 5, 2, ccr=5.0)
+    one = item(problem, objective=objective)
+    ratios = []
+    for step in range(40):
+        loss, _ = loss_of(learner, network, [one], seed=step)
+        ratios.append(loss.sums["ratio"])
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.05 * parameter.grad
+    assert ratios[0] == pytest.approx(1.0)
+    assert np.mean(ratios[-10:]) < 0.95
+
+
+def test_streams_decide_what_is_drawn_and_nothing_else_does() -> None:
+    network, learner, found = random_network(1, CONFIG), PolicyGradient(rollouts=4), items()
+    torch.manual_seed(1)
+    one, gradient = loss_of(learner, network, found)
+    torch.manual_seed(2)
+    same, again = loss_of(learner, network, found)
+    assert again.tobytes() == gradient.tobytes()
+    assert same.sums == one.sums
+    other, another = loss_of(learner, network, found, seed=1)
+    assert another.tobytes() != gradient.tobytes()
+    assert other.sums["ratio"] == one.sums["ratio"]
+    # Its own stream for each item: who else is in the micro-batch changes no draw.
+    alone = [loss_of(learner, network, [entry])[0].sums["best_ratio"] for entry in found]
+    assert sum(alone) == pytest.approx(one.sums["best_ratio"])
+
+
+def test_the_gradients_of_micro_batches_add_up() -> None:
+    network, learner, found = random_network(1, CONFIG), PolicyGradient(rollouts=4), items()
+    whole, gradient = loss_of(learner, network, found)
+    parts = [loss_of(learner, network, part) for part in (found[:1], found[1:])]
+    total = sum(own for _, own in parts)
+    np.testing.assert_allclose(total, gradient, rtol=1e-3, atol=1e-5 * np.abs(gradient).max())
+    assert sum(part.weight for part, _ in parts) == whole.weight
+
+
+def test_rollouts_that_run_elsewhere_give_the_same_loss() -> None:
+    network, learner, found = random_network(1, CONFIG), PolicyGradient(rollouts=4), items()
+    calls: list[int] = []
+
+    def elsewhere(jobs: Sequence[RolloutJob]) -> list[FloatArray]:
+        calls.append(len(jobs))
+        values = {k: run_rollouts(jobs[k]) for k in reversed(range(len(jobs)))}
+        return [values[k] for k in range(len(jobs))]
+
+    loss, gradient = loss_of(learner, network, found)
+    other, same = loss_of(learner, network, found, run=elsewhere)
+    assert calls == [4]
+    assert same.tobytes() == gradient.tobytes()
+    assert other.sums == loss.sums
+    assert float(other.total.detach()) == float(loss.total.detach())
+
+
+def test_imitation_refuses_what_nobody_has_scheduled() -> None:
+    with pytest.raises(InvalidInput, match="sample 17: there is no schedule to imitate"):
+        Imitation().encode(item(layered(10, 2), 17))
+
+
+def test_imitation_runs_no_rollouts_and_lowers_its_loss() -> None:
+    torch.manual_seed(0)
+    network, learner = DeepSchedNetwork(CONFIG), Imitation()
+    problem = layered(40, 5, 3, ccr=5.0)
+    taught = SCHEDULERS["best-of"](problem, np.random.default_rng(0))
+    one = item(problem, target=taught)
+
+    def never(jobs: Sequence[RolloutJob]) -> list[FloatArray]:
+        raise AssertionError
+
+    optimizer = torch.optim.Adam(network.parameters(), 0.02)
+    losses = []
+    for _ in range(20):
+        loss, _ = loss_of(learner, network, [one], run=never)
+        assert loss.sums["loss"] == pytest.approx(float(loss.total.detach()))
+        losses.append(loss.sums["loss"])
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        PolicyGradient(rollouts=8),
+        PolicyGradient(decode="topk", rollouts=8),
+        Imitation(),
+        Imitation(decode="topk"),
+    ],
+)
+def test_each_part_of_the_network_learns(learner: Any) -> None:
+    network = random_network(1, CONFIG)
+    with torch.no_grad():
+        network.leave.weight.fill_(0.1)
+    found = [
+        item(p, k, target=SCHEDULERS["best-of"](p, np.random.default_rng(0)))
+        for k, p in enumerate(layered(40, 5, seed, ccr=3.0) for seed in range(3))
+    ]
+    loss_of(learner, network, found)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
