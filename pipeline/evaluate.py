@@ -107,7 +107,7 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     of the same dataset that it was not (unseen), and with --unseen problems of another kind.
     Schedules that the dataset holds are read, the others are made now.
 
-    A network that `deepsched improve` made has seen no dataset: it gets no seen group.
+    A network that was trained on generated problems has seen no dataset: it gets no seen group.
     """
     # Late, as torch takes seconds that --help has not.
     from deepsched.pipeline.evaluation.document import EvaluationSpec

@@ -111,12 +111,6 @@ class TrainingSource:
         return np.random.default_rng([self.seed, sample_id, stream(NAME), int(self.development)])
 
 
-def development_problems(count: int, tasks: tuple[int, int]) -> list[Problem]:
-    """Return problems that no training sees: always the same ones."""
-    rng = np.random.default_rng([2, count])
-    return [draw_problem(rng, tasks, DEVELOPMENT_SEEDS) for _ in range(count)]
-
-
 def _draw_size(rng: np.random.Generator, tasks: tuple[int, int]) -> tuple[str, int, int]:
     """Draw the family, the tasks and the machines: the first draws of a problem."""
     family = str(rng.choice(FAMILIES, p=SHARES))

@@ -139,8 +139,8 @@ class TrainConfig(BaseModel):
     max_failures: int = Field(
         3,
         ge=0,
-        description="Worker crashes within an hour after which the training still goes on, from its "
-        "last checkpoint.",
+        description="Worker crashes within an hour after which the training still goes on from "
+        "its last checkpoint.",
     )
 
     @model_validator(mode="after")
@@ -151,6 +151,8 @@ class TrainConfig(BaseModel):
             raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}")
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+        if self.rollout_workers and self.workers == 0:
+            raise ValueError("rollout_workers are Ray tasks: they need workers, at least 1")
         return self
 
 
@@ -211,6 +213,9 @@ def merged_config(
         if values.get("network", merged.get("network")) != merged.get("network"):
             network_options = {}  # those of another network
         network_options = {**network_options, **values.get("network_options", {})}
+        for name, other in (("steps", "epochs"), ("epochs", "steps")):
+            if values.get(name) is not None:
+                merged.pop(other, None)  # one of them counts: the one that was given last
         merged = {**merged, **values, "network_options": network_options}
     return make_config(merged, where="command line")
 
@@ -246,7 +251,6 @@ def complete(config: TrainConfig, *, generated: bool) -> TrainConfig:
             network_config(config.network, config.network_options, "network_options")
         ),
         "objective": objective,
-        "teacher": "best-of" if config.network == "deepsched" else "heft",
         "turnaround": 0.0 if imitates else 0.3,
         **network.training,
     }

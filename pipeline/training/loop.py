@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import time
-from collections import Counter
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -152,7 +152,7 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -318,6 +318,4 @@ def _check(record: Record, state: State) -> None:
 
 
 def _here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
-    from deepsched.model.networks.deepsched.learners import run_rollouts
-
-    return [run_rollouts(job) for job in jobs]
+    return [job.decode(job) for job in jobs]

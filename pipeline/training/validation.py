@@ -27,8 +27,8 @@ def validated(
 ) -> dict[str, float | None]:
     """Return the mean ratios to HEFT, guarded and not, and the score; None without a problem.
 
-    The score is the guarded ratio of each objective that is trained for, and their sum where both
-    are. Without guard where the network is a plain imitation, which a guard would hide.
+    The score is the ratio of the objective that is trained for, and the mean where both are. It is
+    guarded but where the network imitates, since a guard would hide how well.
 
     Parameters
     ----------
@@ -57,10 +57,11 @@ def validated(
         found[f"val_{name}"] = float(ratios.mean()) if len(items) else None
         found[f"val_{name}_guarded"] = float(np.minimum(ratios, 1.0).mean()) if len(items) else None
     share = float(config.turnaround or 0)
-    suffix = "" if config.network == "paper" else "_guarded"
+    suffix = "" if config.objective == "imitation" else "_guarded"
     wanted = {"makespan": share < 1, "turnaround": share > 0}
     parts = [found[f"val_{name}{suffix}"] for name, is_wanted in wanted.items() if is_wanted]
-    found[SCORE] = sum(part for part in parts if part is not None) if len(items) else None
+    numbers = [part for part in parts if part is not None]
+    found[SCORE] = sum(numbers) / len(numbers) if numbers else None
     return found
 
 

@@ -17,7 +17,6 @@ from ray.train import Checkpoint
 from ray.train.torch import get_device
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.model.networks.deepsched.learners import run_rollouts
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.peers import Peers
@@ -129,8 +128,13 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def run_job(job: RolloutJob) -> FloatArray:
+    """Run the rollouts of one problem."""
+    return job.decode(job)
+
+
 def ray_rollouts(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
     """Run rollouts as Ray tasks, on any CPU of the cluster, in the order of the jobs."""
-    task: Any = ray.remote(num_cpus=1, max_retries=-1)(run_rollouts)
+    task: Any = ray.remote(num_cpus=1, max_retries=-1)(run_job)
     found: Sequence[FloatArray] = ray.get([task.remote(job) for job in jobs])
     return found

@@ -59,7 +59,9 @@ NETWORK = Network(
     scheduler=_scheduler,
     objectives=MappingProxyType({"policy-gradient": _policy_gradient, "imitation": _imitation}),
     from_module=_from_module,
-    training=MappingProxyType({"learning_rate": 1e-3, "schedule": "root", "ema": 0.02}),
+    training=MappingProxyType(
+        {"learning_rate": 1e-3, "schedule": "root", "ema": 0.02, "teacher": "best-of"}
+    ),
     search_space=MappingProxyType({"width": "16,32,64", "rounds": "2,3,4"}),
     wants_batches=False,
     # Measured and without a gain, see EXPERIMENTS.md.

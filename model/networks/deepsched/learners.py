@@ -78,6 +78,7 @@ class PolicyGradient:
         drawn = [self._draw(states, stream) for states, stream in zip(hidden, streams, strict=True)]
         jobs = [
             RolloutJob(
+                decode=run_rollouts,
                 problem=one.item.problem,
                 view=one.view,
                 outputs=own.detach().cpu().numpy(),

@@ -54,7 +54,9 @@ NETWORK = Network(
     scheduler=_scheduler,
     objectives=MappingProxyType({"imitation": _imitation}),
     from_module=_from_module,
-    training=MappingProxyType({"learning_rate": 4e-3, "schedule": "constant", "ema": 1.0}),
+    training=MappingProxyType(
+        {"learning_rate": 4e-3, "schedule": "constant", "ema": 1.0, "teacher": "heft"}
+    ),
     search_space=MappingProxyType({"width": "32,64,128", "recurrent_width": "32,64,128"}),
     wants_batches=True,
     retired=MappingProxyType({}),
