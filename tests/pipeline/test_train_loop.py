@@ -135,20 +135,20 @@ def test_a_policy_gradient_makes_schedules_shorter(tmp_path: Path) -> None:
         problems_per_micro_batch=8,
         most_tasks=60,
         development=30,
-        steps=50,
-        check_every=50,
+        steps=25,
+        check_every=25,
         learning_rate=5e-3,
         ema=0.1,
     )
     (record,) = found.records
     assert record["val_makespan"] < 0.97
-    assert record["val_turnaround"] < 0.98
-    assert record["train_ratio"] < 0.99
-    learned = DeepSchedScheduler.load(found.at(50))
-    assert (learned.meta["step"], learned.meta["val_makespan"]) == (50, record["val_makespan"])
+    assert record["val_turnaround"] < 0.99
+    assert record["train_ratio"] < 0.97
+    learned = DeepSchedScheduler.load(found.at(25))
+    assert (learned.meta["step"], learned.meta["val_makespan"]) == (25, record["val_makespan"])
     assert "teacher" not in learned.meta
     # What was validated is what was kept.
-    unguarded = DeepSchedScheduler.load(found.at(50), guard=False)
+    unguarded = DeepSchedScheduler.load(found.at(25), guard=False)
     made = make_course(None, config(most_tasks=60, development=30)).items.validation()
     ratios = [unguarded(one.problem).makespan / one.reference for one in made]
     assert np.mean(ratios) == pytest.approx(record["val_makespan"], rel=1e-12)
