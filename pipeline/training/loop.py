@@ -19,6 +19,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import get_network, network_config
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.labelling.sources import stream
+from deepsched.pipeline.training.items import MEASURES
 from deepsched.pipeline.training.peers import Peers
 from deepsched.pipeline.training.state import State, new_state
 from deepsched.pipeline.training.steps import dealt
@@ -115,7 +116,8 @@ def fit(
     with one_thread(), runner:
         if not state.step:
             first = validated(_scheduler(row, config, state), validation, config, peers)
-            state.begun = first["val_makespan"]
+            ratios = {f"val_{name}": first[f"val_{name}"] for name in MEASURES}
+            state.begun = {name: ratio for name, ratio in ratios.items() if ratio is not None}
         while state.step < course.steps.total:
             measures = runner.step(state)
             state.step += 1
@@ -308,13 +310,16 @@ def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[...,
 
 
 def _check(record: Record, state: State) -> None:
-    ratio, begun = record["val_makespan"], state.begun
-    if ratio is not None and begun is not None and not ratio <= DIVERGED * begun:
-        raise Diverged(
-            f"training diverged by step {state.step}: schedules of the validation problems "
-            f"are {ratio:.3g} times as long as HEFT's, and were {begun:.3g} times at the start; "
-            "lower the learning rate"
-        )
+    """Stop a training whose schedules, of either objective, are far worse than at the start."""
+    for name, begun in state.begun.items():
+        ratio = record[name]
+        if not ratio <= DIVERGED * begun:
+            what = name.removeprefix("val_")
+            raise Diverged(
+                f"training diverged by step {state.step}: on the validation problems the {what} is "
+                f"{ratio:.3g} times HEFT's, and was {begun:.3g} times at the start; lower the "
+                "learning rate"
+            )
 
 
 def _here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:

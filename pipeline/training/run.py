@@ -72,6 +72,12 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     """
     note_training(plan)
     workers, gpu = plan_workers(plan.config.workers, ray.cluster_resources())
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if plan.config.rollout_workers and cpus <= workers:
+        raise InvalidInput(
+            f"--rollout-workers: the cluster has {cpus} CPUs, which {workers} training processes "
+            "take; rollouts would wait for ever"
+        )
     # Ray's default of 2 s would add several seconds to a training of a minute.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     if len(ray.nodes()) == 1:

@@ -40,7 +40,8 @@ class State:
     step : optimiser steps done; which samples come next follows from it.
     seconds : spent on them.
     history : of the validations so far.
-    begun : mean ratio to HEFT of the untrained network's schedules; None: nothing to validate on.
+    begun : mean ratios to HEFT of the untrained network's schedules, by their names in a record;
+        empty where there is nothing to validate on.
     sums : of each measure since the last validation, and over how many steps.
     """
 
@@ -50,7 +51,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     history: History = field(default_factory=list)
-    begun: float | None = None
+    begun: dict[str, float] = field(default_factory=dict)
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property

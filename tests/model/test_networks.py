@@ -50,7 +50,7 @@ def test_a_checkpoint_is_a_scheduler_like_any_other(variant: str, tmp_path: Path
         assert schedule.scheduler == name
         assert scheduler(problem).aft.tobytes() == schedule.aft.tobytes()
         agreement = scheduler.agreement(problem, heft(problem))
-        assert (agreement is None) == (NETWORKS[name].objectives[0] != "imitation")
+        assert (agreement is None) == (next(iter(NETWORKS[name].objectives)) != "imitation")
     assert load_network(tmp_path)(problems[0]).aft.tobytes() == together[0].aft.tobytes()
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers import read_problem
+from deepsched.baselines.readers import ReadOptions, read_problem
 from deepsched.baselines.schedule import make_schedule, violations
-from deepsched.pipeline.demo import QUICK, example_workflow, find_data, steps
+from deepsched.pipeline.demo import NOISE, QUICK, example_workflow, find_data, steps
 from deepsched.pipeline.demo import command as demo_command
 from deepsched.pipeline.label import command as label_command
 from tests.pipeline.cli_helpers import ROOT
@@ -64,7 +64,7 @@ def test_every_step_is_a_command_that_takes_these_options(
     traces: Path | None, tune: bool, tmp_path: Path
 ) -> None:
     found = steps(traces, tmp_path, Path("x.json"), QUICK, tune=tune)
-    stages = ["label", "tune", "train", "evaluate", "schedule"]
+    stages = ["label", "tune", "train", "train", "evaluate", "schedule"]
     assert [step.stage for step in found] == (
         stages if tune else [s for s in stages if s != "tune"]
     )
@@ -99,6 +99,8 @@ def test_fetched_workflows_are_used_and_their_results_lie_apart(
         "deepsched.pipeline.demo.run_step", lambda step: made.append(step.arguments[1])
     )
     monkeypatch.setattr("deepsched.pipeline.demo.ask_service", lambda checkpoint, workflow: None)
+    ratios = {"trained_unguarded": 0.971, "shipped_guarded": 0.95, "ga": 2.0, "problems": 42}
+    monkeypatch.setattr("deepsched.pipeline.demo.held_out_ratios", lambda *_: dict(ratios))
     demo_command.main([], standalone_mode=False)
     said = capsys.readouterr()
     assert made[0] == str(data / "wfinstances")
@@ -110,6 +112,9 @@ def test_fetched_workflows_are_used_and_their_results_lie_apart(
     said = capsys.readouterr()
     assert made[0] == "demo"
     assert "generated problems" in said.err
+    assert json.loads(Path("runs/demo/summary.json").read_text()) == ratios
+    assert re.search(r"deepsched, trained just now, without guard +0\.971\n", said.out)
+    assert re.search(r"\nHEFT [\d.]+ → deepsched [\d.]+ s \(−[\d.]+ %\)\n$", said.out)
     assert str(data.parent / "runs/demo/evaluation/report.html") in said.out
 
 
@@ -162,15 +167,20 @@ def test_the_demo_runs_every_stage_and_keeps_what_is_finished(
     assert first.returncode == 0, first.stderr
     assert "Traceback" not in first.stderr
     assert str(out / "evaluation" / "report.html") in first.stdout
-    assert "tasks scheduled by paper, makespan" in first.stdout
+    assert "tasks scheduled by deepsched, makespan" in first.stdout
     document = json.loads((out / "evaluation" / "evaluation.json").read_text())
     assert [group["samples"] for group in document["groups"]] == [4, 4, 4]
     page = (out / "evaluation" / "report.html").read_text()
     for name in document["groups"][0]["schedulers"]:
         assert name in first.stdout
         assert name in page
-    assert len(document["training"]) == QUICK.epochs
-    problem = read_problem(data / "wfinstances" / "fan" / "fan-9.json")
+    assert [record["step"] for record in document["training"]] == [5, 10, 15, 20]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary.pop("problems") == 4
+    assert set(summary) == {*("trained_unguarded", "shipped_guarded", "shipped_32", "ga", "paper")}
+    assert summary["shipped_32"] <= summary["shipped_guarded"] <= 1.0 < summary["paper"]
+    assert re.search(r"\nHEFT [\d.]+ → deepsched [\d.]+ s \([+−][\d.]+ %\)\n$", first.stdout)
+    problem = read_problem(data / "wfinstances" / "fan" / "fan-9.json", ReadOptions(noise=NOISE))
     answer = json.loads((out / "schedule.json").read_text())
     places = {name: k for k, name in enumerate(problem.machines.ids)}
     schedule = make_schedule(

@@ -107,7 +107,7 @@ def test_a_history_says_how_schedules_compare_with_heft(whole: Notebook) -> None
         whole.records, (whole.measures[:2], whole.measures[2:]), strict=True
     ):
         assert set(record) == {
-            *("step", "epoch", "seconds", "train_ratio", "train_best_ratio"),
+            *("step", "epoch", "seconds", "shares", "train_ratio", "train_best_ratio"),
             *("val_makespan", "val_makespan_guarded", "val_turnaround", "val_turnaround_guarded"),
             "score",
         }

@@ -184,4 +184,6 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def without_seconds(history: History) -> History:
     """Leave out what is never the same twice."""
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+    return [
+        {k: v for k, v in record.items() if k not in ("seconds", "shares")} for record in history
+    ]
