@@ -365,7 +365,7 @@ def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str
 
     from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
-    board: Any = ray.remote(num_cpus=0)(Board).remote()
+    board: Any = ray.remote(num_cpus=0)(Board).remote(3)
     diverging = config(PAPER_EPOCHS, learning_rate=1e30)
     spec = WorkerSpec(data=dataset, config=diverging, meta={})
     for _ in range(2):  # as after a restart by Ray Train
@@ -375,6 +375,19 @@ def test_a_users_mistake_met_in_training_is_noted_and_not_met_again(dataset: str
         status = ray.get(board.status.remote())
         assert "lower the learning rate" in status.error
         assert status.attempt == 1
+
+
+def test_crashes_are_counted_by_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("deepsched.pipeline.training.board.time.monotonic", lambda: now)
+    board = Board(2)
+    for now in (0.0, 1000.0, 2000.0, 3700.0):  # noqa: B007 - the clock reads it
+        assert board.begin(5, [])
+    assert board.status().attempt == 4
+    now = 3800.0
+    assert not board.begin(5, [])
+    assert board.status().gave_up
+    assert board.status().error == "the training processes crashed 3 times within an hour"
 
 
 @pytest.mark.ray
