@@ -22,7 +22,7 @@ import yaml
 
 from deepsched.baselines.heft import heft
 from deepsched.pipeline.dataset.storage import Dataset
-from tests.pipeline.cli_helpers import ROOT
+from tests.pipeline.cli_helpers import ROOT, deepsched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,6 +207,26 @@ def test_labelling_as_a_job(cluster, tmp_path):
     ]
     assert digests[0]
     assert digests[0] == digests[1]
+
+
+def test_training_as_a_job(cluster, tmp_path):
+    """Two processes on another node than the driver's learn what one process here does."""
+    settings = "--steps 4 --check-every 2 --development 4 --least-tasks 8 --most-tasks 24"
+    options = [*settings.split(), "--network-option", "width=8", "--network-option", "rounds=1"]
+    job = cluster.popen(
+        *("cluster/submit.sh", "train", *options),
+        *("--workers", "2", "--out", str(tmp_path / "job")),
+    )
+    output = job.communicate(timeout=300)[0]
+    assert job.returncode == 0, output
+    assert "deepsched, policy-gradient" in output
+    here = deepsched("train", *options, "--workers", "0", "--out", tmp_path / "here")
+    assert here.returncode == 0, here.stderr
+    weights = [
+        (tmp_path / name / "checkpoint" / "model.safetensors").read_bytes()
+        for name in ("job", "here")
+    ]
+    assert weights[0] == weights[1]
 
 
 def test_serve_deploy(cluster, tmp_path):

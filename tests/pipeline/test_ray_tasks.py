@@ -9,9 +9,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from deepsched.baselines import registry
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.plugins import register_named
+from deepsched.baselines.registry import get_scheduler
 from deepsched.pipeline.common.ray_tasks import ray_map
 from tests.pipeline.cli_helpers import ROOT
 
@@ -45,6 +50,32 @@ def test_a_mistake_found_by_a_worker_is_that_mistake(local_ray: None) -> None:
     with pytest.raises(InvalidInput) as caught:
         list(ray_map(fail, [1], "x.json", room=lambda: 1))
     assert str(caught.value) == "x.json: bad"
+
+
+def test_workers_know_schedulers_of_a_users_own_file(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also its helpers, and where no worker can read the file."""
+    monkeypatch.setattr(registry, "_registered", {})
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from deepsched.baselines.heft import heft\n"
+        "from deepsched.baselines.schedule import make_schedule\n"
+        "def named(found):\n"
+        "    return make_schedule('mine', found.proc, found.ast, found.aft)\n"
+        "def mine(problem, rng):\n"
+        "    return named(heft(problem))\n"
+    )
+    assert register_named(f"{file}:mine") == "mine"
+    file.unlink()
+
+    def schedule(seed: int, name: str) -> tuple[str, float]:
+        problem = generate(GeneratorSpec(family="layered", tasks=12, machines=3), seed)
+        found = get_scheduler(name)(problem, np.random.default_rng(0))
+        return found.scheduler, found.makespan
+
+    found = dict(ray_map(schedule, [1], "mine", room=lambda: 1))
+    assert found == dict([schedule(1, "mine")])
 
 
 INTERRUPTED = """
