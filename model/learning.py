@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from deepsched.baselines.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
+
+SMALLEST = 1e-300  # s, as short a reference as ratios are taken against
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,6 +37,18 @@ class TrainingItem:
     objective: str
     reference: float
     target: Schedule | None
+
+    def imitated(self) -> Schedule:
+        """Return the teacher's schedule.
+
+        Raises
+        ------
+        InvalidInput
+            If nobody has scheduled the problem.
+        """
+        if self.target is None:
+            raise InvalidInput(f"sample {self.sample_id}: there is no schedule to imitate")
+        return self.target
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.dataset.storage import Dataset
-from deepsched.pipeline.training.items import DatasetItems, GeneratedItems, training_ids
+from deepsched.pipeline.training.items import DatasetItems, GeneratedItems, training_sizes
 from deepsched.pipeline.training.loop import Course
 from deepsched.pipeline.training.steps import DatasetSteps, EndlessSteps
 
@@ -30,8 +30,7 @@ def make_course(data: str | None, config: TrainConfig) -> Course:
         )
         return Course(config=config, items=GeneratedItems(config), steps=steps)
     dataset = Dataset.open(data)
-    wanted = set(training_ids(data, config))
-    sizes = [size for size in dataset.sizes("train") if size.sample_id in wanted]
+    sizes = training_sizes(dataset, config)
     shards = [dataset.shard_of(size.sample_id) for size in sizes]
     return Course(
         config=config,

@@ -13,7 +13,7 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import makespan, mean_turnaround
 from deepsched.baselines.registry import get_scheduler, teacher_rng
 from deepsched.model.learning import TrainingItem
-from deepsched.pipeline.dataset.storage import Dataset, in_split
+from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.labelling.sources import stream
 from deepsched.pipeline.labelling.training_preset import TrainingSource
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
+    from deepsched.pipeline.dataset.storage import SampleSize
     from deepsched.pipeline.training.config import TrainConfig
 
 MEASURES = {"makespan": makespan, "turnaround": mean_turnaround}
@@ -121,15 +122,14 @@ class DatasetItems:
                 yield sample_id, problem, reference, target
 
 
-def training_ids(uri: str, config: TrainConfig, split: str = "train") -> list[int]:
-    """Return the samples of a split that can be learned from; reads no problem.
+def training_sizes(dataset: Dataset, config: TrainConfig, split: str = "train") -> list[SampleSize]:
+    """Return the samples of a split that can be learned from, and their sizes; reads no problem.
 
     Raises
     ------
     InvalidInput
         If the teacher is to be imitated and the dataset has no labels of it.
     """
-    dataset = Dataset.open(uri)
     failed: set[int] = set()
     if str(config.teacher) in dataset.teachers:
         failed = set(dataset.failures(str(config.teacher)))
@@ -139,8 +139,8 @@ def training_ids(uri: str, config: TrainConfig, split: str = "train") -> list[in
             f"{dataset.folder.uri}: no labels of {config.teacher!r}; it has: {known}"
         )
     # Samples whose problem could not be made have no row of sizes.
-    ids = [size.sample_id for size in dataset.sizes(split) if size.sample_id not in failed]
-    return [k for k in ids if in_split(k, split)][: config.limit_samples]
+    sizes = [size for size in dataset.sizes(split) if size.sample_id not in failed]
+    return sizes[: config.limit_samples]
 
 
 def make_item(

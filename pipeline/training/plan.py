@@ -12,7 +12,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import TrainConfig, complete, make_config, merged_config
-from deepsched.pipeline.training.items import training_ids
+from deepsched.pipeline.training.items import training_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,18 +97,14 @@ def plan_training(
             "or --epochs to train on"
         )
     base = dict(note["config"]) if note else {}
-    given = {name for name, value in (options or {}).items() if value is not None}
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if one in given:
-            base.pop(other, None)
     config = merged_config(config_file, options or {}, base=base)
     config = complete(config, generated=data is None)
     identity, n_train, n_val = None, 0, config.development
     if data is not None:
         dataset = Dataset.open(data)
         identity = dataset.identity({"heft", str(config.teacher)})
-        n_train = len(training_ids(data, config))
-        n_val = min(config.development, len(training_ids(data, config, "val")))
+        n_train = len(training_sizes(dataset, config))
+        n_val = min(config.development, len(training_sizes(dataset, config, "val")))
         if not n_train:
             raise InvalidInput(_nothing_to_train_on(dataset, str(config.teacher)))
         data = data if "://" in data else str(Path(data).expanduser().absolute())

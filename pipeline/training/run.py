@@ -8,7 +8,6 @@ import shutil
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.training.board import Board, Status
+from deepsched.pipeline.training.board import Board
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import (
@@ -38,14 +37,15 @@ from deepsched.pipeline.training.plan import (
     plan_workers,
     write_json,
 )
-from deepsched.pipeline.training.state import STATE, read_document
+from deepsched.pipeline.training.state import STATE, progress
 from deepsched.pipeline.training.validation import SCORE
 from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepsched.pipeline.training.state import Record
+    from deepsched.pipeline.training.board import Status
+    from deepsched.pipeline.training.state import History, Record
 
 LAST, BEST = "last", "best"  # of a training without Ray, in its storage
 KEPT = 3  # checkpoints on the way
@@ -106,12 +106,10 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     )
     result = _fit(trainer, board, on_status)
     with result.checkpoint.as_directory() as folder:
-        history = read_document(Path(folder))["history"]
+        _, history = progress(Path(folder))
     best = min(result.best_checkpoints, key=lambda found: found[1]["score"])[0]
     with best.as_directory() as folder:
-        _publish(Path(folder), plan.out / CHECKPOINT)
-    write_json(plan.out, HISTORY, history)  # last: it marks the training as finished
-    return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+        return _publish(Path(folder), history, plan.out)
 
 
 def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
@@ -129,9 +127,7 @@ def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     reporter.begin(start)
     meta = provenance(data=plan.data, dataset=plan.dataset)
     history = fit(make_course(plan.data, plan.config), reporter=reporter, start=start, meta=meta)
-    _publish(folder / BEST, plan.out / CHECKPOINT)
-    write_json(plan.out, HISTORY, history)
-    return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
+    return _publish(folder / BEST, history, plan.out)
 
 
 class LocalReporter:
@@ -142,7 +138,7 @@ class LocalReporter:
     ) -> None:
         self._folder, self._every, self._tell = folder, checkpoint_seconds, on_status
         self._saved = time.monotonic()
-        self._status = Status()
+        self._board = Board(max_failures=0)
 
     def last(self) -> Path | None:
         """Return the folder of the last state, if there is one."""
@@ -150,18 +146,13 @@ class LocalReporter:
 
     def begin(self, start: Path | None) -> None:
         """Tell where the training goes on."""
-        found: dict[str, Any] = {"step": 0, "history": []}
-        if start:
-            found = read_document(start)
-        self._status = Status(
-            attempt=1, begun=found["step"], step=found["step"], history=found["history"]
-        )
-        self._tell(self._status)
+        self._board.begin(*progress(start))
+        self._tell(self._board.status())
 
     def step(self, step: int, measures: Mapping[str, float]) -> None:
         """Tell of a step."""
-        self._status = replace(self._status, step=step, measures=dict(measures))
-        self._tell(self._status)
+        self._board.step(step, dict(measures))
+        self._tell(self._board.status())
 
     def wants_checkpoint(self) -> bool:
         """Return whether the last one is old enough."""
@@ -170,12 +161,11 @@ class LocalReporter:
     def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
         """Save the state; as the best too if no validation before it had so good a score."""
         self._saved = time.monotonic()
-        history = self._status.history
         if record is not None:
-            if all(record[SCORE] < other[SCORE] for other in history):
+            if all(record[SCORE] < other[SCORE] for other in self._board.status().history):
                 save(self._folder / BEST)
-            self._status = replace(self._status, history=[*history, record])
-            self._tell(self._status)
+            self._board.validation(record)
+            self._tell(self._board.status())
         save(self._folder / LAST)
 
 
@@ -229,8 +219,9 @@ def _watching(board: Any, on_status: Callable[[Status], None]) -> Iterator[None]
         thread.join()
 
 
-def _publish(source: Path, target: Path) -> None:
-    """Put a checkpoint's two files in place of an older one, as a whole."""
+def _publish(source: Path, history: History, out: Path) -> Trained:
+    """Put a checkpoint's two files in place of an older one, as a whole, and the history beside."""
+    target = out / CHECKPOINT
     fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("new", "old"))
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -241,3 +232,5 @@ def _publish(source: Path, target: Path) -> None:
         target.rename(old)
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+    write_json(out, HISTORY, history)  # last: it marks the training as finished
+    return Trained(history=history, checkpoint=target)

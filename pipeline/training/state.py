@@ -182,5 +182,19 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise InvalidInput(f"{path}: cannot be read: {error}") from None
 
 
+def progress(start: Path | None) -> tuple[int, History]:
+    """Return the step and the history of a saved training; those of a beginning without one.
+
+    Raises
+    ------
+    InvalidInput
+        As :func:`read_document`.
+    """
+    if start is None:
+        return 0, []
+    document = read_document(start)
+    return document["step"], document["history"]
+
+
 def _imitates(config: TrainConfig) -> bool:
     return config.objective == "imitation"

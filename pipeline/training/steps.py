@@ -131,7 +131,8 @@ class DatasetSteps:
             return True
         if self._config.check_every is not None:
             return (step + 1) % self._config.check_every == 0
-        return self.epoch(step) == round(self.epoch(step))
+        epoch, place = self._at(step)
+        return place + 1 == len(self._plan(epoch))
 
     def _at(self, step: int) -> tuple[int, int]:
         while self._starts[-1] <= step:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.settings import setting_infos
+from deepsched.model.learning import SMALLEST
+from deepsched.model.networks import get_network
 from deepsched.pipeline.training.items import MEASURES
 
 if TYPE_CHECKING:
@@ -34,19 +37,17 @@ def validated(
     ----------
     make : a scheduler of the network, of options such as `objective`.
     """
-    from deepsched.model.networks import get_network
-
     options = get_network(config.network).options
     names = tuple(MEASURES)
     schedulers = {name: make(**_fitting(options, name)) for name in names}
     rows: dict[int, np.ndarray] = {}
     for k in range(peers.rank, len(items), peers.world):
         item = items[k]
-        assert item.target is not None  # HEFT's
+        reference = item.imitated()  # HEFT's
         rows[k] = np.array(
             [
                 MEASURES[name](item.problem, schedulers[name](item.problem))
-                / max(MEASURES[name](item.problem, item.target), 1e-300)
+                / max(MEASURES[name](item.problem, reference), SMALLEST)
                 for name in names
             ]
         )
@@ -67,8 +68,6 @@ def validated(
 
 def _fitting(options: Any, objective: str) -> dict[str, Any]:
     """Return the options of one unguarded pass for an objective, as far as there are any."""
-    from deepsched.baselines.settings import setting_infos
-
     known = {info.name for info in setting_infos(options)}
     wanted = {"objective": objective, "guard": False, "threads": 1}
     return {name: value for name, value in wanted.items() if name in known}

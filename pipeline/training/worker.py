@@ -20,7 +20,7 @@ from deepsched.baselines.errors import DeepSchedError
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.peers import Peers
-from deepsched.pipeline.training.state import read_document
+from deepsched.pipeline.training.state import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,10 +97,8 @@ def train_worker(task: dict[str, Any]) -> None:
         with contextlib.ExitStack() as stack:
             last = ray.train.get_checkpoint()
             start = Path(stack.enter_context(last.as_directory())) if last else None
-            if rank == 0:
-                found = read_document(start) if start else {"step": 0, "history": []}
-                if not ray.get(board.begin.remote(found["step"], found["history"])):
-                    raise RuntimeError("too many crashes")  # the next start ends at once
+            if rank == 0 and not ray.get(board.begin.remote(*progress(start))):
+                raise RuntimeError("too many crashes")  # the next start ends at once
             config = spec.config
             fit(
                 make_course(spec.data, config),

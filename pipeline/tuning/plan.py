@@ -11,7 +11,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import complete
-from deepsched.pipeline.training.items import training_ids
+from deepsched.pipeline.training.items import training_sizes
 from deepsched.pipeline.tuning.search_space import search_space
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def plan_search(
     search_space(config, ranges)
     dataset = Dataset.open(data)
     for split, what in (("train", "training"), ("val", "validation")):
-        if not training_ids(data, config, split):
+        if not training_sizes(dataset, config, split):
             raise InvalidInput(
                 f"{data}: no {what} sample with a schedule of {config.teacher!r}; a search needs "
                 "both kinds: label more"

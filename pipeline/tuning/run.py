@@ -18,7 +18,7 @@ from deepsched.baselines.errors import DeepSchedError
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.peers import Peers
-from deepsched.pipeline.training.state import read_document
+from deepsched.pipeline.training.state import progress
 from deepsched.pipeline.training.validation import SCORE
 from deepsched.pipeline.tuning.plan import Search, note_search
 from deepsched.pipeline.tuning.results import TrialResult, best_first, publish_results
@@ -130,7 +130,7 @@ class TuneReporter:
     """Reports each validation to Tune, with the best one so far and the state of the training."""
 
     def __init__(self, start: Path | None) -> None:
-        scores = [record[SCORE] for record in read_document(start)["history"]] if start else []
+        scores = [record[SCORE] for record in progress(start)[1]]
         self._best = min(scores, default=WORST)
 
     def step(self, step: int, measures: Mapping[str, float]) -> None:

@@ -20,7 +20,7 @@ from deepsched.model.networks.paper.scheduler import PaperScheduler
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training import loop
 from deepsched.pipeline.training.course import make_course
-from deepsched.pipeline.training.items import DatasetItems, training_ids
+from deepsched.pipeline.training.items import DatasetItems, training_sizes
 from deepsched.pipeline.training.loop import Diverged, best_record, fit
 from deepsched.pipeline.training.peers import Peers
 from deepsched.pipeline.training.state import STATE, TENSORS, State, new_state, read_document
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepsched.model.learning import Loss
+    from deepsched.pipeline.training.config import TrainConfig
     from deepsched.pipeline.training.state import History
 
 EPOCHS: dict[str, Any] = {**PAPER, "epochs": 3}
@@ -445,6 +446,10 @@ def test_a_damaged_state_is_refused_by_name(whole: Notebook, tmp_path: Path) -> 
         (folder / STATE).write_text(text)
         with pytest.raises(InvalidInput, match=STATE):
             read_document(folder)
+
+
+def training_ids(uri: str, settings: TrainConfig, split: str = "train") -> list[int]:
+    return [size.sample_id for size in training_sizes(Dataset.open(uri), settings, split)]
 
 
 def test_samples_to_learn_from_are_those_that_a_teacher_has_scheduled(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from deepsched.model.networks.deepsched import _decode_kernels
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.kernels.placement import PlacementTerms
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
@@ -31,16 +32,7 @@ def decode_schedule(
     """
     proc, ast, aft = _decode_kernels.decode(
         np.nan_to_num(outputs).astype(np.float32, copy=False),
-        view.rank,
-        view.step,
-        problem.topo_index,
-        problem.pred_ptr,
-        view.terms,
-        view.candidates,
-        problem.etc,
-        problem.arrival,
-        problem.predecessors,
-        problem.machines.links,
+        *kernel_arguments(problem, view),
     )
     return make_schedule(scheduler, proc, ast, aft)
 
@@ -61,15 +53,29 @@ def decode_values(
     values: FloatArray = _decode_kernels.values(
         centre,
         perturbations,
+        *kernel_arguments(problem, view),
+    )
+    return values
+
+
+def kernel_arguments(
+    problem: Problem, view: GraphView, terms: PlacementTerms | None = None
+) -> tuple[Any, ...]:
+    """Return what the kernels take of a problem and its view, in their order.
+
+    Parameters
+    ----------
+    terms : in place of the view's.
+    """
+    return (
         view.rank,
         view.step,
         problem.topo_index,
         problem.pred_ptr,
-        view.terms,
+        view.terms if terms is None else terms,
         view.candidates,
         problem.etc,
         problem.arrival,
         problem.predecessors,
         problem.machines.links,
     )
-    return values

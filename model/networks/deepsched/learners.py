@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deepsched.baselines.errors import InvalidInput
-from deepsched.model.learning import Loss, RolloutJob, TrainingItem
+from deepsched.model.learning import SMALLEST, Loss, RolloutJob, TrainingItem
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_values
 from deepsched.model.networks.deepsched.features import GraphView, graph_view
 from deepsched.model.networks.deepsched.loss import imitation_loss
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
-SMALLEST = 1e-300  # s, as short a reference as ratios are taken against
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -134,8 +132,7 @@ class Imitation:
         InvalidInput
             If nobody has scheduled it.
         """
-        if item.target is None:
-            raise InvalidInput(f"sample {item.sample_id}: there is no schedule to imitate")
+        item.imitated()
         return Encoded(item=item, view=graph_view(item.problem, item.objective, self.decode))
 
     def loss(
@@ -149,8 +146,7 @@ class Imitation:
         outputs, _ = _outputs(network, encoded)
         total = outputs[0].new_zeros(())
         for one, own in zip(encoded, outputs, strict=True):
-            assert one.item.target is not None  # `encode` refuses it
-            total = total + imitation_loss(one.item.problem, one.view, own, one.item.target)
+            total = total + imitation_loss(one.item.problem, one.view, own, one.item.imitated())
         return Loss(total=total, weight=float(len(encoded)), sums={"loss": float(total.detach())})
 
 

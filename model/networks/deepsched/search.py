@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.model.networks.deepsched import _decode_kernels
-from deepsched.model.networks.deepsched.decode import decode_values
+from deepsched.model.networks.deepsched.decode import decode_values, kernel_arguments
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
@@ -94,22 +94,14 @@ def hill_climb(
 
     def run(state: np.ndarray) -> tuple[float, Float32Array]:
         own = best.copy()
+        terms = view.terms._replace(weights=np.empty_like(view.terms.weights))
         found = _decode_kernels.hill_climb(
             own,
             value,
             objective,
             steps,
             state,
-            view.rank,
-            view.step,
-            problem.topo_index,
-            problem.pred_ptr,
-            view.terms._replace(weights=np.empty_like(view.terms.weights)),
-            view.candidates,
-            problem.etc,
-            problem.arrival,
-            problem.predecessors,
-            problem.machines.links,
+            *kernel_arguments(problem, view, terms),
         )
         return float(found), own
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from deepsched.baselines.errors import InvalidInput
 from deepsched.model.learning import Loss, RolloutJob, TrainingItem
 from deepsched.model.networks.paper.batch import collate
 from deepsched.model.networks.paper.features import Sample, encode
@@ -42,9 +41,7 @@ class PaperImitation:
         InvalidInput
             If nobody has scheduled it.
         """
-        if item.target is None:
-            raise InvalidInput(f"sample {item.sample_id}: there is no schedule to imitate")
-        return encode(item.problem, item.target)
+        return encode(item.problem, item.imitated())
 
     def loss(
         self,
