@@ -21,7 +21,10 @@ COMMANDS = {
         "Make a dataset: problems, each scheduled by several teachers.",
     ),
     "verify": ("deepsched.pipeline.verify", "Check every file and every schedule of a dataset."),
-    "train": ("deepsched.pipeline.train", "Train a network on a labelled dataset."),
+    "train": (
+        "deepsched.pipeline.train",
+        "Train a network by its own rollouts, or to imitate a teacher.",
+    ),
     "tune": ("deepsched.pipeline.tune", "Search hyperparameters of the training."),
     "evaluate": ("deepsched.pipeline.evaluate", "Compare all schedulers and write report.html."),
     "serve": ("deepsched.pipeline.serve", "Answer scheduling requests over HTTP."),

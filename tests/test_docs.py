@@ -12,6 +12,7 @@ import pytest
 
 from deepsched.__main__ import cli
 from deepsched.baselines import registry
+from tests.pipeline.cli_helpers import context_of
 from tests.test_repository import ROOT, repository_files
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
         If there is no such command.
     """
     command: click.Command = cli
-    context = click.Context(cli, info_name="deepsched")
+    context = context_of(cli)
     while isinstance(command, click.Group):
         if not words or words[0].startswith("-"):
             break
@@ -190,7 +191,7 @@ def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
             raise click.UsageError(f"there is no command {words[0]}")
         command, context, words = (
             found,
-            click.Context(found, info_name=words[0], parent=context),
+            context_of(found, words[0], context),
             words[1:],
         )
     return command, context, words
@@ -250,7 +251,7 @@ def code_spans(text: str) -> list[str]:
 
 def test_commands_and_options_in_sentences_exist() -> None:
     """Those that stand in code spans, where a command may be without what it needs."""
-    known = set.union(*map(options_of, every_command(cli, click.Context(cli))))
+    known = set.union(*map(options_of, every_command(cli, context_of(cli))))
     wrong = []
     for page in CURRENT:
         for span in code_spans(read(page)):

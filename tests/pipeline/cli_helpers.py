@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from deepsched.__main__ import cli
@@ -31,6 +32,17 @@ EXAMPLE = """{
   "bandwidth": 100
 }
 """
+
+
+def context_of(
+    command: click.Command, name: str = "deepsched", parent: click.Context | None = None
+) -> click.Context:
+    """Return a context as the command line makes it.
+
+    Without the command's own settings click would keep a help option that knows no -h, for all
+    later calls in this process.
+    """
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
 def deepsched(

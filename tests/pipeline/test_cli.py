@@ -16,11 +16,13 @@ from deepsched.__main__ import COMMANDS, cli
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import keep_lines, run_command
 from deepsched.pipeline.common.ray_session import package_copy
-from tests.pipeline.cli_helpers import ROOT, deepsched, deepsched_here, disguised_interrupt
-
-
-def context_of(command: click.Command) -> click.Context:
-    return click.Context(command, info_name="deepsched", **command.context_settings)
+from tests.pipeline.cli_helpers import (
+    ROOT,
+    context_of,
+    deepsched,
+    deepsched_here,
+    disguised_interrupt,
+)
 
 
 def below(group: click.Group, name: str) -> click.Command:
