@@ -50,8 +50,7 @@ def save_checkpoint(
 ) -> None:
     """Write a network's weights and settings; other files of the folder stay.
 
-    Both files are complete on disk before the first takes its place. `config.json` holds the
-    SHA-256 of the weights, so that a broken pair is noticed on loading.
+    Both files are complete on disk before the first takes its place.
 
     Parameters
     ----------
@@ -63,6 +62,26 @@ def save_checkpoint(
         If the folder cannot be written.
     UnknownName, InvalidInput
         If name and settings do not belong together, so that nobody could load what was saved.
+    """
+    files = checkpoint_files(network, name, config, meta)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_together({folder / file: data for file, data in files.items()})
+    except OSError as error:
+        raise UnwritableOutput(f"{folder}: cannot write the checkpoint: {error.strerror}") from None
+
+
+def checkpoint_files(
+    network: nn.Module, name: str, config: Settings | Mapping[str, Any], meta: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return the files that :func:`save_checkpoint` writes, by name.
+
+    `config.json` holds the SHA-256 of the weights, so that a broken pair is noticed on loading.
+
+    Raises
+    ------
+    UnknownName, InvalidInput
+        As there.
     """
     values = asdict(config) if isinstance(config, Settings) else dict(config)
     checked = network_config(name, values, f"network {name!r}")
@@ -78,11 +97,7 @@ def save_checkpoint(
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_together({folder / WEIGHTS: weights, folder / CONFIG: text.encode()})
-    except OSError as error:
-        raise UnwritableOutput(f"{folder}: cannot write the checkpoint: {error.strerror}") from None
+    return {WEIGHTS: weights, CONFIG: text.encode()}
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from deepsched.baselines.errors import InvalidInput
 
@@ -59,12 +59,12 @@ class Loss:
     ----------
     total : a scalar with a gradient; divided by `weight` it is a mean.
     weight : how many problems or tasks the sums run over.
-    sums : further measures, summed likewise.
+    sums : further measures, summed likewise; scalar tensors may stay on their device.
     """
 
     total: Tensor
     weight: float
-    sums: Mapping[str, float]
+    sums: Mapping[str, float | Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -81,6 +81,20 @@ class RolloutJob:
     perturbations: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Proposal:
+    """Perturbations of a micro-batch that wait for what they are worth.
+
+    Attributes
+    ----------
+    jobs : one for each problem.
+    drawn : of each problem, what its loss needs besides.
+    """
+
+    jobs: Sequence[RolloutJob]
+    drawn: Sequence[Any]
+
+
 class Learner(Protocol):
     """One network's way to one objective: the mathematics of its training, knowing no Ray."""
 
@@ -89,14 +103,14 @@ class Learner(Protocol):
         """The names of `Loss.sums`, the first of which shows the progress."""
         ...
 
-    def encode(self, item: TrainingItem) -> Any:
-        """Return what the network sees of an item; it depends on no weights."""
+    def encode(self, items: Sequence[TrainingItem]) -> Any:
+        """Return what the network sees of a micro-batch, on the CPU; it depends on no weights."""
         ...
 
     def loss(
         self,
         network: nn.Module,
-        encoded: Sequence[Any],
+        encoded: Any,
         streams: Sequence[np.random.Generator],
         run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
     ) -> Loss:
@@ -104,8 +118,25 @@ class Learner(Protocol):
 
         Parameters
         ----------
-        encoded : of `encode`, side by side.
+        encoded : of `encode`.
         streams : one for each item.
         run : runs rollouts; learners without any leave it alone.
         """
+        ...
+
+
+@runtime_checkable
+class RolloutLearner(Learner, Protocol):
+    """A learner whose rollouts may be those of earlier weights, so that they can run ahead."""
+
+    def propose(
+        self, network: nn.Module, encoded: Any, streams: Sequence[np.random.Generator]
+    ) -> Proposal:
+        """Return the rollouts that `loss` would run."""
+        ...
+
+    def learn(
+        self, network: nn.Module, encoded: Any, proposal: Proposal, values: Sequence[FloatArray]
+    ) -> Loss:
+        """Return the loss, given what the rollouts came to."""
         ...

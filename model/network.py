@@ -72,6 +72,7 @@ class Network:
         list of values for each field of `config`.
     wants_batches : whether many problems together take less time than one after the other, so that
         a service gives it processes of its own.
+    compile_parts : has the layers of a module compiled, of whatever sizes batches are.
     retired : fields of earlier versions' settings, and the only value with which a checkpoint can
         still be read.
     """
@@ -85,4 +86,5 @@ class Network:
     training: Mapping[str, Any]
     search_space: Mapping[str, str]
     wants_batches: bool
+    compile_parts: Callable[[nn.Module], None]
     retired: Mapping[str, Any]

@@ -10,7 +10,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import os
-import time
+import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +30,17 @@ from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Status
-from deepsched.pipeline.training.config import config_options
+from deepsched.pipeline.training.config import RECIPES, config_options
+from deepsched.pipeline.training.history import best_record
 from deepsched.pipeline.training.plan import GENERATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import Progress, TaskID
+
+    from deepsched.pipeline.training.history import Record
     from deepsched.pipeline.training.plan import Plan, Trained
-    from deepsched.pipeline.training.state import Record
 
 
 EXAMPLES = """\b
@@ -72,6 +75,11 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
     type=click.Path(path_type=Path),
     help="JSON or YAML file with settings, such as tune's best.json; options given here win.",
 )
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="Settings under a name; files and options win over them.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the training that --out holds, if any.")
 @config_options
 @click.option(
@@ -86,7 +94,7 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 @click.option(
     "--storage",
     metavar="URI",
-    help="Checkpoints on the way; all nodes of a cluster must reach it.  [default: DIR/ray]",
+    help="States on the way; all nodes of a cluster must reach it.  [default: DIR/states]",
 )
 def command(
     data: str | None,
@@ -170,8 +178,6 @@ def _cpus(plan: Plan) -> int | None:
 
 def summary(plan: Plan, trained: Trained) -> str:
     """Return what was learned, in some lines."""
-    from deepsched.pipeline.training.loop import best_record
-
     config = plan.config
     best, last = best_record(trained.history), trained.history[-1]
     learned = str(config.objective)
@@ -199,37 +205,102 @@ def summary(plan: Plan, trained: Trained) -> str:
 
 @contextmanager
 def _progress(plan: Plan) -> Iterator[Callable[[Status], None]]:
-    """Show a line a validation; below it on a terminal a bar, elsewhere a line now and then."""
+    """Give what shows the progress of a training."""
     from deepsched.pipeline.training.course import make_course
 
-    total = make_course(plan.data, plan.config).steps.total
-    shown, attempts, said = -1, 1, time.monotonic()
+    show = _Progress(make_course(plan.data, plan.config).steps.total, plan.config.max_failures)
     with ExitStack() as stack:
-        bar = stack.enter_context(progress_bar()) if messages.is_terminal else None
-        task = bar.add_task("starting", total=total) if bar else None
+        if messages.is_terminal:
+            show.bar = stack.enter_context(progress_bar())
+        else:
+            stack.enter_context(_every(LINE_SECONDS, show.line))
+        yield show.status
 
-        def on_status(status: Status) -> None:
-            nonlocal shown, attempts, said
-            if status.attempt > attempts:
-                attempts = status.attempt
+
+class _Progress:
+    """Lines of validations; below them a bar, or without a terminal a line now and then."""
+
+    def __init__(self, total: int, max_failures: int) -> None:
+        self.bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total, self._max_failures = total, max_failures
+        self._last = Status()
+        self._shown, self._attempts, self._notes = -1, 1, 0
+        self._lock = threading.Lock()
+
+    def status(self, status: Status) -> None:
+        """Show what is new."""
+        with self._lock:
+            self._last = status
+            for note in status.notes[self._notes :]:
+                messages.print(note, markup=False)
+            self._notes = max(self._notes, len(status.notes))
+            if status.attempt > self._attempts:
+                self._attempts = status.attempt
                 messages.print(
-                    f"a training process died; all were started again from step {status.begun} "
-                    f"(restart {attempts - 1} of at most {plan.config.max_failures})"
+                    "a training process died, or their number changed; all were started again "
+                    f"from step {status.begun} (restart {self._attempts - 1}; at most "
+                    f"{self._max_failures} within an hour)"
                 )
-            if shown < 0 and status.attempt:
-                shown = sum(record["step"] <= status.begun for record in status.history)
-            for record in status.history[max(shown, 0) :]:
-                messages.print(record_line(record, total), markup=False)
-                said = time.monotonic()
-            shown = max(shown, len(status.history))
-            if bar and task is not None and status.attempt:
-                bar.update(task, completed=status.step, description="training")
-            elif status.measures and time.monotonic() - said >= LINE_SECONDS:
-                said = time.monotonic()
-                name, value = next(iter(status.measures.items()))
-                messages.print(f"step {status.step}/{total}: {name} {value:.4f}", markup=False)
+            if self._shown < 0 and status.attempt:
+                self._shown = sum(record["step"] <= status.begun for record in status.history)
+            for record in status.history[max(self._shown, 0) :]:
+                messages.print(record_line(record, self._total), markup=False)
+            self._shown = max(self._shown, len(status.history))
+            if self.bar:
+                if self._task is None:
+                    self._task = self.bar.add_task("starting", total=self._total)
+                if status.attempt:
+                    self.bar.update(
+                        self._task, completed=status.step, description=pace(status) or "training"
+                    )
 
-        yield on_status
+    def line(self) -> None:
+        """Show how far it is, in one line."""
+        with self._lock:
+            status = self._last
+            parts = [f"{name} {value:.4f}" for name, value in list(status.measures.items())[:1]]
+            if not status.attempt:
+                parts = ["starting"]
+            elif not parts:
+                parts = ["the first step is under way"]
+            if status.steps_per_second:
+                left = (self._total - status.step) / status.steps_per_second
+                parts += [pace(status), f"about {duration(left)} left"]
+            text = f"step {status.step}/{self._total}: {', '.join(parts)}"
+            messages.print(text, markup=False)
+
+
+@contextmanager
+def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call something every so many seconds, in a thread of its own."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def pace(status: Status) -> str:
+    """Return how many tasks a second are learned from; empty while that is not known."""
+    return f"{status.tasks_per_second:,.0f} tasks/s" if status.tasks_per_second else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a time in hours, minutes or seconds, whichever tells most in few digits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def record_line(record: Record, total: int) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.problem import Problem
     from deepsched.model.learning import TrainingItem
-    from deepsched.pipeline.training.state import Record
+    from deepsched.pipeline.training.history import Record
 
 LARGEST = 1_000  # tasks of a sample that is trained on: the recurrence runs over them one by one
 SIZES = tuple(PAPER_SECONDS["HEFT"])
@@ -52,20 +52,28 @@ class _Last:
         self.history: list[Record] = []
         self._on_validation = on_validation
 
-    def step(self, step: int, measures: Mapping[str, float]) -> None:
+    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
         """Take no note."""
 
     def wants_checkpoint(self) -> bool:
         """Return False."""
         return False
 
-    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+    def checkpoint(
+        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
+    ) -> None:
         """Save the network and remember how good it was."""
-        assert record is not None
+        if record is None:
+            return
         self.history.append(record)
         self.folder = self._parent / f"validation-{len(self.history)}"
-        save(self.folder)
+        self.folder.mkdir()
+        for name, data in files().items():
+            (self.folder / name).write_bytes(data)
         self._on_validation()
+
+    def discard(self, after: int) -> None:
+        """Leave it: only the newest is looked at."""
 
 
 class _Listed:

@@ -6,10 +6,12 @@ The actor is a process of its own; nothing here imports torch, so that it starts
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 HOUR = 3600.0  # s
+RECENT = 60.0  # s, over which the pace is taken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +24,9 @@ class Status:
     begun : the step from which the present attempt went on.
     step : done so far.
     measures : of the last step, by the learner's names.
+    steps_per_second, tasks_per_second : lately; 0 before there is a second step.
     history : of the validations.
+    notes : what the user should know, such as a state that was damaged.
     error : a user's mistake, or a training that diverged: a restart would only meet it again.
     gave_up : processes crashed more often within an hour than they may; `error` says so too.
     """
@@ -31,7 +35,10 @@ class Status:
     begun: int = 0
     step: int = 0
     measures: dict[str, float] = field(default_factory=dict)
+    steps_per_second: float = 0.0
+    tasks_per_second: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
     gave_up: bool = False
 
@@ -46,12 +53,13 @@ class Board:
         self._status = Status()
         self._max_failures = max_failures
         self._begun: list[float] = []  # s, when the attempts of the last hour began
+        self._points: deque[tuple[float, int, int]] = deque()  # s, steps, tasks
 
     def status(self) -> Status:
         """Return where the training is."""
         return self._status
 
-    def begin(self, step: int, history: list[dict[str, Any]]) -> bool:
+    def begin(self, step: int, history: list[dict[str, Any]], notes: list[str]) -> bool:
         """Take note of a start or a restart from a step; return whether it may go on."""
         now = time.monotonic()
         self._begun = [begun for begun in self._begun if now - begun < HOUR] + [now]
@@ -60,15 +68,28 @@ class Board:
             message = f"the training processes crashed {crashes} times within an hour"
             self._status = replace(self._status, error=message, gave_up=True)
             return False
-        attempt = self._status.attempt + 1
+        self._points.clear()
+        attempt, notes = self._status.attempt + 1, [*self._status.notes, *notes]
         self._status = replace(
-            self._status, attempt=attempt, begun=step, step=step, history=history
+            self._status, attempt=attempt, begun=step, step=step, history=history, notes=notes
         )
         return True
 
-    def step(self, step: int, measures: dict[str, float]) -> None:
-        """Take note of a finished step."""
-        self._status = replace(self._status, step=step, measures=measures)
+    def step(self, step: int, measures: dict[str, float], tasks: int) -> None:
+        """Take note of a finished step, and of the tasks learned from until then."""
+        self._points.append((time.monotonic(), step, tasks))
+        while len(self._points) > 2 and self._points[-1][0] - self._points[0][0] > RECENT:
+            self._points.popleft()
+        first, last = self._points[0], self._points[-1]
+        seconds = last[0] - first[0]
+        steps, learned = ((last[k] - first[k]) / seconds if seconds else 0.0 for k in (1, 2))
+        self._status = replace(
+            self._status,
+            step=step,
+            measures=measures,
+            steps_per_second=steps,
+            tasks_per_second=learned,
+        )
 
     def validation(self, record: dict[str, Any]) -> None:
         """Take note of a validation."""

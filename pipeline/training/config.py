@@ -18,8 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pydantic.fields import FieldInfo
 
 SCHEDULES = ("constant", "root", "cosine")
+PRECISIONS = ("float32", "bf16")
+
+# Settings under a name; files and options win over them.
+RECIPES: dict[str, dict[str, Any]] = {
+    # As far as the paper tells: Adam, its step size and its epochs.
+    "paper": {
+        "network": "paper",
+        "objective": "imitation",
+        "teacher": "heft",
+        "epochs": 100,
+        "learning_rate": 1e-5,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "gradient_clip": 0.0,
+        "ema": 1.0,
+    },
+}
 
 
 class TrainConfig(BaseModel):
@@ -74,6 +92,12 @@ class TrainConfig(BaseModel):
     rollouts: int = Field(
         32, ge=2, multiple_of=2, description="Perturbed decodes of each problem; even."
     )
+    staleness: int = Field(
+        0,
+        ge=0,
+        description="Steps by which rollouts run ahead: they are those of the weights so many "
+        "steps before, and the learner need not wait for them.",
+    )
     turnaround: float | None = Field(
         None,
         ge=0,
@@ -92,6 +116,12 @@ class TrainConfig(BaseModel):
     schedule: str | None = Field(
         None, description="How the step size falls: constant, root or cosine."
     )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the step size rises at first.")
+    early_stop: int | None = Field(
+        None,
+        ge=1,
+        description="Validations in a row without a new best after which training ends.",
+    )
     ema: float | None = Field(
         None,
         gt=0,
@@ -105,6 +135,19 @@ class TrainConfig(BaseModel):
     )
     mse_weight: float = Field(
         1.0, ge=0, description="Weight of paper's start and finish errors beside the machine's."
+    )
+    precision: str | None = Field(
+        None,
+        description="Of forward and backward passes: float32, or bf16 (autocast); default bf16 on "
+        "a GPU, else float32.",
+    )
+    compile: bool = Field(
+        False, description="Compile the network's layers first, which takes some seconds."
+    )
+    deterministic: bool = Field(
+        False,
+        description="On GPUs, make the same seed and number of them give the same weights, which "
+        "costs some speed; on CPUs it is always so.",
     )
     seed: int = Field(
         0, ge=0, lt=2**31, description="Of the weights, the problems, their order, the rollouts."
@@ -126,6 +169,12 @@ class TrainConfig(BaseModel):
         ge=0,
         description="Training processes; 0: in this process, without Ray; default one a GPU, else "
         "1 up to 3 CPUs and 2 from 4 on. They change no weight on CPUs.",
+    )
+    max_workers: int | None = Field(
+        None,
+        ge=1,
+        description="Where room for more processes comes up, go on with as many as this, and with "
+        "as few as --workers where it goes.",
     )
     rollout_workers: int = Field(
         0, ge=0, description="Ray tasks that run rollouts, besides; 0: the training processes do."
@@ -149,8 +198,14 @@ class TrainConfig(BaseModel):
             raise ValueError("least_tasks is more than most_tasks")
         if self.schedule is not None and self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
+        if self.max_workers is not None and (self.workers or 1) > self.max_workers:
+            raise ValueError("max_workers is less than workers")
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+        if self.max_workers is not None and self.workers == 0:
+            raise ValueError("max_workers are processes of Ray: they need workers, at least 1")
         if self.rollout_workers and self.workers == 0:
             raise ValueError("rollout_workers are Ray tasks: they need workers, at least 1")
         return self
@@ -197,6 +252,8 @@ def merged_config(
 ) -> TrainConfig:
     """Return the settings of a file over those of `base`, and the options given over both.
 
+    Where `options` name a recipe, it comes between the base and the file.
+
     Parameters
     ----------
     options : by field; None where an option was not given.
@@ -207,8 +264,9 @@ def merged_config(
         Naming the file or the command line, and the field.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    recipe = RECIPES[given.pop("recipe")] if "recipe" in given else {}
     merged: dict[str, Any] = {}
-    for values in (base or {}, read_config(path) if path else {}, given):
+    for values in (base or {}, recipe, read_config(path) if path else {}, given):
         network_options = merged.get("network_options", {})
         if values.get("network", merged.get("network")) != merged.get("network"):
             network_options = {}  # those of another network
@@ -277,15 +335,24 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="An option of the network; may be repeated.",
             )
         else:
-            default = "" if field.default is None else f"  [default: {field.default}]"
-            option = click.option(
-                f"--{name.replace('_', '-')}",
-                name,
-                type=_CLICK_TYPES[str(field.annotation)],
-                help=f"{field.description}{default}",
-            )
+            option = _option(name, field)
         command = option(command)
     return command
+
+
+def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
+    words = name.replace("_", "-")
+    if field.annotation is bool:
+        return click.option(
+            f"--{words}/--no-{words}", name, default=None, help=str(field.description)
+        )
+    default = "" if field.default is None else f"  [default: {field.default}]"
+    return click.option(
+        f"--{words}",
+        name,
+        type=_CLICK_TYPES[str(field.annotation)],
+        help=f"{field.description}{default}",
+    )
 
 
 _CLICK_TYPES: dict[str, click.ParamType[Any]] = {

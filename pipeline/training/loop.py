@@ -4,43 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import time
-from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
-from torch import nn
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.model.learning import RolloutLearner
 from deepsched.model.networks import get_network, network_config
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.labelling.sources import stream
+from deepsched.pipeline.training.ahead import Ahead
+from deepsched.pipeline.training.gradients import Gradients, Ordered, Summed
+from deepsched.pipeline.training.history import ended_early
 from deepsched.pipeline.training.items import MEASURES
 from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.schedule import take_step
+from deepsched.pipeline.training.stale import Rolled, StaleRollouts
 from deepsched.pipeline.training.state import State, new_state
-from deepsched.pipeline.training.steps import dealt
-from deepsched.pipeline.training.validation import SCORE, validated
+from deepsched.pipeline.training.stopwatch import Stopwatch
+from deepsched.pipeline.training.validation import validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from deepsched.baselines.arrays import FloatArray
-    from deepsched.model.learning import Learner, RolloutJob
+    from deepsched.model.learning import Learner, Proposal, RolloutJob
     from deepsched.model.network import Network
+    from deepsched.pipeline.training.ahead import Encoded
     from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.gradients import Look
+    from deepsched.pipeline.training.history import History, Record
     from deepsched.pipeline.training.items import Items
-    from deepsched.pipeline.training.state import History, Record
     from deepsched.pipeline.training.steps import Steps
 
     Rollouts = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
 
-LEAST_RATE = 0.02  # share of the learning rate that is left at the end
 DIVERGED = 2.0  # times as long as an untrained network's schedules: so bad is no training
+NAMED = 20  # samples in a message
 
 
 class Diverged(InvalidInput):
@@ -50,15 +53,20 @@ class Diverged(InvalidInput):
 class Reporter(Protocol):
     """Who wants to know how a training goes."""
 
-    def step(self, step: int, measures: Mapping[str, float]) -> None:
-        """Take note of a finished step."""
+    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
+        """Take note of a finished step, its measures, and the tasks learned from until then."""
 
     def wants_checkpoint(self) -> bool:
         """Return whether it is time for a checkpoint; the first process decides for all."""
         ...
 
-    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+    def checkpoint(
+        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
+    ) -> None:
         """Take note of a state worth keeping; `record`: of a validation, if there was one."""
+
+    def discard(self, after: int) -> None:
+        """Forget the states after a step, which lead to nothing good."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +83,7 @@ def fit(
     *,
     reporter: Reporter,
     peers: Peers | None = None,
-    start: Path | None = None,
+    start: Mapping[str, bytes] | None = None,
     meta: dict[str, Any] | None = None,
     rollouts: Rollouts | None = None,
 ) -> History:
@@ -86,7 +94,7 @@ def fit(
 
     Parameters
     ----------
-    start : a folder that `State.save` wrote.
+    start : the files of a state, see `State.files`.
     meta : kept in the checkpoint.
     rollouts : runs them; default here, one after the other.
 
@@ -94,105 +102,94 @@ def fit(
     -------
     One record a validation: step, epoch, seconds; the learner's measures, means since the last
     validation, as train_...; the mean ratios to HEFT on the validation problems, val_makespan and
-    val_turnaround, each also _guarded; `score`, by which the best one is chosen; and `shares`, of
+    val_turnaround, each also _guarded; `score`, by which the best one is chosen; tasks_per_second;
+    `busy`, the mean share of time in which processes did not wait for each other; and `shares`, of
     the first process's time since it started, see `Stopwatch`.
 
     Raises
     ------
     Diverged
         Naming the step and the samples: a gradient that is no number, or schedules far from HEFT's.
+        The reporter has a state of before, if there was any step before.
     InvalidInput
         If `start` is beyond the last step, and was not validated.
     """
     peers, config = peers or Peers(), course.config
     row = get_network(config.network)
-    state = new_state(config, peers.device) if start is None else State.load(start, config, peers)
+    state = State.load(start, config, peers) if start else new_state(config, peers.device)
     if state.step >= course.steps.total and state.last_validated != state.step:
         raise InvalidInput(f"{state.step} steps are done already; give more --steps or --epochs")
     watch = Stopwatch()
-    runner = _Runner(course, peers, rollouts or _here, watch)
     validation = course.items.validation()
-    began, before = time.monotonic(), state.seconds
-    with one_thread(), runner:
+    with one_thread(), _Runner(course, peers, rollouts or _here, watch, state) as runner:
+        began, before = time.monotonic(), state.seconds
         if not state.step:
-            first = validated(_scheduler(row, config, state), validation, config, peers)
+            first, _ = validated(_scheduler(row, config, state), validation, config, peers)
             ratios = {f"val_{name}": first[f"val_{name}"] for name in MEASURES}
             state.begun = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-        while state.step < course.steps.total:
-            measures = runner.step(state)
+        while state.step < course.steps.total and not ended_early(state.history, config.early_stop):
+            checked = course.steps.checked(state.step)
+            look = runner.step(state, reporter, look=checked)
             state.step += 1
             state.seconds = before + time.monotonic() - began
-            reporter.step(state.step, measures)
+            if look:
+                means = {name: total / look.steps for name, total in look.measures.items()}
+                reporter.step(state.step, means, state.tasks)
             record = None
-            if course.steps.checked(state.step - 1):
+            if checked:
+                found, worst = validated(_scheduler(row, config, state), validation, config, peers)
                 record = {
                     "step": state.step,
                     "epoch": round(course.steps.epoch(state.step - 1), 4),
                     "seconds": round(state.seconds, 2),
                     **state.means(),
-                    **validated(_scheduler(row, config, state), validation, config, peers),
+                    **found,
+                    "tasks_per_second": round(state.tasks / state.seconds, 1),
+                    "busy": round(_busy(watch, peers), 4),
                     "shares": watch.shares(),
                 }
-                _check(record, state)
+                _check(record, state, worst, reporter)
                 state.note(record)
-            if record is not None or runner.checkpoint_due(reporter):
-                reporter.checkpoint(record, functools.partial(state.save, config, meta or {}))
+            if record is not None or (look and look.flagged):
+                files = functools.partial(state.files, config, meta or {})
+                reporter.checkpoint(state.step, record, files)
     return state.history
 
 
-def best_record(history: History) -> Record:
-    """Return the record of the validation with the least score, the earlier one on a tie."""
-    best: Record = min(history, key=lambda record: record[SCORE])
-    return best
-
-
-class Stopwatch:
-    """Where the time of the training thread goes.
-
-    Parts: waiting for data (drawing, reading and encoding it, which another thread does ahead),
-    rollouts, forward, backward, waiting for the peers, optimiser.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    @contextlib.contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Count the time of the block for a part."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - begin
-
-    def shares(self) -> dict[str, float]:
-        """Return each part's share of all parts."""
-        total = sum(self.seconds.values()) or 1.0
-        return {name: round(value / total, 4) for name, value in self.seconds.items()}
-
-
 class _Runner:
-    """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step.
+    """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step."""
 
-    The problems of the next step are drawn or read, and encoded, in a thread of their own.
-    """
-
-    def __init__(self, course: Course, peers: Peers, rollouts: Rollouts, watch: Stopwatch) -> None:
+    def __init__(
+        self, course: Course, peers: Peers, rollouts: Rollouts, watch: Stopwatch, state: State
+    ) -> None:
         config = course.config
         self._course, self._peers, self._watch = course, peers, watch
         self._rollouts = rollouts
-        self._reader = ThreadPoolExecutor(1)
-        self._ahead: dict[int, Future[dict[int, list[Any]]]] = {}
         row = get_network(config.network)
         settings = network_config(config.network, config.network_options)
         options = {"rollouts": config.rollouts, "mse_weight": config.mse_weight}
         self._learners = {name: make(settings, **options) for name, make in row.objectives.items()}
+        self._device = torch.device(peers.device)
+        gpu = self._device.type == "cuda"
+        self._gradients: Gradients = (Summed if gpu else Ordered)(state.network, peers)
+        self._half = config.precision == "bf16" or (config.precision is None and gpu)
+        self._stack = contextlib.ExitStack()
+        self._ahead = Ahead(course.items, course.steps, self.learner, peers, state.step)
+        self._stack.callback(self._ahead.close)
+        self._stale: StaleRollouts | None = None
+        if config.staleness:
+            self._stale = StaleRollouts(
+                config.staleness, self._propose, rollouts, state, course.steps.total
+            )
+            self._stack.callback(self._stale.close)
+        if config.compile:
+            row.compile_parts(state.network)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._stack.close()
 
     def learner(self, step: int) -> tuple[str, Learner]:
         """Return the objective of a step and its learner."""
@@ -200,108 +197,97 @@ class _Runner:
         name = "imitation" if step < config.imitation_steps else str(config.objective)
         return name, self._learners[name]
 
-    def step(self, state: State) -> dict[str, float]:
-        """Take one; return the means of the learner's measures."""
+    def step(self, state: State, reporter: Reporter, *, look: bool) -> Look | None:
+        """Take one; return what the host sees of it and those before, if it looks."""
         course, config = self._course, self._course.config
         batches = course.steps.micro_batches(state.step)
         _, learner = self.learner(state.step)
-        size = sum(parameter.numel() for parameter in state.network.parameters())
-        with self._watch.part("data"):
-            encoded = self._encoded(state.step)
-        rows = {k: self._micro_batch(state, learner, batches[k], own) for k, own in encoded.items()}
-        width = size + 1 + len(learner.measures)
+        state.network.train()
+        for one in self._micro_batches(state):
+            with self._watch.part("forward"):
+                loss = self._loss(state, learner, batches[one.batch.k], one)
+            with self._watch.part("backward"):
+                self._gradients.add(one.batch.k, loss, one.batch.tasks)
+        flag = not self._peers.rank and reporter.wants_checkpoint()
+        # Another objective has other measures, and imitation may end with this step.
+        last = self.learner(state.step + 1)[1] is not learner
         with self._watch.part("peers"):
-            # In the plan's order: the last bits of a sum depend on it.
-            total = self._peers.together(rows, len(batches), width).sum(axis=0)
-        weight, measures = total[size], total[size + 1 :]
-        if not np.isfinite(total).all():
-            samples = ", ".join(str(k) for batch in batches for k in batch[:3])
-            raise Diverged(
-                f"training diverged in step {state.step + 1} (samples {samples}, …): the gradient "
-                "is no number; lower the learning rate"
+            found = self._gradients.together(
+                len(batches), learner.measures, flag=flag, look=look or last
             )
+        if found and found.broken:
+            self._give_up(state, found, reporter)
         with self._watch.part("optimiser"):
-            _apply(state, config, total[:size] / weight, course.steps.total)
-        means = dict(zip(learner.measures, (measures / weight).tolist(), strict=True))
-        state.add(means)
-        return means
+            take_step(state, config, course.steps.total)
+        if found:
+            state.add(found.measures, found.steps, found.tasks)
+        return found
 
-    def _encoded(self, step: int) -> dict[int, list[Any]]:
-        """Return this process's micro-batches of a step, and have those of the next one made."""
-        for number in (step, step + 1):
-            if number not in self._ahead and number < self._course.steps.total:
-                self._ahead[number] = self._reader.submit(self._encode, number)
-        return self._ahead.pop(step).result()
+    def _micro_batches(self, state: State) -> Iterator[Rolled]:
+        """Yield this process's micro-batches of a step."""
+        if self._stale:
+            with self._watch.part("data"):
+                rolled = self._stale.take(state)
+            yield from rolled
+            return
+        for k in self._ahead.mine(state.step):
+            with self._watch.part("data"):
+                batch = self._ahead.take(state.step, k)
+            yield Rolled(batch=batch)
 
-    def _encode(self, step: int) -> dict[int, list[Any]]:
-        steps, items = self._course.steps, self._course.items
-        name, learner = self.learner(step)
-        ranks = dealt(steps.costs(step), self._peers.world)
-        return {
-            k: [learner.encode(items.item(one, imitated=name == "imitation")) for one in batch]
-            for k, batch in enumerate(steps.micro_batches(step))
-            if ranks[k] == self._peers.rank
-        }
+    def _loss(self, state: State, learner: Learner, batch: Sequence[int], one: Rolled) -> Any:
+        with self._autocast():
+            if one.proposal is not None and one.values is not None:
+                assert isinstance(learner, RolloutLearner)
+                with self._watch.part("rollouts"):
+                    values = one.values.result()
+                return learner.learn(state.network, one.batch.data, one.proposal, values)
+            streams = self._streams(state.step, batch)
+            return learner.loss(state.network, one.batch.data, streams, self._run_rollouts)
+
+    def _propose(
+        self, step: int, network: torch.nn.Module
+    ) -> list[tuple[Encoded, Proposal | None]]:
+        batches = self._course.steps.micro_batches(step)
+        _, learner = self.learner(step)
+        found: list[tuple[Encoded, Proposal | None]] = []
+        for k in self._ahead.mine(step):
+            batch, proposal = self._ahead.take(step, k), None
+            if isinstance(learner, RolloutLearner):
+                with self._watch.part("forward"), self._autocast():
+                    streams = self._streams(step, batches[k])
+                    proposal = learner.propose(network, batch.data, streams)
+            found.append((batch, proposal))
+        return found
+
+    def _streams(self, step: int, batch: Sequence[int]) -> list[np.random.Generator]:
+        seed = self._course.config.seed
+        return [np.random.default_rng([seed, step, k, stream("rollouts")]) for k in batch]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half)
 
     def _run_rollouts(self, jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
         with self._watch.part("rollouts"):
             return self._rollouts(jobs)
 
-    def _micro_batch(
-        self, state: State, learner: Learner, batch: Sequence[int], encoded: Sequence[Any]
-    ) -> np.ndarray:
-        """Return gradient, weight and sums of a micro-batch as one vector."""
-        config = self._course.config
-        streams = [
-            np.random.default_rng([config.seed, state.step, k, stream("rollouts")]) for k in batch
-        ]
-        state.network.train()
-        state.network.zero_grad(set_to_none=True)
-        before = self._watch.seconds["rollouts"]
-        with self._watch.part("forward"):
-            loss = learner.loss(state.network, encoded, streams, self._run_rollouts)
-        self._watch.seconds["forward"] -= self._watch.seconds["rollouts"] - before
-        with self._watch.part("backward"):
-            loss.total.backward()  # type: ignore[no-untyped-call]
-        gradient = [
-            np.zeros(parameter.numel())
-            if parameter.grad is None
-            else parameter.grad.detach().cpu().double().numpy().ravel()
-            for parameter in state.network.parameters()
-        ]
-        sums = [loss.sums[measure] for measure in learner.measures]
-        return np.concatenate([*gradient, [loss.weight], sums])
-
-    def checkpoint_due(self, reporter: Reporter) -> bool:
-        """Return what the first process says, so that all report equally often."""
-        mine = {0: np.array([float(reporter.wants_checkpoint())])} if not self._peers.rank else {}
-        return bool(self._peers.together(mine, 1, 1)[0, 0])
-
-
-def _apply(state: State, config: TrainConfig, gradient: np.ndarray, steps: int) -> None:
-    first = 0
-    for parameter in state.network.parameters():
-        part = gradient[first : first + parameter.numel()].reshape(tuple(parameter.shape))
-        parameter.grad = torch.from_numpy(part.astype(np.float32)).to(parameter.device)
-        first += parameter.numel()
-    if config.gradient_clip:
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_clip)
-    rate = float(config.learning_rate or 0) * _share(str(config.schedule), state.step / steps)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
-    with torch.no_grad():
-        for mean, newest in zip(state.mean.parameters(), state.network.parameters(), strict=True):
-            mean.lerp_(newest, float(config.ema or 1))
-
-
-def _share(schedule: str, done: float) -> float:
-    """Return the share of the learning rate that is left after a share of the steps."""
-    if schedule == "root":
-        return max(math.sqrt(1.0 - done), LEAST_RATE)
-    if schedule == "cosine":
-        return max(0.5 * (1.0 + math.cos(math.pi * done)), LEAST_RATE)
-    return 1.0
+    def _give_up(self, state: State, look: Look, reporter: Reporter) -> None:
+        """Say where a gradient is no number; the state before it is kept where it is still good."""
+        assert look.broken
+        first, rows = look.broken
+        step = state.step - (look.steps - 1) + first
+        batches = self._course.steps.micro_batches(step)
+        named = [str(k) for row in rows for k in batches[row]]
+        samples = ", ".join(named[:NAMED]) + (
+            f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        )
+        if look.steps == 1 and step:  # nothing has come of it yet
+            files = functools.partial(state.files, self._course.config, {})
+            reporter.checkpoint(state.step, None, files)
+        raise Diverged(
+            f"training diverged in step {step + 1} (samples {samples}): the gradient is no number; "
+            "lower the learning rate"
+        )
 
 
 def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[..., Any]:
@@ -309,16 +295,23 @@ def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[...,
     return functools.partial(row.from_module, state.mean.eval(), settings)
 
 
-def _check(record: Record, state: State) -> None:
+def _busy(watch: Stopwatch, peers: Peers) -> float:
+    """Return the mean share of time in which processes did not wait for each other."""
+    own = {peers.rank: np.array([1.0 - watch.shares().get("peers", 0.0)])}
+    return float(peers.together(own, peers.world, 1).mean())
+
+
+def _check(record: Record, state: State, worst: Mapping[str, int], reporter: Reporter) -> None:
     """Stop a training whose schedules, of either objective, are far worse than at the start."""
     for name, begun in state.begun.items():
         ratio = record[name]
         if not ratio <= DIVERGED * begun:
             what = name.removeprefix("val_")
+            reporter.discard(state.last_validated)
             raise Diverged(
                 f"training diverged by step {state.step}: on the validation problems the {what} is "
-                f"{ratio:.3g} times HEFT's, and was {begun:.3g} times at the start; lower the "
-                "learning rate"
+                f"{ratio:.3g} times HEFT's, most on sample {worst[name]}, and was {begun:.3g} "
+                "times at the start; lower the learning rate"
             )
 
 

@@ -12,6 +12,8 @@ from torch import distributed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import Tensor
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peers:
@@ -33,5 +35,10 @@ class Peers:
             return table
         # A row and zeros: adding them changes no bit, in whatever order it is done.
         shared = torch.from_numpy(table).to(self.device)
-        distributed.all_reduce(shared)
+        self.add_up(shared)
         return np.asarray(shared.cpu().numpy())
+
+    def add_up(self, values: Tensor) -> None:
+        """Replace values by their sum over all processes, in an order that is not fixed."""
+        if self.world > 1:
+            distributed.all_reduce(values)

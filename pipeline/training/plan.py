@@ -12,22 +12,24 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import TrainConfig, complete, make_config, merged_config
+from deepsched.pipeline.training.history import ended_early
 from deepsched.pipeline.training.items import training_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepsched.pipeline.training.state import History
+    from deepsched.pipeline.training.history import History
 
-FORMAT = "deepsched-train/2"
-NOTE, HISTORY, CHECKPOINT, RAY_FOLDER = "train.json", "history.json", "checkpoint", "ray"
+FORMAT = "deepsched-train/3"
+NOTE, HISTORY, CHECKPOINT, STATES = "train.json", "history.json", "checkpoint", "states"
 CPUS_FOR_TWO = 4  # from there on two training processes by default, where there is no GPU
 
 # A training that goes on keeps these: other values would make the steps so far another training's.
 LASTING = (
     *("network", "network_options", "objective", "imitation_steps", "teacher", "turnaround"),
     *("micro_batches", "problems_per_micro_batch", "tasks_per_micro_batch"),
-    *("pairs_per_micro_batch", "rollouts", "least_tasks", "most_tasks", "seed", "limit_samples"),
+    *("pairs_per_micro_batch", "rollouts", "staleness", "least_tasks", "most_tasks", "seed"),
+    *("limit_samples", "precision", "compile"),
 )
 GENERATED = "training"  # the preset of endless problems
 
@@ -41,8 +43,8 @@ class Plan:
     data : URI of the dataset; None: generated problems.
     dataset : what the problems and the teacher's schedules are, as a hash.
     out : folder of the result.
-    storage : where Ray Train keeps the checkpoints of `run` on the way.
-    run : name of the Ray Train run; the same name goes on from its last checkpoint.
+    storage : a folder or a URI, where states on the way lie, below `run`.
+    run : name of the training there; the same name goes on from its newest state.
     n_train, n_val : samples; 0 where there is no end.
     """
 
@@ -54,6 +56,12 @@ class Plan:
     config: TrainConfig
     n_train: int
     n_val: int
+
+    @property
+    def states(self) -> str:
+        """URI of the folder with the states on the way."""
+        place, query, options = self.storage.partition("?")
+        return f"{place.rstrip('/')}/{self.run}{query}{options}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +122,7 @@ def plan_training(
         data=data,
         dataset=identity,
         out=out,
-        storage=storage or (note["storage"] if note else str((out / RAY_FOLDER).absolute())),
+        storage=storage or (note["storage"] if note else str((out / STATES).absolute())),
         run=note["run"] if note else f"train-{uuid.uuid4().hex[:12]}",
         config=config,
         n_train=n_train,
@@ -139,7 +147,8 @@ def finished_training(plan: Plan) -> Trained | None:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidInput(f"{path}: cannot be read: {error}") from None
     wanted = plan.config
-    if last < (wanted.steps or 0) or epoch < (wanted.epochs or 0):
+    too_few = last < (wanted.steps or 0) or epoch < (wanted.epochs or 0)
+    if too_few and not ended_early(history, wanted.early_stop):
         return None
     return Trained(history=history, checkpoint=plan.out / CHECKPOINT)
 

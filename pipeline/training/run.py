@@ -7,14 +7,12 @@ import os
 import shutil
 import signal
 import threading
-import time
-from pathlib import Path
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.config import (
-    CheckpointConfig,
     FailureConfig,
     LoggingConfig,
     RunConfig,
@@ -26,8 +24,13 @@ from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Board
+from deepsched.pipeline.training.checkpoints import Checkpoints
 from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.curves import Curves
+from deepsched.pipeline.training.history import best_record
+from deepsched.pipeline.training.keeper import Keeper
 from deepsched.pipeline.training.loop import fit
+from deepsched.pipeline.training.peers import Peers
 from deepsched.pipeline.training.plan import (
     CHECKPOINT,
     HISTORY,
@@ -37,18 +40,15 @@ from deepsched.pipeline.training.plan import (
     plan_workers,
     write_json,
 )
-from deepsched.pipeline.training.state import STATE, progress
-from deepsched.pipeline.training.validation import SCORE
+from deepsched.pipeline.training.state import progress
 from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from deepsched.pipeline.training.board import Status
-    from deepsched.pipeline.training.state import History, Record
+    from deepsched.pipeline.training.history import History, Record
 
-LAST, BEST = "last", "best"  # of a training without Ray, in its storage
-KEPT = 3  # checkpoints on the way
 POLL_SECONDS = 0.3  # how often the driver looks at the board
 
 
@@ -84,32 +84,25 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         # No node to go on with if this one is reclaimed; the watcher is one process less to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     board = ray.remote(num_cpus=0)(Board).remote(plan.config.max_failures)
-    spec = WorkerSpec(
-        data=plan.data, config=plan.config, meta=provenance(data=plan.data, dataset=plan.dataset)
-    )
-    run_config: Any = RunConfig(
-        name=plan.run,
-        storage_path=plan.storage,
-        # The board counts them, by the hour.
-        failure_config=FailureConfig(max_failures=-1),
-        # The best ones, and always the last one too.
-        checkpoint_config=CheckpointConfig(
-            num_to_keep=KEPT, checkpoint_score_attribute="score", checkpoint_score_order="min"
-        ),
-        logging_config=LoggingConfig(log_level="ERROR"),
-    )
+    spec = WorkerSpec(data=plan.data, states=plan.states, config=plan.config, meta=_meta(plan))
+    most = plan.config.max_workers
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"spec": spec, "board": board},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu),
-        run_config=run_config,
+        scaling_config=ScalingConfig(
+            num_workers=(workers, most) if most and most > workers else workers, use_gpu=gpu
+        ),
+        run_config=(run_config := _run_config(plan)),
     )
-    result = _fit(trainer, board, on_status)
-    with result.checkpoint.as_directory() as folder:
-        _, history = progress(Path(folder))
-    best = min(result.best_checkpoints, key=lambda found: found[1]["score"])[0]
-    with best.as_directory() as folder:
-        return _publish(Path(folder), history, plan.out)
+    try:
+        with Curves(plan.out) as curves:
+            _fit(trainer, board, _both(curves.note, on_status))
+    finally:
+        with contextlib.suppress(OSError):
+            open_folder(plan.states).filesystem.delete_dir(
+                f"{open_folder(plan.states).root}/{run_config.name}"
+            )
+    return _publish(plan)
 
 
 def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
@@ -121,62 +114,75 @@ def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         If the training diverged.
     """
     note_training(plan)
-    folder = Path(plan.storage) / plan.run
-    reporter = LocalReporter(folder, plan.config.checkpoint_seconds, on_status)
-    start = reporter.last()
-    reporter.begin(start)
-    meta = provenance(data=plan.data, dataset=plan.dataset)
-    history = fit(make_course(plan.data, plan.config), reporter=reporter, start=start, meta=meta)
-    return _publish(folder / BEST, history, plan.out)
+    with Curves(plan.out) as curves:
+        board = _ToldBoard(_both(curves.note, on_status))
+        keeper = Keeper(Checkpoints.at(plan.states), board, plan.config.checkpoint_seconds, Peers())
+        fit(
+            make_course(plan.data, plan.config),
+            reporter=keeper,
+            start=keeper.begin(),
+            meta=_meta(plan),
+        )
+    return _publish(plan)
 
 
-class LocalReporter:
-    """Keeps the last state and the best one in a folder, and tells of the progress."""
+class _ToldBoard(Board):
+    """A board in this process, which tells of everything that it is told."""
 
-    def __init__(
-        self, folder: Path, checkpoint_seconds: float, on_status: Callable[[Status], None]
-    ) -> None:
-        self._folder, self._every, self._tell = folder, checkpoint_seconds, on_status
-        self._saved = time.monotonic()
-        self._board = Board(max_failures=0)
+    def __init__(self, tell: Callable[[Status], None]) -> None:
+        super().__init__(max_failures=0)
+        self._tell = tell
 
-    def last(self) -> Path | None:
-        """Return the folder of the last state, if there is one."""
-        return self._folder / LAST if (self._folder / LAST / STATE).exists() else None
+    def begin(self, step: int, history: History, notes: list[str]) -> bool:
+        may = super().begin(step, history, notes)
+        self._tell(self.status())
+        return may
 
-    def begin(self, start: Path | None) -> None:
-        """Tell where the training goes on."""
-        self._board.begin(*progress(start))
-        self._tell(self._board.status())
+    def step(self, step: int, measures: dict[str, float], tasks: int) -> None:
+        super().step(step, measures, tasks)
+        self._tell(self.status())
 
-    def step(self, step: int, measures: Mapping[str, float]) -> None:
-        """Tell of a step."""
-        self._board.step(step, dict(measures))
-        self._tell(self._board.status())
-
-    def wants_checkpoint(self) -> bool:
-        """Return whether the last one is old enough."""
-        return time.monotonic() - self._saved >= self._every
-
-    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
-        """Save the state; as the best too if no validation before it had so good a score."""
-        self._saved = time.monotonic()
-        if record is not None:
-            if all(record[SCORE] < other[SCORE] for other in self._board.status().history):
-                save(self._folder / BEST)
-            self._board.validation(record)
-            self._tell(self._board.status())
-        save(self._folder / LAST)
+    def validation(self, record: Record) -> None:
+        super().validation(record)
+        self._tell(self.status())
 
 
-def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None]) -> Any:
+def _both(*listeners: Callable[[Status], None]) -> Callable[[Status], None]:
+    def tell(status: Status) -> None:
+        for listener in listeners:
+            listener(status)
+
+    return tell
+
+
+def _meta(plan: Plan) -> dict[str, Any]:
+    return provenance(data=plan.data, dataset=plan.dataset)
+
+
+def _run_config(plan: Plan) -> Any:
+    """Return how Ray Train runs it: it keeps nothing that a restart needs.
+
+    Ray's own notes of a run are written in place, so that a kill can leave them in halves; each
+    start of the command is therefore a new run to it, and states are ours.
+    """
+    folder = open_folder(plan.states)
+    return RunConfig(
+        name=f"ray-{uuid.uuid4().hex[:12]}",
+        storage_path=folder.root,
+        storage_filesystem=None if folder.local else folder.filesystem,
+        failure_config=FailureConfig(max_failures=-1),  # the board counts them, by the hour
+        logging_config=LoggingConfig(log_level="ERROR"),
+    )
+
+
+def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None]) -> None:
     """Run the trainer, while a thread shows the progress; Ctrl-C ends it as usual."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     failure: Exception | None = None
     with _watching(board, on_status):
         try:
-            result = trainer.fit()
+            trainer.fit()
         except SystemExit:
             # Train's own handler has ended the training processes.
             raise KeyboardInterrupt from None
@@ -197,7 +203,6 @@ def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None])
             f"the training failed after step {status.step}: {type(failure).__name__}: "
             f"{reason[-1] if reason else 'no reason given'}"
         ) from failure
-    return result
 
 
 @contextlib.contextmanager
@@ -219,18 +224,22 @@ def _watching(board: Any, on_status: Callable[[Status], None]) -> Iterator[None]
         thread.join()
 
 
-def _publish(source: Path, history: History, out: Path) -> Trained:
-    """Put a checkpoint's two files in place of an older one, as a whole, and the history beside."""
-    target = out / CHECKPOINT
+def _publish(plan: Plan) -> Trained:
+    """Put the best state's network in place of an older one, as a whole, and the history beside."""
+    states = Checkpoints.at(plan.states)
+    _, files, _ = states.newest()
+    _, history = progress(files)
+    best = states.read(int(best_record(history)["step"]))
+    target = plan.out / CHECKPOINT
     fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("new", "old"))
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     folder = open_folder(str(fresh))
     for name in (WEIGHTS, CONFIG):
-        folder.write(name, (source / name).read_bytes())
+        folder.write(name, best[name])
     if target.exists():
         target.rename(old)
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-    write_json(out, HISTORY, history)  # last: it marks the training as finished
+    write_json(plan.out, HISTORY, history)  # last: it marks the training as finished
     return Trained(history=history, checkpoint=target)

@@ -11,22 +11,22 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from deepsched.baselines.atomic import write_together
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.checkpoint import save_checkpoint
+from deepsched.model.checkpoint import checkpoint_files
 from deepsched.model.networks import build_network
+from deepsched.pipeline.training.checkpoints import STATE, sealed
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.history import History, Record
     from deepsched.pipeline.training.peers import Peers
 
-Record = dict[str, Any]  # one validation: see `loop.fit`
-History = list[Record]
+Weights = dict[str, torch.Tensor]  # by name
 
-TENSORS, STATE = "training.safetensors", "training.json"
-FORMAT = "deepsched-training/2"
+TENSORS = "training.safetensors"
+FORMAT = "deepsched-training/3"
 
 
 @dataclass(kw_only=True)
@@ -43,6 +43,8 @@ class State:
     begun : mean ratios to HEFT of the untrained network's schedules, by their names in a record;
         empty where there is nothing to validate on.
     sums : of each measure since the last validation, and over how many steps.
+    tasks : learned from so far, as often as they were.
+    past : weights before the last few steps, by step, where rollouts run ahead.
     """
 
     network: nn.Module
@@ -53,17 +55,20 @@ class State:
     history: History = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    tasks: int = 0
+    past: dict[int, Weights] = field(default_factory=dict)
 
     @property
     def last_validated(self) -> int:
         """The step of the last validation; 0 before the first."""
         return int(self.history[-1]["step"]) if self.history else 0
 
-    def add(self, measures: dict[str, float]) -> None:
-        """Count the measures of a step."""
+    def add(self, measures: dict[str, float], steps: int, tasks: int) -> None:
+        """Count the measures of some steps, summed over them."""
         for name, value in measures.items():
             total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = (total + value, count + 1)
+            self.sums[name] = (total + value, count + steps)
+        self.tasks += tasks
 
     def means(self) -> dict[str, float]:
         """Return the means since the last validation."""
@@ -76,15 +81,14 @@ class State:
         self.history = [*self.history, record]
         self.sums = {}
 
-    def save(self, config: TrainConfig, meta: dict[str, Any], folder: Path) -> None:
-        """Write all that is needed to train on as if there had been no break.
+    def files(self, config: TrainConfig, meta: dict[str, Any]) -> dict[str, bytes]:
+        """Return all that is needed to train on as if there had been no break, as files.
 
-        The folder is also a checkpoint, of the running mean.
+        In a folder they are a checkpoint too, of the running mean.
         """
         last = self.history[-1] if self.history else {}
-        teacher = {"teacher": config.teacher} if _imitates(config) else {}
-        save_checkpoint(
-            folder,
+        teacher = {"teacher": config.teacher} if config.objective == "imitation" else {}
+        checkpoint = checkpoint_files(
             self.mean,
             config.network,
             config.network_options,
@@ -94,56 +98,53 @@ class State:
         tensors |= {f"mean.{key}": value for key, value in self.mean.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        for step, weights in self.past.items():
+            tensors |= {f"past.{step}.{name}": value for name, value in weights.items()}
         plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
         document = {
             "format": FORMAT,
             "step": self.step,
             "seconds": self.seconds,
+            "tasks": self.tasks,
             "begun": self.begun,
             "history": self.history,
             "sums": self.sums,
         }
-        write_together(
-            {
-                folder / TENSORS: safetensors.torch.save(plain, metadata={"format": FORMAT}),
-                folder / STATE: json.dumps(document, allow_nan=False).encode(),
-            }
-        )
+        data = safetensors.torch.save(plain, metadata={"format": FORMAT})
+        return sealed({**checkpoint, TENSORS: data}, document)
 
     @classmethod
-    def load(cls, folder: Path, config: TrainConfig, peers: Peers) -> State:
-        """Put back what :meth:`save` wrote; the optimiser keeps its own learning rate.
+    def load(cls, files: Mapping[str, bytes], config: TrainConfig, peers: Peers) -> State:
+        """Put back what :meth:`files` returned; the optimiser keeps its own learning rate.
 
         Raises
         ------
         InvalidInput
-            Naming the file, if one is missing, damaged, or does not fit the network.
+            Naming the file, if one is damaged, or does not fit the network.
         """
         state = new_state(config, peers.device)
-        document = read_document(folder)
-        path = folder / TENSORS
+        document = read_document(files)
         try:
-            tensors = safetensors.torch.load(path.read_bytes())
-            parts: dict[str, dict[str, torch.Tensor]] = {}
+            tensors = safetensors.torch.load(files[TENSORS])
+            parts: dict[str, Weights] = {}
             for key, tensor in tensors.items():
                 part, name = key.split(".", 1)
                 parts.setdefault(part, {})[name] = tensor
             state.network.load_state_dict(parts["network"])
             state.mean.load_state_dict(parts["mean"])
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            for key, tensor in parts.get("optimizer", {}).items():
-                index, name = key.split(".", 1)
-                moments.setdefault(int(index), {})[name] = tensor
             groups = state.optimizer.state_dict()["param_groups"]
+            moments = _by_number(parts.get("optimizer", {}))
             state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            state.past = _by_number(parts.get("past", {}))
             state.step, state.seconds = int(document["step"]), float(document["seconds"])
+            state.tasks = int(document["tasks"])
             state.history, state.begun = document["history"], document["begun"]
             state.sums = {name: (total, count) for name, (total, count) in document["sums"].items()}
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InvalidInput(f"{path}: cannot be read: {error}") from None
+        except safetensors.SafetensorError as error:
+            raise InvalidInput(f"{TENSORS}: cannot be read: {error}") from None
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise InvalidInput(f"{path}: does not fit the training: {reason}") from None
+            raise InvalidInput(f"{TENSORS}: does not fit the training: {reason}") from None
         return state
 
 
@@ -162,39 +163,43 @@ def new_state(config: TrainConfig, device: torch.device | str) -> State:
     )
 
 
-def read_document(folder: Path) -> dict[str, Any]:
+def read_document(files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what a saved training says of itself.
 
     Raises
     ------
     InvalidInput
-        Naming the file, if it is missing or damaged.
+        Naming the file, if it is damaged.
     """
-    path = folder / STATE
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(files[STATE])
         if document["format"] != FORMAT:
-            raise InvalidInput(f"{path}: format {document['format']!r}; {FORMAT!r} expected")
+            raise InvalidInput(f"{STATE}: format {document['format']!r}; {FORMAT!r} expected")
         return document | {"history": list(document["history"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"{path}: cannot be read: {error}") from None
+        raise InvalidInput(f"{STATE}: cannot be read: {error}") from None
 
 
-def progress(start: Path | None) -> tuple[int, History]:
-    """Return the step and the history of a saved training; those of a beginning without one.
+def progress(files: Mapping[str, bytes]) -> tuple[int, History]:
+    """Return the step and the history of a saved training; those of a beginning without files.
 
     Raises
     ------
     InvalidInput
         As :func:`read_document`.
     """
-    if start is None:
+    if not files:
         return 0, []
-    document = read_document(start)
+    document = read_document(files)
     return document["step"], document["history"]
 
 
-def _imitates(config: TrainConfig) -> bool:
-    return config.objective == "imitation"
+def _by_number(tensors: Weights) -> dict[int, Weights]:
+    """Return tensors by the number that their names begin with."""
+    found: dict[int, Weights] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".", 1)
+        found.setdefault(int(number), {})[name] = tensor
+    return found

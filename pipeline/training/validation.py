@@ -9,6 +9,7 @@ import numpy as np
 from deepsched.baselines.settings import setting_infos
 from deepsched.model.learning import SMALLEST
 from deepsched.model.networks import get_network
+from deepsched.pipeline.training.history import SCORE
 from deepsched.pipeline.training.items import MEASURES
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.config import TrainConfig
     from deepsched.pipeline.training.peers import Peers
 
-SCORE = "score"
-
 
 def validated(
     make: Callable[..., NetworkScheduler],
     items: Sequence[TrainingItem],
     config: TrainConfig,
     peers: Peers,
-) -> dict[str, float | None]:
+) -> tuple[dict[str, float | None], dict[str, int]]:
     """Return the mean ratios to HEFT, guarded and not, and the score; None without a problem.
+
+    With them comes the sample of the largest ratio, by the ratio's name.
 
     The score is the ratio of the objective that is trained for, and the mean where both are. It is
     guarded but where the network imitates, since a guard would hide how well.
@@ -53,17 +54,20 @@ def validated(
         )
     table = peers.together(rows, len(items), len(names))
     found: dict[str, float | None] = {}
+    worst: dict[str, int] = {}
     for k, name in enumerate(names):
         ratios = table[:, k]
         found[f"val_{name}"] = float(ratios.mean()) if len(items) else None
         found[f"val_{name}_guarded"] = float(np.minimum(ratios, 1.0).mean()) if len(items) else None
+        if len(items):
+            worst[f"val_{name}"] = items[int(ratios.argmax())].sample_id
     share = float(config.turnaround or 0)
     suffix = "" if config.objective == "imitation" else "_guarded"
     wanted = {"makespan": share < 1, "turnaround": share > 0}
     parts = [found[f"val_{name}{suffix}"] for name, is_wanted in wanted.items() if is_wanted]
     numbers = [part for part in parts if part is not None]
     found[SCORE] = sum(numbers) / len(numbers) if numbers else None
-    return found
+    return found, worst
 
 
 def _fitting(options: Any, objective: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -16,10 +15,10 @@ from ray.tune.search import BasicVariantGenerator
 
 from deepsched.baselines.errors import DeepSchedError
 from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.history import SCORE
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.peers import Peers
 from deepsched.pipeline.training.state import progress
-from deepsched.pipeline.training.validation import SCORE
 from deepsched.pipeline.tuning.plan import Search, note_search
 from deepsched.pipeline.tuning.results import TrialResult, best_first, publish_results
 from deepsched.pipeline.tuning.search_space import search_space, trial_config
@@ -27,7 +26,7 @@ from deepsched.pipeline.tuning.search_space import search_space, trial_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from deepsched.pipeline.training.state import Record
+    from deepsched.pipeline.training.history import Record
 
 EXPERIMENT = "search"  # Tune's own folder in the storage
 REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
@@ -112,15 +111,17 @@ def run_trial(params: dict[str, Any], search: Search) -> None:
     config = trial_config(search.config, params, where="trial")
     gpu = bool(ray.get_gpu_ids())
     try:
-        with contextlib.ExitStack() as stack:
-            start = Path(stack.enter_context(last.as_directory())) if last else None
-            fit(
-                make_course(search.data, config),
-                reporter=TuneReporter(start),
-                peers=Peers(device="cuda" if gpu else "cpu"),
-                start=start,
-                meta={"data": search.data, "dataset": search.dataset},
-            )
+        start: dict[str, bytes] = {}
+        if last:
+            with last.as_directory() as folder:
+                start = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        fit(
+            make_course(search.data, config),
+            reporter=TuneReporter(start),
+            peers=Peers(device="cuda" if gpu else "cpu"),
+            start=start,
+            meta={"data": search.data, "dataset": search.dataset},
+        )
     except DeepSchedError as error:
         # Reported, not raised: Tune would try it again.
         tune.report({"score": WORST, "error": str(error)})
@@ -129,25 +130,32 @@ def run_trial(params: dict[str, Any], search: Search) -> None:
 class TuneReporter:
     """Reports each validation to Tune, with the best one so far and the state of the training."""
 
-    def __init__(self, start: Path | None) -> None:
+    def __init__(self, start: Mapping[str, bytes]) -> None:
         scores = [record[SCORE] for record in progress(start)[1]]
         self._best = min(scores, default=WORST)
 
-    def step(self, step: int, measures: Mapping[str, float]) -> None:
+    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
         """Say nothing: a trial is looked at when it is validated."""
 
     def wants_checkpoint(self) -> bool:
         """Return False: a validation comes soon enough."""
         return False
 
-    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+    def checkpoint(
+        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
+    ) -> None:
         """Report a validation."""
-        assert record is not None  # there are no other checkpoints
+        if record is None:
+            return
         self._best = min(self._best, record[SCORE])
-        metrics = {"score": record[SCORE], "step": record["step"], "best_score": self._best}
+        metrics = {"score": record[SCORE], "step": step, "best_score": self._best}
         with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder))
+            for name, data in files().items():
+                (Path(folder) / name).write_bytes(data)
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    def discard(self, after: int) -> None:
+        """Leave it: a trial that diverges is not tried again."""
 
 
 class _Listeners(tune.Callback):

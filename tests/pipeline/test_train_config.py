@@ -135,7 +135,9 @@ def test_what_was_said_stays_and_nothing_is_left_open():
     assert config.network_options == {"width": 8, "rounds": 3, "decode": "full"}
     assert complete(config, generated=True) == config
     open_ = {name for name, value in config.model_dump().items() if value is None}
-    assert open_ == {"epochs", "workers", "limit_samples"}
+    assert open_ == {
+        *("epochs", "workers", "max_workers", "limit_samples", "early_stop", "precision")
+    }
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from deepsched.baselines.problem import Problem
-    from deepsched.pipeline.training.state import History, Record
+    from deepsched.pipeline.training.history import History, Record
 
 # Small enough for a test, large enough for schedules that get shorter.
 SMALL: dict[str, Any] = {
@@ -42,6 +42,7 @@ PAPER: dict[str, Any] = {
     "learning_rate": 0.01,
     "development": 4,
 }
+UNSTEADY = ("seconds", "tasks_per_second", "busy", "shares")
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,11 @@ class Notebook:
         self.steps: list[int] = []
         self.measures: list[dict[str, float]] = []
         self.records: History = []
+        self.tasks = 0
+        self.discarded: int | None = None
 
-    def step(self, step: int, measures: Mapping[str, float]) -> None:
+    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
+        self.tasks = tasks
         self.steps.append(step)
         self.measures.append(dict(measures))
         if step == self.stop_after:
@@ -121,14 +125,27 @@ class Notebook:
     def wants_checkpoint(self) -> bool:
         return self.every_step
 
-    def checkpoint(self, record: Record | None, save: Callable[[Path], None]) -> None:
+    def checkpoint(
+        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
+    ) -> None:
         if record is not None:
             self.records.append(record)
-        save(self.at(self.steps[-1]))
+        folder = self.at(step)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files().items():
+            (folder / name).write_bytes(data)
+
+    def discard(self, after: int) -> None:
+        self.discarded = after
 
     def at(self, step: int) -> Path:
         """Return the folder of the state after a step."""
         return self.folder / f"step-{step}"
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return the files of a state that a notebook has written."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +201,4 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def without_seconds(history: History) -> History:
     """Leave out what is never the same twice."""
-    return [
-        {k: v for k, v in record.items() if k not in ("seconds", "shares")} for record in history
-    ]
+    return [{k: v for k, v in record.items() if k not in UNSTEADY} for record in history]

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deepsched.model.learning import SMALLEST, Loss, RolloutJob, TrainingItem
+from deepsched.model.batches import on_device, pinned
+from deepsched.model.learning import SMALLEST, Loss, Proposal, RolloutJob, TrainingItem
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_values
 from deepsched.model.networks.deepsched.features import GraphView, graph_view
 from deepsched.model.networks.deepsched.loss import imitation_loss
-from deepsched.model.networks.deepsched.network import DeepSchedNetwork, graph_batch
+from deepsched.model.networks.deepsched.network import (
+    DeepSchedNetwork,
+    GraphBatch,
+    graph_batch,
+)
 from deepsched.model.networks.deepsched.options import OBJECTIVES, TRAINING_NOISE, NoiseScales
 
 if TYPE_CHECKING:
@@ -27,10 +32,11 @@ EASY = 0.003  # standard deviation of the log ratio below which a problem counts
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Encoded:
-    """An item and the view of its problem."""
+    """A micro-batch: its items, the view of each problem, and all of them side by side."""
 
-    item: TrainingItem
-    view: GraphView
+    items: tuple[TrainingItem, ...]
+    views: tuple[GraphView, ...]
+    batch: GraphBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +63,14 @@ class PolicyGradient:
     noise: NoiseScales = TRAINING_NOISE
     measures: tuple[str, ...] = ("ratio", "best_ratio")
 
-    def encode(self, item: TrainingItem) -> Encoded:
-        """Return the view of the item's problem."""
-        return Encoded(item=item, view=graph_view(item.problem, item.objective, self.decode))
+    def encode(self, items: Sequence[TrainingItem]) -> Encoded:
+        """Return the views of the problems."""
+        return _encoded(items, self.decode)
 
     def loss(
         self,
         network: nn.Module,
-        encoded: Sequence[Encoded],
+        encoded: Encoded,
         streams: Sequence[np.random.Generator],
         run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
     ) -> Loss:
@@ -73,32 +79,71 @@ class PolicyGradient:
         Its measures are the ratio to HEFT of the network's own schedules, and of the best rollouts.
         """
         outputs, hidden = _outputs(network, encoded)
+        proposal = self._proposal(encoded, outputs, hidden, streams)
+        return self._loss(encoded, outputs, proposal, run(proposal.jobs))
+
+    def propose(
+        self, network: nn.Module, encoded: Encoded, streams: Sequence[np.random.Generator]
+    ) -> Proposal:
+        """Return the rollouts that `loss` would run."""
+        with torch.no_grad():
+            return self._proposal(encoded, *_outputs(network, encoded), streams)
+
+    def learn(
+        self,
+        network: nn.Module,
+        encoded: Encoded,
+        proposal: Proposal,
+        values: Sequence[FloatArray],
+    ) -> Loss:
+        """Return the loss; perturbations of older outputs count as if of the present ones."""
+        return self._loss(encoded, _outputs(network, encoded)[0], proposal, values)
+
+    def _proposal(
+        self,
+        encoded: Encoded,
+        outputs: Sequence[Tensor],
+        hidden: Sequence[Tensor],
+        streams: Sequence[np.random.Generator],
+    ) -> Proposal:
         drawn = [self._draw(states, stream) for states, stream in zip(hidden, streams, strict=True)]
         jobs = [
             RolloutJob(
                 decode=run_rollouts,
-                problem=one.item.problem,
-                view=one.view,
-                outputs=own.detach().cpu().numpy(),
+                problem=item.problem,
+                view=view,
+                outputs=own.detach().float().cpu().numpy(),
                 perturbations=_both_ways(alone + shared),
             )
-            for one, own, (alone, shared) in zip(encoded, outputs, drawn, strict=True)
+            for item, view, own, (alone, shared) in zip(
+                encoded.items, encoded.views, outputs, drawn, strict=True
+            )
         ]
+        return Proposal(jobs=jobs, drawn=drawn)
+
+    def _loss(
+        self,
+        encoded: Encoded,
+        outputs: Sequence[Tensor],
+        proposal: Proposal,
+        found: Sequence[FloatArray],
+    ) -> Loss:
         total = outputs[0].new_zeros(())
         ratio = best = 0.0
-        for one, own, (alone, shared), values in zip(
-            encoded, outputs, drawn, run(jobs), strict=True
+        for item, own, (alone, shared), values in zip(
+            encoded.items, outputs, proposal.drawn, found, strict=True
         ):
-            ratios = _ratios(one.item, values)
+            ratios = _ratios(item, values)
             total = total + (_like(self._pull(ratios, alone, shared), own) * own).sum()
             ratio += float(ratios[0])
             best += float(ratios.min())
         sums = {"ratio": ratio, "best_ratio": best}
-        return Loss(total=total, weight=float(len(encoded)), sums=sums)
+        return Loss(total=total, weight=float(len(encoded.items)), sums=sums)
 
     def _draw(self, hidden: Tensor, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return half of the perturbations, (half, n, o): each task's own, and what is shared."""
-        states = torch.nn.functional.layer_norm(hidden.detach(), hidden.shape[1:]).cpu().numpy()
+        found = hidden.detach().float()
+        states = torch.nn.functional.layer_norm(found, found.shape[1:]).cpu().numpy()
         (n, width), half, wide = states.shape, self.rollouts // 2, len(OUTPUTS)
         alone = np.float32(self.noise.own) * stream.standard_normal((half, n, wide), np.float32)
         draws = stream.standard_normal((half, width, wide), np.float32)
@@ -124,30 +169,31 @@ class Imitation:
     decode: str = "full"
     measures: tuple[str, ...] = ("loss",)
 
-    def encode(self, item: TrainingItem) -> Encoded:
-        """Return the view of the item's problem.
+    def encode(self, items: Sequence[TrainingItem]) -> Encoded:
+        """Return the views of the problems.
 
         Raises
         ------
         InvalidInput
-            If nobody has scheduled it.
+            If nobody has scheduled one of them.
         """
-        item.imitated()
-        return Encoded(item=item, view=graph_view(item.problem, item.objective, self.decode))
+        for item in items:
+            item.imitated()
+        return _encoded(items, self.decode)
 
     def loss(
         self,
         network: nn.Module,
-        encoded: Sequence[Encoded],
+        encoded: Encoded,
         streams: Sequence[np.random.Generator],
         run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
     ) -> Loss:
         """Return the imitation loss, a mean over problems."""
         outputs, _ = _outputs(network, encoded)
         total = outputs[0].new_zeros(())
-        for one, own in zip(encoded, outputs, strict=True):
-            total = total + imitation_loss(one.item.problem, one.view, own, one.item.imitated())
-        return Loss(total=total, weight=float(len(encoded)), sums={"loss": float(total.detach())})
+        for item, view, own in zip(encoded.items, encoded.views, outputs, strict=True):
+            total = total + imitation_loss(item.problem, view, own, item.imitated())
+        return Loss(total=total, weight=float(len(encoded.items)), sums={"loss": total.detach()})
 
 
 def run_rollouts(job: RolloutJob) -> FloatArray:
@@ -155,13 +201,15 @@ def run_rollouts(job: RolloutJob) -> FloatArray:
     return decode_values(job.problem, job.view, job.outputs, job.perturbations)
 
 
-def _outputs(
-    network: nn.Module, encoded: Sequence[Encoded]
-) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+def _encoded(items: Sequence[TrainingItem], decode: str) -> Encoded:
+    views = tuple(graph_view(item.problem, item.objective, decode) for item in items)
+    return Encoded(items=tuple(items), views=views, batch=pinned(graph_batch(views)))
+
+
+def _outputs(network: nn.Module, encoded: Encoded) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Return the outputs and the last hidden states, (n, o) and (n, w) of each problem."""
     assert isinstance(network, DeepSchedNetwork)
-    device = next(network.parameters()).device
-    batch = graph_batch([one.view for one in encoded]).to(device)
+    batch = on_device(encoded.batch, next(network.parameters()).device)
     hidden = network.hidden(batch)
     outputs = torch.split_with_sizes(network.outputs(hidden), batch.sizes)
     return outputs, torch.split_with_sizes(hidden, batch.sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ class GraphBatch:
     weight : (m, 1) its logarithmic transfer time.
     owner : (n,) the problem each task belongs to.
     sizes : tasks of each problem.
+    counts : (problems,) the same as numbers.
     """
 
     features: Tensor
@@ -42,11 +43,7 @@ class GraphBatch:
     weight: Tensor
     owner: Tensor
     sizes: tuple[int, ...]
-
-    def to(self, device: torch.device) -> GraphBatch:
-        """Return the same on a device."""
-        names = ("features", "parents", "children", "weight", "owner")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+    counts: Tensor
 
 
 def graph_batch(views: Sequence[GraphView]) -> GraphBatch:
@@ -63,6 +60,7 @@ def graph_batch(views: Sequence[GraphView]) -> GraphBatch:
         weight=torch.from_numpy(np.concatenate([view.weight for view in views]))[:, None],
         owner=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
         sizes=sizes,
+        counts=torch.tensor(sizes, dtype=torch.float32),
     )
 
 
@@ -119,10 +117,10 @@ class _Round(nn.Module):
         own = self.norm(state)
         up = torch.relu(self.up(own)[batch.children] + self.up_edge(batch.weight))
         down = torch.relu(self.down(own)[batch.parents] + self.down_edge(batch.weight))
-        from_children = torch.zeros_like(own).index_add_(0, batch.parents, up)
-        from_parents = torch.zeros_like(own).index_add_(0, batch.children, down)
-        sizes = own.new_tensor(batch.sizes)[:, None]
+        # Sums keep all their digits where autocast makes the rest short.
+        from_children = torch.zeros_like(own).index_add_(0, batch.parents, up.to(own.dtype))
+        from_parents = torch.zeros_like(own).index_add_(0, batch.children, down.to(own.dtype))
         means = own.new_zeros((len(batch.sizes), own.shape[1]))
-        means = means.index_add_(0, batch.owner, own) / sizes
+        means = means.index_add_(0, batch.owner, own) / batch.counts[:, None]
         heard = [own, _calm(from_children), _calm(from_parents), means[batch.owner]]
         return state + torch.relu(self.mix(torch.cat(heard, dim=1)))

@@ -47,6 +47,12 @@ def _from_module(module: nn.Module, config: PaperConfig, **options: Any) -> Netw
     return PaperScheduler(module, NAME, device=next(module.parameters()).device)
 
 
+def _compile_parts(module: nn.Module) -> None:
+    from deepsched.model.networks.paper.build import compile_parts
+
+    compile_parts(module)
+
+
 NETWORK = Network(
     config=PaperConfig,
     build=_build,
@@ -59,5 +65,6 @@ NETWORK = Network(
     ),
     search_space=MappingProxyType({"width": "32,64,128", "recurrent_width": "32,64,128"}),
     wants_batches=True,
+    compile_parts=_compile_parts,
     retired=MappingProxyType({}),
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
+from deepsched.model.batches import on_device, pinned
 from deepsched.model.learning import Loss, RolloutJob, TrainingItem
-from deepsched.model.networks.paper.batch import collate
-from deepsched.model.networks.paper.features import Sample, encode
+from deepsched.model.networks.paper.batch import Batch, collate
+from deepsched.model.networks.paper.features import encode
 from deepsched.model.networks.paper.loss import schedule_loss
 
 if TYPE_CHECKING:
@@ -33,36 +32,33 @@ class PaperImitation:
     mse_weight: float = 1.0
     measures: tuple[str, ...] = ("loss", "cross_entropy", "mse", "accuracy", "chance")
 
-    def encode(self, item: TrainingItem) -> Sample:
-        """Return the features of the item's problem and its teacher's schedule.
+    def encode(self, items: Sequence[TrainingItem]) -> Batch:
+        """Return the features of the problems and their teacher's schedules.
 
         Raises
         ------
         InvalidInput
-            If nobody has scheduled it.
+            If nobody has scheduled one of them.
         """
-        return encode(item.problem, item.imitated())
+        return pinned(collate([encode(item.problem, item.imitated()) for item in items]))
 
     def loss(
         self,
         network: nn.Module,
-        encoded: Sequence[Sample],
+        encoded: Batch,
         streams: Sequence[np.random.Generator],
         run: Callable[[Sequence[RolloutJob]], Sequence[FloatArray]],
     ) -> Loss:
         """Return the paper's loss, a mean over tasks."""
-        device = next(network.parameters()).device
-        batch = collate(encoded).to(device)
+        batch = on_device(encoded, next(network.parameters()).device)
         losses = schedule_loss(network(batch), batch, mse_weight=self.mse_weight)
         n = losses.n_tasks
-        values = torch.stack(
-            [
-                losses.total.detach(),
-                losses.cross_entropy,
-                losses.mse,
-                losses.accuracy,
-                losses.chance,
-            ]
+        means = (
+            losses.total.detach(),
+            losses.cross_entropy,
+            losses.mse,
+            losses.accuracy,
+            losses.chance,
         )
-        sums = dict(zip(self.measures, (values.double() * n).tolist(), strict=True))
+        sums = {name: mean.double() * n for name, mean in zip(self.measures, means, strict=True)}
         return Loss(total=losses.total * n, weight=float(n), sums=sums)

@@ -54,6 +54,11 @@ class PaperNetwork(nn.Module):
             PointwiseConv(2 * width, width), nn.ReLU(), PointwiseConv(width, 2)
         )
 
+    def compile_parts(self) -> None:
+        """Have what works on blocks of pairs compiled, for blocks of any size."""
+        self._burst = torch.compile(self._burst, dynamic=True)  # type: ignore[method-assign]
+        self._score = torch.compile(self._score, dynamic=True)  # type: ignore[method-assign]
+
     def forward(self, batch: Batch) -> Prediction:
         """Predict a machine score per pair, and AST and AFT per task."""
         machine_MD = self.machine_full(torch.relu(self.machine_conv(batch.machine_features)))

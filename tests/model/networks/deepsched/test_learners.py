@@ -66,7 +66,7 @@ def loss_of(
     """Return a loss and its gradient."""
     network.zero_grad(set_to_none=True)
     streams = [np.random.default_rng([seed, one.sample_id]) for one in found]
-    loss = learner.loss(network, [learner.encode(one) for one in found], streams, run)
+    loss = learner.loss(network, learner.encode(found), streams, run)
     loss.total.backward()
     gradient = [
         np.zeros(p.numel()) if p.grad is None else p.grad.numpy().ravel().copy()
@@ -177,7 +177,7 @@ def test_rollouts_that_run_elsewhere_give_the_same_loss() -> None:
 
 def test_imitation_refuses_what_nobody_has_scheduled() -> None:
     with pytest.raises(InvalidInput, match="sample 17: there is no schedule to imitate"):
-        Imitation().encode(item(layered(10, 2), 17))
+        Imitation().encode([item(layered(10, 2), 17)])
 
 
 def test_imitation_runs_no_rollouts_and_lowers_its_loss() -> None:

@@ -12,7 +12,6 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
 from deepsched.model.learning import Loss, TrainingItem
 from deepsched.model.networks import build_network
-from deepsched.model.networks.paper.batch import collate
 from deepsched.model.networks.paper.learner import PaperImitation
 from deepsched.model.networks.paper.loss import schedule_loss
 from tests.model.examples import layered
@@ -54,7 +53,7 @@ def loss_of(
 ) -> tuple[Loss, np.ndarray]:
     net.zero_grad(set_to_none=True)
     streams = [np.random.default_rng(k) for k in range(len(found))]
-    loss = learner.loss(net, [learner.encode(one) for one in found], streams, never)
+    loss = learner.loss(net, learner.encode(found), streams, never)
     loss.total.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad.numpy().ravel().copy() for p in net.parameters() if p.grad is not None]
     return loss, np.concatenate(gradients)
@@ -68,15 +67,15 @@ def test_two_micro_batches_have_together_the_gradient_of_one_batch() -> None:
     assert [part.weight for part, _ in parts] == [6 + 11, 16 + 21 + 26]
     assert whole.weight == sum(part.weight for part, _ in parts)
     for name in learner.measures:
-        total = sum(part.sums[name] for part, _ in parts)
-        assert whole.sums[name] == pytest.approx(total, rel=1e-5)
+        total = sum(float(part.sums[name]) for part, _ in parts)
+        assert float(whole.sums[name]) == pytest.approx(total, rel=1e-5)
 
 
 def test_measures_are_sums_over_tasks_of_the_papers_loss() -> None:
     net, found = network(), items()
     learner = PaperImitation(mse_weight=3.0)
     loss, _ = loss_of(learner, net, found)
-    batch = collate([learner.encode(one) for one in found])
+    batch = learner.encode(found)
     with torch.inference_mode():
         expected = schedule_loss(net(batch), batch, mse_weight=3.0)
     assert (
@@ -87,7 +86,7 @@ def test_measures_are_sums_over_tasks_of_the_papers_loss() -> None:
     n = expected.n_tasks
     assert loss.weight == n == sum(one.problem.n_tasks for one in found)
     assert float(loss.total.detach()) == pytest.approx(float(expected.total) * n, rel=1e-5)
-    means = {name: value / n for name, value in loss.sums.items()}
+    means = {name: float(value) / n for name, value in loss.sums.items()}
     assert means["loss"] == pytest.approx(means["cross_entropy"] + 3.0 * means["mse"], rel=1e-5)
     assert means["cross_entropy"] == pytest.approx(float(expected.cross_entropy), rel=1e-5)
     assert means["accuracy"] == pytest.approx(float(expected.accuracy), rel=1e-5)
@@ -96,4 +95,4 @@ def test_measures_are_sums_over_tasks_of_the_papers_loss() -> None:
 
 def test_what_nobody_has_scheduled_is_refused() -> None:
     with pytest.raises(InvalidInput, match="sample 3: there is no schedule to imitate"):
-        PaperImitation().encode(items(taught=False)[3])
+        PaperImitation().encode(items(taught=False)[3:])

@@ -1,0 +1,98 @@
+"""Keeps the states of a training while it runs, and tells a board of its progress."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from deepsched.pipeline.training.history import best_record
+from deepsched.pipeline.training.state import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from deepsched.pipeline.training.checkpoints import Checkpoints
+    from deepsched.pipeline.training.history import History, Record
+    from deepsched.pipeline.training.peers import Peers
+
+
+class Noted(Protocol):
+    """A `Board`, here or elsewhere."""
+
+    def begin(self, step: int, history: History, notes: list[str]) -> bool:
+        """See `Board.begin`."""
+        ...
+
+    def step(self, step: int, measures: dict[str, float], tasks: int) -> None:
+        """See `Board.step`."""
+
+    def validation(self, record: Record) -> None:
+        """See `Board.validation`."""
+
+
+class TooManyCrashes(RuntimeError):
+    """The board lets no further attempt begin."""
+
+
+class Keeper:
+    """The reporter of a training: the first process keeps states, the others keep quiet."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, board: Noted, checkpoint_seconds: float, peers: Peers
+    ) -> None:
+        self._checkpoints, self._board, self._peers = checkpoints, board, peers
+        self._every = checkpoint_seconds
+        self._saved = time.monotonic()
+        self._history: History = []
+
+    def begin(self) -> dict[str, bytes]:
+        """Return the files of the newest state, the same for all processes; empty without any.
+
+        Raises
+        ------
+        InvalidInput
+            If all states are damaged.
+        TooManyCrashes
+        """
+        step, files, wrong = 0, dict[str, bytes](), list[str]()
+        if not self._peers.rank:
+            step, files, wrong = self._checkpoints.newest()
+        row = {0: np.array([float(step)])} if not self._peers.rank else {}
+        step = int(self._peers.together(row, 1, 1)[0, 0])
+        if self._peers.rank:
+            return self._checkpoints.read(step) if step else {}
+        done, self._history = progress(files)
+        notes = [f"{text}; going on from step {done}" for text in wrong]
+        if not self._board.begin(done, self._history, notes):
+            raise TooManyCrashes
+        return files
+
+    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
+        """Tell of a step."""
+        if not self._peers.rank:
+            self._board.step(step, dict(measures), tasks)
+
+    def wants_checkpoint(self) -> bool:
+        """Return whether the last one is old enough."""
+        return time.monotonic() - self._saved >= self._every
+
+    def checkpoint(
+        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
+    ) -> None:
+        """Keep a state, and tell of a validation."""
+        if self._peers.rank:
+            return
+        if record is not None:
+            self._history = [*self._history, record]
+        best = {int(best_record(self._history)["step"])} if self._history else set()
+        self._checkpoints.save(step, files(), keep=best)
+        self._saved = time.monotonic()
+        if record is not None:
+            self._board.validation(record)
+
+    def discard(self, after: int) -> None:
+        """Forget the states after a step."""
+        if not self._peers.rank:
+            self._checkpoints.discard(after)
