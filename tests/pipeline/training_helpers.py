@@ -153,7 +153,7 @@ class ThreadPeers(Peers):
     """Peers in one process, which meet at a barrier."""
 
     barrier: threading.Barrier
-    board: dict[int, tuple[list[bool], np.ndarray]]
+    board: dict[int, Any]
 
     def together(self, rows: Mapping[int, np.ndarray], n: int, width: int) -> np.ndarray:
         mine = np.full((n, width), np.nan)
@@ -166,6 +166,13 @@ class ThreadPeers(Peers):
         given = np.array([has for has, _ in tables])
         assert (given.sum(axis=0) == 1).all()  # each row once
         return np.array([tables[given[:, k].argmax()][1][k] for k in range(n)]).reshape(n, width)
+
+    def add_up(self, values: torch.Tensor) -> None:
+        self.board[self.rank] = values.clone()
+        self.barrier.wait(timeout=20)
+        total = sum(self.board[rank] for rank in range(self.world))
+        self.barrier.wait(timeout=20)
+        values.copy_(total)
 
 
 def in_unison(world: int, work: Callable[[ThreadPeers], Any]) -> list[Any]:

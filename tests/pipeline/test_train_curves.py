@@ -1,0 +1,47 @@
+"""What TensorBoard shows of a training, read by its own reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from deepsched.pipeline.training.plan import plan_training
+from deepsched.pipeline.training.run import train_here
+from tests.pipeline.training_helpers import GENERATED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def curves(out: Path) -> dict[str, list[tuple[int, float]]]:
+    reader = EventAccumulator(str(out / "tensorboard"))
+    reader.Reload()
+    return {
+        name: [(event.step, event.value) for event in reader.Scalars(name)]
+        for name in reader.Tags()["scalars"]
+    }
+
+
+def test_every_training_has_curves_and_goes_on_with_them(tmp_path: Path) -> None:
+    options = {**GENERATED, "workers": 0}
+
+    def train(**more: Any) -> Any:
+        plan = plan_training(None, tmp_path, **more)
+        return train_here(plan, on_status=lambda _: None).history
+
+    train(options=options)
+    history = train(options={"steps": 6}, resume=True)
+    found = curves(tmp_path)
+    assert [step for step, _ in found["train/ratio"]] == [1, 2, 3, 4, 5, 6]
+    assert len(found["speed/tasks_per_second"]) >= 4
+    for name in ("makespan", "turnaround", "makespan_guarded", "turnaround_guarded"):
+        expected = [(record["step"], record[f"val_{name}"]) for record in history]
+        assert found[f"validation/{name}"] == [
+            (step, pytest.approx(value)) for step, value in expected
+        ]
+    assert {name for name in found if name.startswith("shares/")} >= {
+        "shares/rollouts",
+        "shares/data",
+    }
