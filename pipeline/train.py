@@ -231,16 +231,16 @@ class _Progress:
     def status(self, status: Status) -> None:
         """Show what is new."""
         with self._lock:
-            self._last = status
             for note in status.notes[self._notes :]:
                 messages.print(note, markup=False)
             self._notes = max(self._notes, len(status.notes))
             if status.attempt > self._attempts:
                 self._attempts = status.attempt
+                grown = status.world > self._last.world
+                why = "there is room for more" if grown else "a training process died"
                 messages.print(
-                    "a training process died, or their number changed; all were started again "
-                    f"from step {status.begun} (restart {self._attempts - 1}; at most "
-                    f"{self._max_failures} within an hour)"
+                    f"{why}: {status.world} go on from step {status.begun} (restart "
+                    f"{self._attempts - 1}; at most {self._max_failures} crashes within an hour)"
                 )
             if self._shown < 0 and status.attempt:
                 self._shown = sum(record["step"] <= status.begun for record in status.history)
@@ -254,6 +254,7 @@ class _Progress:
                     self.bar.update(
                         self._task, completed=status.step, description=pace(status) or "training"
                     )
+            self._last = status
 
     def line(self) -> None:
         """Show how far it is, in one line."""

@@ -21,6 +21,7 @@ class Status:
     Attributes
     ----------
     attempt : 1, and one more after each restart of the processes; 0 before they run.
+    world : how many processes train.
     begun : the step from which the present attempt went on.
     step : done so far.
     measures : of the last step, by the learner's names.
@@ -32,6 +33,7 @@ class Status:
     """
 
     attempt: int = 0
+    world: int = 0
     begun: int = 0
     step: int = 0
     measures: dict[str, float] = field(default_factory=dict)
@@ -46,32 +48,40 @@ class Status:
 class Board:
     """An actor on which the first training process notes its progress, for the driver to read.
 
-    It also counts restarts: a weekend may see many, an hour only `max_failures`.
+    It also counts crashes: a weekend may see many, an hour only `max_failures`. Processes that are
+    started anew since there is room for more of them have not crashed.
     """
 
     def __init__(self, max_failures: int) -> None:
         self._status = Status()
         self._max_failures = max_failures
-        self._begun: list[float] = []  # s, when the attempts of the last hour began
+        self._crashes: list[float] = []  # s, when those of the last hour were noticed
         self._points: deque[tuple[float, int, int]] = deque()  # s, steps, tasks
 
     def status(self) -> Status:
         """Return where the training is."""
         return self._status
 
-    def begin(self, step: int, history: list[dict[str, Any]], notes: list[str]) -> bool:
+    def begin(self, step: int, history: list[dict[str, Any]], notes: list[str], world: int) -> bool:
         """Take note of a start or a restart from a step; return whether it may go on."""
         now = time.monotonic()
-        self._begun = [begun for begun in self._begun if now - begun < HOUR] + [now]
-        if len(self._begun) > self._max_failures + 1:
-            crashes = len(self._begun) - 1
-            message = f"the training processes crashed {crashes} times within an hour"
+        self._crashes = [noticed for noticed in self._crashes if now - noticed < HOUR]
+        if self._status.attempt and world <= self._status.world:
+            self._crashes.append(now)
+        if len(self._crashes) > self._max_failures:
+            message = f"the training processes crashed {len(self._crashes)} times within an hour"
             self._status = replace(self._status, error=message, gave_up=True)
             return False
         self._points.clear()
         attempt, notes = self._status.attempt + 1, [*self._status.notes, *notes]
         self._status = replace(
-            self._status, attempt=attempt, begun=step, step=step, history=history, notes=notes
+            self._status,
+            attempt=attempt,
+            world=world,
+            begun=step,
+            step=step,
+            history=history,
+            notes=notes,
         )
         return True
 

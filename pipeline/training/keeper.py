@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Noted(Protocol):
     """A `Board`, here or elsewhere."""
 
-    def begin(self, step: int, history: History, notes: list[str]) -> bool:
+    def begin(self, step: int, history: History, notes: list[str], world: int) -> bool:
         """See `Board.begin`."""
         ...
 
@@ -65,7 +65,7 @@ class Keeper:
             return self._checkpoints.read(step) if step else {}
         done, self._history = progress(files)
         notes = [f"{text}; going on from step {done}" for text in wrong]
-        if not self._board.begin(done, self._history, notes):
+        if not self._board.begin(done, self._history, notes, self._peers.world):
             raise TooManyCrashes
         return files
 

@@ -133,8 +133,8 @@ class _ToldBoard(Board):
         super().__init__(max_failures=0)
         self._tell = tell
 
-    def begin(self, step: int, history: History, notes: list[str]) -> bool:
-        may = super().begin(step, history, notes)
+    def begin(self, step: int, history: History, notes: list[str], world: int) -> bool:
+        may = super().begin(step, history, notes, world)
         self._tell(self.status())
         return may
 

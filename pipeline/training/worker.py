@@ -55,9 +55,9 @@ class RemoteBoard:
         self._actor = actor
         self._noted = float("-inf")
 
-    def begin(self, step: int, history: History, notes: list[str]) -> bool:
+    def begin(self, step: int, history: History, notes: list[str], world: int) -> bool:
         """Note a start."""
-        return bool(ray.get(self._actor.begin.remote(step, history, notes)))
+        return bool(ray.get(self._actor.begin.remote(step, history, notes, world)))
 
     def step(self, step: int, measures: dict[str, float], tasks: int) -> None:
         """Note a step, if the last note is old enough."""

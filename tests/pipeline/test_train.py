@@ -22,6 +22,7 @@ from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
 from deepsched.pipeline.training.run import run_training, train_here
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
+from tests.pipeline.s3_server import s3_server
 from tests.pipeline.training_helpers import (
     GENERATED,
     PAPER,
@@ -384,13 +385,22 @@ def test_crashes_are_counted_by_the_hour(monkeypatch: pytest.MonkeyPatch) -> Non
     now = 0.0
     monkeypatch.setattr("deepsched.pipeline.training.board.time.monotonic", lambda: now)
     board = Board(2)
-    for now in (0.0, 1000.0, 2000.0, 3700.0):  # noqa: B007 - the clock reads it
-        assert board.begin(5, [], [])
+    for now in (0.0, 1000.0, 2000.0, 4700.0):  # noqa: B007 - the clock reads it
+        assert board.begin(5, [], [], 1)
     assert board.status().attempt == 4
-    now = 3800.0
-    assert not board.begin(5, [], [])
+    now = 4800.0
+    assert not board.begin(5, [], [], 1)
     assert board.status().gave_up
     assert board.status().error == "the training processes crashed 3 times within an hour"
+
+
+def test_more_processes_are_no_crash_and_fewer_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(1)
+    for world in (1, 2, 3, 8):
+        assert board.begin(5, [], [], world)
+    assert board.begin(5, [], [], 7)
+    assert (board.status().attempt, board.status().world) == (5, 7)
+    assert not board.begin(5, [], [], 7)
 
 
 @pytest.mark.ray
@@ -452,6 +462,31 @@ def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
     kept = deepsched_here(capsys, "train", *line, "--steps", steps, "--resume")
     assert kept.returncode == 0
     assert "steps already" in kept.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_states_on_an_object_store_are_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        storage = server.uri("states", login=server.login)
+        whole = here(tmp_path / "whole", {**GENERATED, "steps": 6})
+        first = here(tmp_path / "parts", {**GENERATED, "schedule": "root"}, storage=storage)
+        plan = plan_training(None, tmp_path / "parts", options={"steps": 6}, resume=True)
+        assert Checkpoints.at(plan.states).steps() == [2, 4]
+        assert without_seconds(first.history) != without_seconds(whole.history)
+        options = {**GENERATED, "steps": 6, "checkpoint_seconds": 1e-9}
+        two = there(tmp_path / "two", {**options, "workers": 2}, storage=storage)
+        assert same_weights(two.checkpoint, whole.checkpoint)
+        assert not (tmp_path / "two" / "states").exists()
+        again = plan_training(None, tmp_path / "two", resume=True)
+        assert Checkpoints.at(again.states).steps()[-2:] == [5, 6]
+        # What Ray notes of a run is not kept.
+        left = Checkpoints.at(again.states)._folder.names()  # noqa: SLF001
+        assert {name.split("/")[0][:5] for name in left} == {"step-"}
 
 
 def kill_training_process() -> int:

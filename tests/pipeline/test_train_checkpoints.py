@@ -98,7 +98,8 @@ class _Board:
     def __init__(self, may: bool = True) -> None:
         self.may, self.told = may, list[Any]()
 
-    def begin(self, step: int, history: list[Record], notes: list[str]) -> bool:
+    def begin(self, step: int, history: list[Record], notes: list[str], world: int) -> bool:
+        assert world in (1, 2)
         self.told.append((step, history, notes))
         return self.may
 
