@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -184,6 +185,8 @@ class _Runner:
             self._stack.callback(self._stale.close)
         if config.compile:
             row.compile_parts(state.network)
+        if config.deterministic and gpu:
+            self._stack.enter_context(_deterministic())
 
     def __enter__(self) -> Self:
         return self
@@ -288,6 +291,18 @@ class _Runner:
             f"training diverged in step {step + 1} (samples {samples}): the gradient is no number; "
             "lower the learning rate"
         )
+
+
+@contextlib.contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let the GPU's kernels add up in a fixed order."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS picks as it likes
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[..., Any]:
