@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from deepsched.model.networks.paper import compiled
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
 from deepsched.model.networks.paper.layers import PointwiseConv
@@ -82,6 +83,9 @@ class PaperNetwork(nn.Module):
     def _bursts(self, batch: Batch, machine_MD: Tensor) -> Tensor:
         """Summarise each task's burst times over the machines that can hold it: (T, D)."""
         column_MD = self.burst_machine(machine_MD)
+        if compiled.takes(batch.pair_features, column_MD):
+            column_MD, burst_DF = column_MD + self.burst_conv.bias, self.burst_conv.weight[:, :, 0]
+            return compiled.summaries(batch, column_MD, burst_DF)
         summaries = []
         for machines, pair_TMF, fits_TM in zip(
             batch.machine_slices,
@@ -95,12 +99,15 @@ class PaperNetwork(nn.Module):
 
     def _burst(self, pair_bMF: Tensor, fits_bM: Tensor, column_MD: Tensor) -> Tensor:
         hidden_bMD = torch.relu(self.burst_conv(pair_bMF) + column_MD)
-        weight_bM = fits_bM / fits_bM.sum(dim=1, keepdim=True)
+        weight_bM = fits_bM.to(pair_bMF.dtype) / fits_bM.sum(dim=1, keepdim=True)
         return torch.einsum("bmd,bm->bd", hidden_bMD, weight_bM)
 
     def _scores(self, batch: Batch, task_TD: Tensor, machine_MD: Tensor) -> Tensor:
         """Score every task-machine pair: (P,), -inf where the task does not fit."""
         row_TD, column_MD = self.stack_task(task_TD), self.stack_machine(machine_MD)
+        if compiled.takes(batch.pair_features, row_TD, column_MD):
+            burst_DF, weight_D = self.stack_burst.weight[:, :, 0], self.classifier.weight[0, :, 0]
+            return compiled.scores(batch, row_TD, column_MD, burst_DF, weight_D)
         scores = []
         for tasks, machines, pair_TMF, fits_TM in zip(
             batch.task_slices,

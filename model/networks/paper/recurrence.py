@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
+from deepsched.model.networks.paper import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,6 +36,10 @@ class BidirectionalGRU(nn.Module):
 
     def forward(self, rows_TF: Tensor, lengths: Sequence[int]) -> Tensor:
         """Map (T, in_channels) to (T, 2 · hidden), each of the sequences by itself."""
+        if compiled.takes(rows_TF):
+            ahead_TD = compiled.recurrence(self.forwards, rows_TF, lengths, backwards=False)
+            behind_TD = compiled.recurrence(self.backwards, rows_TF, lengths, backwards=True)
+            return torch.cat([ahead_TD, behind_TD], dim=1)
         reversed_TF = _reversed(rows_TF, lengths)
         ahead_TD = _run(self.forwards, rows_TF, lengths)
         behind_TD = _reversed(_run(self.backwards, reversed_TF, lengths), lengths)
