@@ -45,7 +45,9 @@ def recur(gates, recurrent, bias, lengths, backwards, found):
 
 
 @jit
-def recur_gradient(gates, from_state, before, recurrent, lengths, backwards, of_found, found):
+def recur_gradient(
+    gates, from_state, before, recurrent, lengths, backwards, window, of_found, found
+):
     """Fill `found` (T, 4 N): the gradients of reset, update, new state, and its part of the state.
 
     Parameters
@@ -54,6 +56,7 @@ def recur_gradient(gates, from_state, before, recurrent, lengths, backwards, of_
     from_state : (T, N) what the state before gave the new one, not yet reset.
     before : (T, N) the states before.
     recurrent : (3 N, N), turned against that of `recur`.
+    window : steps, counted as the sequence is read, that a gradient does not leave.
     of_found : (T, N) the gradient of the states.
     """
     n = before.shape[1]
@@ -61,8 +64,8 @@ def recur_gradient(gates, from_state, before, recurrent, lengths, backwards, of_
     begin = 0
     for length in lengths:
         carry[:] = ZERO
-        for k in range(length):
-            t = begin + k if backwards else begin + length - 1 - k
+        for k in range(length - 1, -1, -1):
+            t = begin + length - 1 - k if backwards else begin + k
             for j in range(n):
                 reset, update, new = gates[t, j], gates[t, n + j], gates[t, 2 * n + j]
                 of_state = of_found[t, j] + carry[j]
@@ -72,6 +75,9 @@ def recur_gradient(gates, from_state, before, recurrent, lengths, backwards, of_
                 found[t, 2 * n + j] = of_new
                 found[t, 3 * n + j] = of_new * reset
                 carry[j] = of_state * update
+            if k % window == 0:
+                carry[:] = ZERO
+                continue
             for i in range(3 * n):
                 value = found[t, i] if i < 2 * n else found[t, n + i]
                 for j in range(n):

@@ -45,8 +45,16 @@ def summaries(batch: Batch, column_MD: Tensor, burst_DF: Tensor) -> Tensor:
     return found
 
 
-def recurrence(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], *, backwards: bool) -> Tensor:
-    """Return the states of a GRU of one layer, (T, N), for sequences that lie end to end."""
+def recurrence(
+    gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], *, backwards: bool, window: int | None
+) -> Tensor:
+    """Return the states of a GRU of one layer, (T, N), for sequences that lie end to end.
+
+    Parameters
+    ----------
+    backwards : each sequence is read from its end.
+    window : steps that no gradient goes beyond; None: a gradient goes through all.
+    """
     found: Tensor = _Recurrence.apply(  # type: ignore[no-untyped-call]
         rows_TF,
         gru.weight_ih_l0,
@@ -55,6 +63,7 @@ def recurrence(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], *, backward
         gru.bias_hh_l0,
         np.asarray(lengths, dtype=np.int64),
         backwards,
+        window or max(lengths),
     )
     return found
 
@@ -128,12 +137,13 @@ class _Recurrence(torch.autograd.Function):
         state_bias: Tensor,
         lengths: np.ndarray,
         backwards: bool,
+        window: int,
     ) -> Tensor:
         gates_TG = torch.addmm(input_bias, rows_TF, from_input.T)
         found_TN = rows_TF.new_empty(len(rows_TF), from_state.shape[1])
         gates, recurrent, bias = _arrays(gates_TG, from_state.T, state_bias)
         _recurrence_kernels.recur(gates, recurrent, bias, lengths, backwards, found_TN.numpy())
-        ctx.lengths, ctx.backwards = lengths, backwards
+        ctx.lengths, ctx.backwards, ctx.window = lengths, backwards, window
         ctx.save_for_backward(rows_TF, from_input, from_state, state_bias, gates_TG, found_TN)
         return found_TN
 
@@ -148,7 +158,15 @@ class _Recurrence(torch.autograd.Function):
         gates, new, before, recurrent = _arrays(gates_TG, new_TN, before_TN, from_state)
         of_found, of_gates = _arrays(of_found_TN, of_gates_TG)
         _recurrence_kernels.recur_gradient(
-            gates, new, before, recurrent, ctx.lengths, ctx.backwards, of_found, of_gates
+            gates,
+            new,
+            before,
+            recurrent,
+            ctx.lengths,
+            ctx.backwards,
+            ctx.window,
+            of_found,
+            of_gates,
         )
         of_input_TG = of_gates_TG[:, : 3 * n]
         # The new state's part from the state before is reset, that from the input is not.
@@ -159,6 +177,7 @@ class _Recurrence(torch.autograd.Function):
             of_state_G.T @ before_TN,
             of_input_TG.sum(dim=0),
             of_state_G.sum(dim=0),
+            None,
             None,
             None,
         )

@@ -43,7 +43,9 @@ class PaperNetwork(nn.Module):
         self.machine_full = nn.Linear(width, width)
         self.burst_conv = PointwiseConv(len(PAIR_FEATURES), width)
         self.burst_machine = PointwiseConv(width, width, bias=False)
-        self.task_gru = BidirectionalGRU(len(TASK_FEATURES) + width, recurrent)
+        self.task_gru = BidirectionalGRU(
+            len(TASK_FEATURES) + width, recurrent, config.recurrence_window
+        )
         self.task_full = nn.Linear(2 * recurrent + len(TASK_FEATURES) + width, width)
         # One Conv1D over the stacked channels (task, machine, burst time), kept as its three parts:
         # the parts of task and machine are computed once a row and a column, not once a pair.
