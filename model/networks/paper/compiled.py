@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 
 def takes(*tensors: Tensor) -> bool:
-    """Return whether the loops are compiled for such tensors: of float32, on a CPU."""
-    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    """Return whether the loops are compiled for such tensors: of float32 and to stay so, on a CPU."""
+    return not torch.is_autocast_enabled("cpu") and all(
+        tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors
+    )
 
 
 def scores(
