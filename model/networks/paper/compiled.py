@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def takes(*tensors: Tensor) -> bool:
-    """Return whether the loops are compiled for such tensors: of float32 and to stay so, on a CPU."""
+    """Return whether the loops are compiled for such tensors: of float32, on a CPU, no autocast."""
     return not torch.is_autocast_enabled("cpu") and all(
         tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors
     )

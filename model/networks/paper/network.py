@@ -9,6 +9,9 @@ on the machine, and a Conv1D over machines scores them; another Conv1D gives AST
 Where the paper lists the burst time on every machine as so many features of a task, its length
 would be the number of machines. Here a Conv1D of kernel 1 over (burst time, machine) and the mean
 over the machines that can hold the task take its place.
+
+What works on all pairs, and the GRU, are on a CPU the compiled layers of `compiled`, elsewhere
+those of torch in blocks.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ CHUNK = 1024  # steps between two states that are kept for the backward pass
 class BidirectionalGRU(nn.Module):
     """One GRU reads each sequence forwards, another one backwards.
 
-    Sequences are filled up behind their end for the time of the pass. Neither direction lets the
-    filling into a result: the backward one gets each sequence reversed by itself. (On CPUs this
-    takes less than half the time of packed sequences, when the lengths are similar.)
+    On a CPU it is compiled and reads one sequence after the other. Elsewhere sequences stand side
+    by side, filled up behind their end; the backward GRU gets each of them reversed by itself, so
+    that neither lets the filling into a result.
 
     With a `window` the states are the same, but a gradient does not go beyond so many steps: each
     direction's sequence is cut into windows, and the state in which a window begins is a constant.
@@ -69,8 +69,7 @@ def _run(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], window: int | Non
 def _in_chunks(gru: nn.GRU, rows_LBF: Tensor) -> Tensor:
     """Run a GRU as ever, but remember only its state after each chunk for the backward pass.
 
-    The gradient is that of the whole sequence; within a chunk the pass is run once more. Kept for
-    all steps, what a GRU remembers on a CPU is some 60 kB a step.
+    The gradient is that of the whole sequence; within a chunk the pass is run once more.
     """
     state_1BD = rows_LBF.new_zeros((1, rows_LBF.shape[1], gru.hidden_size))
     parts = []
