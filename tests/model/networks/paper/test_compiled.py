@@ -75,3 +75,13 @@ def test_a_weight_that_is_no_number_makes_the_loss_none(broken: str) -> None:
     loss.backward()
     assert loss.isnan()
     assert any(parameter.grad.isnan().any() for parameter in asks.parameters())
+
+
+def test_under_autocast_the_layers_are_those_of_torch() -> None:
+    batch, asks = mixed(), network("paper")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not compiled.takes(*asks.parameters())
+        loss = schedule_loss(asks(batch), batch).total
+    loss.backward()
+    torch.testing.assert_close(loss, schedule_loss(asks(batch), batch).total, rtol=0.05, atol=0.05)
+    assert all(parameter.grad.isfinite().all() for parameter in asks.parameters())
