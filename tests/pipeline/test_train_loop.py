@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,18 +53,6 @@ EPOCHS: dict[str, Any] = {**PAPER, "epochs": 3}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_dataset(tmp_path_factory.mktemp("data") / "tiny", 30)
-
-
-@pytest.fixture(autouse=True)
-def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that stand in for processes share torch's generator."""
-    lock = threading.Lock()
-
-    def locked(*args: Any) -> State:
-        with lock:
-            return new_state(*args)
-
-    monkeypatch.setattr(loop, "new_state", locked)
 
 
 def train(

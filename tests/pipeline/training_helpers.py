@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 from safetensors.torch import load_file
@@ -13,8 +14,10 @@ from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.model.checkpoint_files import WEIGHTS
 from deepsched.pipeline.labelling.run import label
 from deepsched.pipeline.labelling.spec import LabelSpec
+from deepsched.pipeline.training import loop, state
 from deepsched.pipeline.training.config import TrainConfig, complete, make_config
 from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.state import new_state
 from tests.pipeline.label_helpers import Even
 
 if TYPE_CHECKING:
@@ -177,6 +180,12 @@ class ThreadPeers(Peers):
 
 def in_unison(world: int, work: Callable[[ThreadPeers], Any]) -> list[Any]:
     """Run `work` as every rank at once; what it raises is returned."""
+    lock = threading.Lock()  # threads share torch's generator, which processes do not
+
+    def one_at_a_time(*args: Any) -> state.State:
+        with lock:
+            return new_state(*args)
+
     barrier, board = threading.Barrier(world), dict[int, Any]()
     results: list[Any] = [None] * world
 
@@ -187,10 +196,14 @@ def in_unison(world: int, work: Callable[[ThreadPeers], Any]) -> list[Any]:
             results[rank] = error
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(world)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with (
+        mock.patch.object(loop, "new_state", one_at_a_time),
+        mock.patch.object(state, "new_state", one_at_a_time),
+    ):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     return results
 
 

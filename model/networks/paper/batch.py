@@ -94,12 +94,17 @@ class Prediction:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Concatenate samples; each must have at least one task and one machine."""
+    """Concatenate samples; each must have at least one task and one machine.
+
+    A single one shares its arrays with the batch.
+    """
     if not samples:
         raise ValueError("a batch needs at least one sample")
 
     def joined(parts: list[np.ndarray], dtype: torch.dtype) -> Tensor:
-        return torch.from_numpy(np.concatenate(parts)).to(dtype)
+        # One alone, maybe of 200 MB, is not copied; torch takes no array that is read-only.
+        alone = len(parts) == 1 and parts[0].flags.writeable
+        return torch.from_numpy(parts[0] if alone else np.concatenate(parts)).to(dtype)
 
     def target(name: str, missing: int, dtype: torch.dtype) -> Tensor:
         values = [getattr(s, name) for s in samples]

@@ -29,7 +29,15 @@ class PaperConfig(Settings):
         None, "Machines every problem is padded to; none: size-free.", at_least=1
     )
 
+    recurrence_window: int | None = setting(
+        None,
+        "Steps of the GRU that no gradient goes beyond; none: a gradient goes through all.",
+        at_least=1,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.recurrence_window is not None and self.max_tasks is not None:
+            raise InvalidInput("recurrence_window is not for the network of a fixed size")
         if (self.max_tasks is None) != (self.max_machines is None):
             raise InvalidInput("give max_tasks and max_machines together, or neither")

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from deepsched.baselines.ranks import mean_execution_cost, upward_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deepsched.baselines.arrays import BoolArray, FloatArray, IntArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
@@ -53,6 +55,7 @@ MACHINE_FEATURES = (
     "tasks",  # log of the number of tasks per machine
 )
 FLOOR = 1e-6  # burst times below this share of the largest count as this share in logarithms
+BLOCK_PAIRS = 1 << 15  # task-machine pairs at a time, which temporaries are of
 LIMIT = 20.0  # features and targets are clipped to ±LIMIT; only degenerate numbers get there
 
 
@@ -101,20 +104,21 @@ def encode(problem: Problem, schedule: Schedule | None = None) -> Sample:
     """
     order = sequence_order(problem)
     scale = time_scale(problem)
-    etc = problem.etc[order]
-    eligible = np.isfinite(etc)
-    log_etc = _log_burst_times(etc, eligible)
-    row, column = _effects(log_etc, eligible)
-    least = np.where(eligible, log_etc, np.inf).min(axis=1)
-    # Filled feature by feature: in large problems each temporary of all pairs counts.
-    pair = np.empty((*etc.shape, len(PAIR_FEATURES)), dtype=np.float32)
-    pair[..., 0] = _bounded(log_etc - least[:, None])
-    pair[..., 1] = _bounded(log_etc - row[:, None] - column)
-    pair[..., 2] = _bounded(etc / scale)
-    pair[~eligible] = 0.0
+    times = _BurstTimes(problem, order)
+    row, spread, column = _effects(times)
+    eligible = np.empty(times.shape, dtype=np.bool_)
+    pair = np.empty((*times.shape, len(PAIR_FEATURES)), dtype=np.float32)
+    for tasks in times.blocks():
+        etc, fits, log_etc = times[tasks]
+        eligible[tasks], features = fits, pair[tasks]
+        least = np.where(fits, log_etc, np.inf).min(axis=1)
+        features[..., 0] = _bounded(log_etc - least[:, None])
+        features[..., 1] = _bounded(log_etc - row[tasks, None] - column)
+        features[..., 2] = _bounded(etc / scale)
+        features[~fits] = 0.0
     return Sample(
         order=order,
-        task_features=_task_features(problem, order, scale, log_etc, eligible, row),
+        task_features=_task_features(problem, order, scale, eligible, row, spread),
         pair_features=pair,
         machine_features=_machine_features(problem, column),
         eligible=eligible,
@@ -144,36 +148,68 @@ def time_scale(problem: Problem) -> float:
     return scale if scale > 0 else 1.0
 
 
-def _log_burst_times(etc: FloatArray, eligible: BoolArray) -> FloatArray:
-    """Return (T, M) log(burst time / largest), floored; 0 where the task does not fit."""
-    finite = np.where(eligible, etc, 0.0)
-    largest = finite.max()
-    if largest == 0:
-        return np.zeros_like(finite)
-    return np.where(eligible, np.log(np.maximum(finite / largest, FLOOR)), 0.0)
+class _BurstTimes:
+    """A problem's burst times in sequence order, some tasks at a time.
+
+    In large problems each temporary of all pairs takes as much memory as the problem itself.
+    """
+
+    def __init__(self, problem: Problem, order: IntArray) -> None:
+        self._etc, self._order = problem.etc, order
+        self._largest = float(np.max(problem.etc, where=np.isfinite(problem.etc), initial=0.0))
+        self.shape: tuple[int, int] = (problem.n_tasks, problem.n_machines)
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield slices of the sequence, each of some tasks."""
+        n_tasks, n_machines = self.shape
+        rows = max(1, BLOCK_PAIRS // n_machines)
+        for first in range(0, n_tasks, rows):
+            yield slice(first, min(first + rows, n_tasks))
+
+    def __getitem__(self, tasks: slice) -> tuple[FloatArray, BoolArray, FloatArray]:
+        """Return (t, M) burst times, whether the task fits, and log(burst time / largest).
+
+        The logarithms are floored; 0 where the task does not fit.
+        """
+        etc = self._etc[self._order[tasks]]
+        fits = np.isfinite(etc)
+        if self._largest == 0:
+            return etc, fits, np.zeros_like(etc)
+        ratio = np.where(fits, etc, 0.0) / self._largest
+        return etc, fits, np.where(fits, np.log(np.maximum(ratio, FLOOR)), 0.0)
 
 
-def _effects(log_etc: FloatArray, eligible: BoolArray) -> tuple[FloatArray, FloatArray]:
+def _effects(times: _BurstTimes) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Split the log burst times into a (T,) part of the task and an (M,) part of the machine.
 
-    The machine's part is the mean of what its tasks' means leave over, and sums to 0.
+    The machine's part is the mean of what its tasks' means leave over, and sums to 0. Between them
+    stands (T,) the standard deviation over machines.
     """
-    row = log_etc.sum(axis=1) / eligible.sum(axis=1)
-    rest = np.where(eligible, log_etc - row[:, None], 0.0)
-    column = rest.sum(axis=0) / np.maximum(eligible.sum(axis=0), 1)
-    return row, column - column.mean()
+    n_tasks, n_machines = times.shape
+    row, spread = np.empty(n_tasks), np.empty(n_tasks)
+    total, count = np.zeros((1, n_machines)), np.zeros(n_machines, dtype=np.int64)
+    for tasks in times.blocks():
+        _, fits, log_etc = times[tasks]
+        many = fits.sum(axis=1)
+        row[tasks] = log_etc.sum(axis=1) / many
+        off = np.where(fits, log_etc - row[tasks, None], 0.0)
+        spread[tasks] = np.sqrt((off**2).sum(axis=1) / many)
+        # Task by task, so that the sum does not depend on the size of the blocks.
+        total = np.concatenate([total, off]).sum(axis=0, keepdims=True)
+        count += fits.sum(axis=0)
+    column = total[0] / np.maximum(count, 1)
+    return row, spread, column - column.mean()
 
 
 def _task_features(
     problem: Problem,
     order: IntArray,
     scale: float,
-    log_etc: FloatArray,
     eligible: BoolArray,
     row: FloatArray,
+    spread: FloatArray,
 ) -> Float32Array:
     n = problem.n_tasks
-    off = np.where(eligible, log_etc - row[:, None], 0.0)
     priority = problem.priority[order]
     priority = priority / max(float(np.abs(priority).max()), np.finfo(np.float64).tiny)
     deviation = float(priority.std())
@@ -183,7 +219,7 @@ def _task_features(
         problem.arrival[order] / scale,
         row - row.mean(),
         mean_etc[order] / scale,
-        np.sqrt((off**2).sum(axis=1) / eligible.sum(axis=1)),
+        spread,
         (priority - priority.mean()) / deviation if deviation > 1e-9 else np.zeros(n),
         memory / _memory_unit(problem),
         eligible.mean(axis=1),

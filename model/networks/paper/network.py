@@ -9,6 +9,9 @@ on the machine, and a Conv1D over machines scores them; another Conv1D gives AST
 Where the paper lists the burst time on every machine as so many features of a task, its length
 would be the number of machines. Here a Conv1D of kernel 1 over (burst time, machine) and the mean
 over the machines that can hold the task take its place.
+
+What works on all pairs, and the GRU, are on a CPU the compiled layers of `compiled`, elsewhere
+those of torch in blocks.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from deepsched.model.networks.paper import compiled
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
 from deepsched.model.networks.paper.layers import PointwiseConv
@@ -42,7 +46,9 @@ class PaperNetwork(nn.Module):
         self.machine_full = nn.Linear(width, width)
         self.burst_conv = PointwiseConv(len(PAIR_FEATURES), width)
         self.burst_machine = PointwiseConv(width, width, bias=False)
-        self.task_gru = BidirectionalGRU(len(TASK_FEATURES) + width, recurrent)
+        self.task_gru = BidirectionalGRU(
+            len(TASK_FEATURES) + width, recurrent, config.recurrence_window
+        )
         self.task_full = nn.Linear(2 * recurrent + len(TASK_FEATURES) + width, width)
         # One Conv1D over the stacked channels (task, machine, burst time), kept as its three parts:
         # the parts of task and machine are computed once a row and a column, not once a pair.
@@ -82,6 +88,9 @@ class PaperNetwork(nn.Module):
     def _bursts(self, batch: Batch, machine_MD: Tensor) -> Tensor:
         """Summarise each task's burst times over the machines that can hold it: (T, D)."""
         column_MD = self.burst_machine(machine_MD)
+        if compiled.takes(batch.pair_features, column_MD):
+            column_MD, burst_DF = column_MD + self.burst_conv.bias, self.burst_conv.weight[:, :, 0]
+            return compiled.summaries(batch, column_MD, burst_DF)
         summaries = []
         for machines, pair_TMF, fits_TM in zip(
             batch.machine_slices,
@@ -95,12 +104,15 @@ class PaperNetwork(nn.Module):
 
     def _burst(self, pair_bMF: Tensor, fits_bM: Tensor, column_MD: Tensor) -> Tensor:
         hidden_bMD = torch.relu(self.burst_conv(pair_bMF) + column_MD)
-        weight_bM = fits_bM / fits_bM.sum(dim=1, keepdim=True)
+        weight_bM = fits_bM.to(pair_bMF.dtype) / fits_bM.sum(dim=1, keepdim=True)
         return torch.einsum("bmd,bm->bd", hidden_bMD, weight_bM)
 
     def _scores(self, batch: Batch, task_TD: Tensor, machine_MD: Tensor) -> Tensor:
         """Score every task-machine pair: (P,), -inf where the task does not fit."""
         row_TD, column_MD = self.stack_task(task_TD), self.stack_machine(machine_MD)
+        if compiled.takes(batch.pair_features, row_TD, column_MD):
+            burst_DF, weight_D = self.stack_burst.weight[:, :, 0], self.classifier.weight[0, :, 0]
+            return compiled.scores(batch, row_TD, column_MD, burst_DF, weight_D)
         scores = []
         for tasks, machines, pair_TMF, fits_TM in zip(
             batch.task_slices,

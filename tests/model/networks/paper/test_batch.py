@@ -33,6 +33,14 @@ def test_collate_keeps_every_number_in_its_problem() -> None:
         np.testing.assert_array_equal(batch.finish[tasks], sample.finish)
 
 
+def test_a_sample_alone_is_not_copied() -> None:
+    sample = encode(problem := layered(7, 3), heft(problem))
+    batch = collate([sample])
+    assert np.shares_memory(batch.pair_features.numpy(), sample.pair_features)
+    sample.pair_features.flags.writeable = False  # as arrays are that Ray hands over
+    assert not np.shares_memory(collate([sample]).pair_features.numpy(), sample.pair_features)
+
+
 def test_a_sample_without_a_teacher_is_marked() -> None:
     problem = layered(5, 2)
     batch = collate([encode(problem), encode(problem, heft(problem))])

@@ -9,6 +9,7 @@ from hypothesis import given
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import Problem, make_problem
+from deepsched.model.networks.paper import features
 from deepsched.model.networks.paper.features import (
     LIMIT,
     MACHINE_FEATURES,
@@ -85,6 +86,16 @@ def test_other_units_give_the_same_features(seed: int) -> None:
     assert second.scale == pytest.approx(60 * first.scale, rel=1e-12)
     for name in ("task_features", "pair_features", "machine_features", "start", "finish"):
         np.testing.assert_allclose(getattr(first, name), getattr(second, name), atol=1e-5)
+
+
+@pytest.mark.parametrize("pairs", [1, 13, 40])
+def test_encoding_in_blocks_changes_no_bit(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = limited(3)
+    whole = encode(problem)
+    monkeypatch.setattr(features, "BLOCK_PAIRS", pairs)
+    blocks = encode(problem)
+    for name in ("task_features", "pair_features", "machine_features", "eligible"):
+        assert getattr(whole, name).tobytes() == getattr(blocks, name).tobytes()
 
 
 def test_the_sequence_goes_by_arrival_then_topological_index() -> None:

@@ -15,7 +15,6 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.model.networks import build_network
-from deepsched.model.networks.paper import network as paper_module
 from deepsched.model.networks.paper.batch import Prediction, collate
 from deepsched.model.networks.paper.config import PaperConfig
 from deepsched.model.networks.paper.features import encode
@@ -81,14 +80,6 @@ def test_relabelling_machines_permutes_the_scores(seed: int) -> None:
     score = before.score.view(-1, p)[:, torch.from_numpy(turn)]
     torch.testing.assert_close(after.score.view(-1, p), score, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(after.start, before.start, atol=1e-4, rtol=1e-4)
-
-
-def test_scoring_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = layered(40, 5)
-    whole = predict("paper", problem)
-    monkeypatch.setattr(paper_module, "MAX_BLOCK_PAIRS", 17)
-    blocks = predict("paper", problem)
-    torch.testing.assert_close(whole.score, blocks.score, atol=1e-5, rtol=1e-5)
 
 
 def test_predictions_look_both_ways_along_the_sequence() -> None:
