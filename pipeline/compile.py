@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`deepsched compile`: compile all schedulers now, so that no first use waits for it."""
+"""`deepsched compile`: compile schedulers and learners now, so that no first use waits for it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
+import importlib.util
 import time
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.heft import heft
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.baselines.timing import timed
+from deepsched.model.networks import NETWORKS
 from deepsched.model.networks.deepsched.options import DECODES
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.pipeline.common.cli import progress_bar, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
 
 SAMPLES, BUDGET = 8, 0.01  # of the network's scheduler, so that its search is compiled too
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
 def command() -> None:
-    """Compile all schedulers now, so that no first use waits for it.
+    """Compile all schedulers now, and what training runs, so that no first use waits for it.
 
     What is compiled lies beside the source files, or in the user's cache folder where those cannot
     be written, and is used until a source file changes. Useful in the recipe of an image, and on
@@ -49,4 +56,33 @@ def command() -> None:
             for problem in problems:
                 timed(scheduler, problem, lambda: np.random.default_rng(0))
     lower_bound(problems[0])
-    results.print(f"all schedulers are compiled ({time.perf_counter() - begin:.1f} s)")
+    what = "all schedulers"
+    if importlib.util.find_spec("torch"):
+        _learn(problems[0])
+        what += " and learners"
+    results.print(f"{what} are compiled ({time.perf_counter() - begin:.1f} s)")
+
+
+def _learn(problem: Problem) -> None:
+    """Take the gradient of every network by every objective."""
+    from deepsched.model.learning import TrainingItem
+
+    taught = heft(problem)
+    item = TrainingItem(
+        sample_id=0,
+        problem=problem,
+        objective="makespan",
+        reference=taught.makespan,
+        target=taught,
+    )
+    for network in NETWORKS.values():
+        config = network.config()
+        for make in network.objectives.values():
+            learner = make(config, rollouts=2, mse_weight=1.0)
+            loss = learner.loss(
+                network.build(config),
+                learner.encode([item]),
+                [np.random.default_rng(0)],
+                lambda jobs: [job.decode(job) for job in jobs],
+            )
+            loss.total.backward()  # type: ignore[no-untyped-call]

@@ -113,15 +113,16 @@ def test_short_numbers_learn_nearly_the_same(base: Any, data: str, tmp_path: Pat
 def test_compiled_layers_learn_the_same_but_for_rounding(
     base: Any, data: str, tmp_path: Path
 ) -> None:
-    source = None if base is GENERATED else data
-    more = {"steps": 2}
+    source, more = None, {"steps": 2}
+    if base is PAPER:  # which has compiled layers of its own for float32
+        source, more = data, {"steps": 2, "precision": "bf16"}
     plain = train(tmp_path / "plain", base, source, **more)
     compiled = train(tmp_path / "compiled", base, source, compile=True, **more)
-    assert compiled.measures[0] == pytest.approx(plain.measures[0], rel=1e-4)
+    assert compiled.measures[0] == pytest.approx(plain.measures[0], rel=1e-2)
     a, b = weights(plain.at(2)), weights(compiled.at(2))
     assert a.keys() == b.keys()
     close = [np.isclose(a[key], b[key], atol=1e-3).ravel() for key in a]
-    assert np.concatenate(close).mean() > 0.95
+    assert np.concatenate(close).mean() > 0.9
 
 
 def test_rollouts_that_run_ahead_are_those_of_earlier_weights(
