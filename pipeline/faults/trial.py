@@ -109,6 +109,19 @@ class Trial:
         """Return what a driver has printed."""
         return self._log(self.drivers.index(process)).read_text(errors="replace")
 
+    def code(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a driver and return its exit code.
+
+        Raises
+        ------
+        Broken
+            If it hangs.
+        """
+        try:
+            return process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise Broken(f"the driver hung for {LIMIT:.0f} s") from None
+
     def end(self, process: subprocess.Popen[bytes], code: int = 0) -> str:
         """Wait for a driver and return what it said.
 
@@ -117,11 +130,7 @@ class Trial:
         Broken
             If it hangs or ends with another code.
         """
-        try:
-            found = process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            raise Broken(f"the driver hung for {LIMIT:.0f} s") from None
-        said = self.said(process)
+        found, said = self.code(process), self.said(process)
         if found != code:
             raise Broken(f"the driver ended with {found}, not {code}: {last_lines(said)}")
         return said
