@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PLACES = ("write", "fsync", "rename")
-KILL = "SIGKILL"  # in the place of an error
 MEGABYTE = 1_000_000
 
 
@@ -52,7 +51,7 @@ def failing(
             failed.append(name)
             before()
             if error is None:
-                click.echo(f"{KILL} at {place} of {name}", err=True)
+                click.echo(f"SIGKILL at {place} of {name}", err=True)
                 os.kill(os.getpid(), signal.SIGKILL)
             else:
                 raise OSError(error, os.strerror(error))
@@ -154,20 +153,6 @@ def fill(disk: Path, leave: int) -> Path:
     return ballast
 
 
-def faulty(
-    stage: str, place: str, error: str, after: int, times: int | None = None
-) -> tuple[str, ...]:
-    """Return the program of a driver whose disk fails; the stage's options follow.
-
-    Parameters
-    ----------
-    error : a name from `errno`, or `KILL`.
-    place, after, times : as in :func:`failing`.
-    """
-    words = ("-m", "deepsched.pipeline.faults.disk", place, error, str(after), str(times or 0))
-    return (*words, stage)
-
-
 # Not a command of its own: the scenarios start it as a driver whose disk fails.
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("place", type=click.Choice(PLACES))
@@ -176,10 +161,9 @@ def faulty(
 @click.argument("times", type=int)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def command(place: str, error: str, after: int, times: int, words: tuple[str, ...]) -> None:
-    """Run `deepsched WORDS` while PLACE fails with ERROR, TIMES times or, for 0, always."""
-    sys.argv = ["deepsched", *words]
-    number = None if error == KILL else getattr(errno, error)
-    with failing(place, number, after, times or None):
+    """Run `deepsched label WORDS` while PLACE fails with ERROR, TIMES times or, for 0, always."""
+    sys.argv = ["deepsched", "label", *words]
+    with failing(place, getattr(errno, error), after, times or None):
         runpy.run_module("deepsched", run_name="__main__")
 
 

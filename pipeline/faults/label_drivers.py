@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.dataset.files import RETRY_AFTER
-from deepsched.pipeline.faults.disk import PLACES, faulty, fill, small_disk
+from deepsched.pipeline.faults.disk import PLACES, fill, small_disk
 from deepsched.pipeline.faults.label_trial import LabelTrial, finished_parts
 from deepsched.pipeline.faults.trial import Broken, NotPossible, last_lines, temporaries
 from deepsched.pipeline.labelling.run import label
@@ -84,11 +84,12 @@ def failing_disk(trial: LabelTrial) -> None:
             after = one.rng.randrange(
                 1, 2 * len(plan_shards(one.spec.source, samples, one.spec.shard_bytes))
             )
-            process = one.start(*HERE, program=faulty("label", place, error, after))
+            program = ("-m", "deepsched.pipeline.faults.disk", place, error, str(after))
+            process = one.start(*HERE, program=(*program, "0"))
             _refused(one, process, f"{error} at {place} {after + 1}")
     once = trial.at("eio-once", samples=samples)
-    program = faulty("label", "fsync", "EIO", 5, times=len(RETRY_AFTER))
-    once.end(once.start(*HERE, program=program))
+    faulty = ("-m", "deepsched.pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
+    once.end(once.start(*HERE, program=faulty))
     once.disturbed(f"EIO at fsync, {len(RETRY_AFTER)} times: written all the same", hit=True)
     once.check()
     limited = trial.at("file-size", samples=samples)

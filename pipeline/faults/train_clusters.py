@@ -9,10 +9,9 @@ from deepsched.pipeline.faults.nodes import Nodes, cluster, processes_of
 from deepsched.pipeline.faults.trial import LIMIT, LOOK_EVERY, Broken
 
 if TYPE_CHECKING:
-    import subprocess
-
     from deepsched.pipeline.faults.nodes import Process
     from deepsched.pipeline.faults.train_trial import TrainTrial
+    from deepsched.pipeline.faults.trial import Driver
 
 FAILURES = 100  # that a training survives
 ORPHAN_SECONDS = 10.0  # within which a training process ends whose raylet is gone
@@ -80,16 +79,16 @@ def other_worlds(trial: TrainTrial) -> None:
         nodes.start_head(cpus=2)
         for workers in (1, 2):
             _kill_driver(trial, nodes, workers=workers)
-    trial.end(trial.start("--workers", 0))
+    trial.end(trial.start_here())
     trial.check()
 
 
-def _start(trial: TrainTrial, nodes: Nodes, *, workers: int) -> subprocess.Popen[bytes]:
+def _start(trial: TrainTrial, nodes: Nodes, *, workers: int) -> Driver:
     options = ("--workers", workers, "--max-failures", FAILURES, "--address", nodes.address)
     return trial.start(*options, environment=nodes.environment)
 
 
-def _at_work(trial: TrainTrial, nodes: Nodes, process: subprocess.Popen[bytes]) -> list[Process]:
+def _at_work(trial: TrainTrial, nodes: Nodes, process: Driver) -> list[Process]:
     """Wait until a driver's training processes have gone on, and return them."""
     # Of processes that wait for one that was killed, the first may still write a state.
     trial.wait_for_steps(process, trial.rng.randint(2, max(2, trial.steps // trial.rounds)))

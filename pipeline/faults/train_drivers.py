@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from errno import EIO, ENOSPC
 from typing import TYPE_CHECKING
 
-from deepsched.pipeline.faults.disk import KILL, PLACES, faulty
+from deepsched.pipeline.faults.disk import PLACES
 from deepsched.pipeline.faults.train_trial import HISTORY
 from deepsched.pipeline.faults.trial import Broken, last_lines
 
 if TYPE_CHECKING:
     from deepsched.pipeline.faults.train_trial import TrainTrial
 
-HERE = ("--workers", 0)
-START = 2.0  # s, within which some drivers are killed before they have done anything
+START = 0.5  # s, within which some drivers are killed before they have done anything
 FILES = 4  # of a state
 NOTE = 1  # file that is written before the first step
-ERRORS = {"ENOSPC": ENOSPC, "EIO": EIO}
+ERRORS = (errno.ENOSPC, errno.EIO)
 
 
 def killed_drivers(trial: TrainTrial) -> None:
     """SIGKILL of the driver at random moments, the same command with --resume."""
     most = max(1, trial.steps // (2 * trial.rounds))
     for k in range(trial.rounds):
-        process = trial.start(*HERE)
+        process = trial.start_here()
         if trial.rng.random() < 0.2:  # some before they have begun
             time.sleep(trial.rng.uniform(0, START))
         else:
@@ -33,7 +32,7 @@ def killed_drivers(trial: TrainTrial) -> None:
             time.sleep(trial.rng.uniform(0, 0.1))
         hit = trial.kill(process)
         trial.broke(f"driver {k + 1}, process {process.pid}: SIGKILL", hit=hit)
-    trial.end(trial.start(*HERE))
+    trial.end(trial.start_here())
     trial.check()
 
 
@@ -47,7 +46,7 @@ def killed_writes(trial: TrainTrial) -> None:
     for error in ERRORS:
         place = trial.rng.choice(PLACES)
         _refused(trial, place, error, NOTE + trial.rng.randrange(3 * FILES))
-    trial.end(trial.start(*HERE))
+    trial.end(trial.start_here())
     trial.check()
     for place in PLACES:
         # As it is before its rename: all steps are done, and the result is published again.
@@ -60,28 +59,24 @@ def killed_writes(trial: TrainTrial) -> None:
 
 def die(trial: TrainTrial, place: str, after: int) -> bool:
     """Let a driver kill itself after some writes, fsyncs or renames; return whether it did."""
-    process = trial.start(*HERE, program=faulty("train", place, KILL, after))
+    process = trial.start_here((place, None, after))
     if trial.code(process) == 0:
         return False
     said = last_lines(trial.said(process), 1)
-    if not said.startswith(KILL):
+    if not said.startswith("SIGKILL"):
         raise Broken(f"the driver ended by itself: {last_lines(trial.said(process))}")
     trial.broke(said.replace(f"{trial.out}/", ""), hit=True)
     return True
 
 
-def _refused(trial: TrainTrial, place: str, error: str, after: int) -> None:
+def _refused(trial: TrainTrial, place: str, error: int, after: int) -> None:
     """Check that a driver ends with one line where a disk fails."""
-    process = trial.start(*HERE, program=faulty("train", place, error, after))
+    process = trial.start_here((place, error, after))
     code, said = trial.code(process), trial.said(process)
-    lines = [line for line in said.splitlines() if not line.startswith("step ")]
+    what = f"{errno.errorcode[error]} at {place} {after + 1}"
     if not code:
-        raise Broken(f"the driver ended well in spite of {error} at {place}")
-    if (
-        len(lines) != 1
-        or not lines[0].startswith("deepsched: ")
-        or os.strerror(ERRORS[error]) not in lines[0]
-    ):
-        raise Broken(f"{error} at {place}: not one line that says so: {last_lines(said)}")
-    said = lines[0].removeprefix("deepsched: ").replace(f"{trial.out}/", "")
-    trial.broke(f"{error} at {place} {after + 1}: {said}", hit=True)
+        raise Broken(f"{what}: the driver ended well")
+    lines = [line for line in said.splitlines() if not line.startswith("step ")]
+    if len(lines) != 1 or os.strerror(error) not in lines[0]:
+        raise Broken(f"{what}: not one line that says so: {last_lines(said)}")
+    trial.broke(f"{what}: {lines[0]}".replace(f"{trial.out}/", ""), hit=True)

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepsched.pipeline.faults.forked import Forked
 from deepsched.pipeline.faults.trial import Broken, Different, Trial, temporaries
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Mapping
+
+    from deepsched.pipeline.faults.forked import Fault
+    from deepsched.pipeline.faults.trial import Driver
 
 # Small steps of some hundredths of a second, with a state on disk after each.
 SMALL = (
@@ -60,28 +63,31 @@ class TrainTrial(Trial):
         """The last step that has a state on disk; 0 without any."""
         return max(saved_states(self.out), default=0)
 
-    def start(
-        self,
-        *options: object,
-        environment: Mapping[str, str] | None = None,
-        program: tuple[str, ...] = ("-m", "deepsched", "train"),
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *options: object, environment: Mapping[str, str]) -> Driver:
         """Start `deepsched train` in a process of its own, with --resume after the first time."""
-        words = [*SMALL, "--steps", self.steps, "--seed", self.seed, "--out", self.out, *options]
-        if any(self.folder.glob("driver-*.log")):
-            words.append("--resume")
-        return self.run([*program, *words], environment)
+        return self.run(["-m", "deepsched", *self._words(*options)], environment)
 
-    def wait_for_steps(self, process: subprocess.Popen[bytes], more: int) -> None:
+    def start_here(self, fault: Fault | None = None) -> Driver:
+        """Do the same without Ray, and with a disk that fails."""
+        process = Forked(self._words("--workers", 0), log=self.next_log(), fault=fault)
+        self.drivers.append(process)
+        return process
+
+    def _words(self, *options: object) -> list[str]:
+        words = ["train", *SMALL, "--steps", self.steps, "--seed", self.seed, "--out", self.out]
+        again = ["--resume"] if any(self.folder.glob("driver-*.log")) else []
+        return [str(word) for word in [*words, *options, *again]]
+
+    def wait_for_steps(self, process: Driver, more: int) -> None:
         """Wait until there is a state of some more steps than now, or a driver has ended."""
         wanted = self.newest + more
         self.wait(process, lambda: self.newest >= wanted, f"no state of step {wanted}")
 
-    def working(self, process: subprocess.Popen[bytes]) -> bool:
+    def working(self, process: Driver) -> bool:
         """Return whether a driver runs and has not finished the training."""
         return process.poll() is None and not (self.out / HISTORY).exists()
 
-    def kill(self, process: subprocess.Popen[bytes]) -> bool:
+    def kill(self, process: Driver) -> bool:
         """Kill a driver, and return whether it was working."""
         hit = self.working(process)
         process.kill()
@@ -146,7 +152,7 @@ def undisturbed(folder: Path) -> Callable[[TrainTrial], Result]:
         key = trial.steps, trial.seed
         if key not in known:
             quiet = replace(trial, folder=folder / f"undisturbed-{trial.steps}")
-            quiet.end(quiet.start("--workers", 0))
+            quiet.end(quiet.start_here())
             known[key] = result_of(quiet.out)
         return known[key]
 

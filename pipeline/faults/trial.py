@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from deepsched.baselines.atomic import TEMPORARY
 from deepsched.pipeline.common.ray_session import ROOT
@@ -50,6 +50,27 @@ class Different(Exception):
     """A result is another one than without disturbance; the text says what it is."""
 
 
+class Driver(Protocol):
+    """A process in which a stage runs, such as `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its exit code; raises `subprocess.TimeoutExpired`."""
+        ...
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        ...
+
+
 @dataclass(kw_only=True)
 class Trial:
     """What a scenario of any stage works with, and what it has done.
@@ -72,7 +93,7 @@ class Trial:
     say: Callable[[str], None]
     events: list[Event] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
-    drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    drivers: list[Driver] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,9 +112,7 @@ class Trial:
         self, program: Sequence[object], environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a Python program, a driver, in a process of its own; `said` is what it prints."""
-        log = self._log(len(self.drivers))
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with self.next_log().open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *map(str, program)],
                 env={**clean_environment(), **(environment or {})},
@@ -105,11 +124,16 @@ class Trial:
         self.drivers.append(process)
         return process
 
-    def said(self, process: subprocess.Popen[bytes]) -> str:
+    def next_log(self) -> Path:
+        """Return the file for what the driver prints that is started next."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self._log(len(self.drivers))
+
+    def said(self, process: Driver) -> str:
         """Return what a driver has printed."""
         return self._log(self.drivers.index(process)).read_text(errors="replace")
 
-    def code(self, process: subprocess.Popen[bytes]) -> int:
+    def code(self, process: Driver) -> int:
         """Wait for a driver and return its exit code.
 
         Raises
@@ -122,7 +146,7 @@ class Trial:
         except subprocess.TimeoutExpired:
             raise Broken(f"the driver hung for {LIMIT:.0f} s") from None
 
-    def end(self, process: subprocess.Popen[bytes], code: int = 0) -> str:
+    def end(self, process: Driver, code: int = 0) -> str:
         """Wait for a driver and return what it said.
 
         Raises
@@ -135,9 +159,7 @@ class Trial:
             raise Broken(f"the driver ended with {found}, not {code}: {last_lines(said)}")
         return said
 
-    def wait(
-        self, process: subprocess.Popen[bytes], ready: Callable[[], bool], otherwise: str
-    ) -> None:
+    def wait(self, process: Driver, ready: Callable[[], bool], otherwise: str) -> None:
         """Wait until something is so, or a driver has ended.
 
         Raises
