@@ -54,7 +54,7 @@ Scenarios:
 @click.option(
     "--steps",
     type=click.IntRange(min=5),
-    default=100,
+    default=60,
     show_default=True,
     help="Of a training; some hundredths of a second each.",
 )

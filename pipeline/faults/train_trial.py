@@ -135,10 +135,10 @@ class TrainTrial(Trial):
         self.went_on()
         if self.newest != self.steps:
             raise Broken(f"the last state is of step {self.newest}, not {self.steps}")
-        expected = self.reference(self)
-        for what, digest in result_of(self.out).items():
-            if digest != expected[what]:
-                raise Different(f"{what} {digest}")
+        expected, found = self.reference(self), result_of(self.out)
+        other = [f"{what} {found[what]}" for what in found if found[what] != expected[what]]
+        if other:
+            raise Different(", ".join(other))
         left = temporaries(self.out)
         if left:
             self.say(f"{len(left)} temporary files are left, {left[0]} first")
