@@ -45,7 +45,7 @@ def killed_writes(trial: TrainTrial) -> None:
         die(trial, place, NOTE + trial.rng.randrange(3 * FILES))
     for error in ERRORS:
         place = trial.rng.choice(PLACES)
-        _refused(trial, place, error, NOTE + trial.rng.randrange(3 * FILES))
+        refused(trial, place, error, NOTE + trial.rng.randrange(3 * FILES))
     trial.end(trial.start_here())
     trial.check()
     for place in PLACES:
@@ -72,7 +72,7 @@ def die(trial: TrainTrial, place: str, after: int) -> bool:
     return True
 
 
-def _refused(trial: TrainTrial, place: str, error: int, after: int) -> None:
+def refused(trial: TrainTrial, place: str, error: int, after: int) -> None:
     """Check that a driver ends with one line where a disk fails."""
     process = trial.start_here((place, error, after))
     code, said = trial.code(process), trial.said(process)
