@@ -20,7 +20,7 @@ from deepsched.pipeline.common.cli import EXIT_FAILED, results
 from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 SAME, NOT_RUN = "same", "not run"
 
@@ -57,26 +57,46 @@ def check_names(names: tuple[str, ...], scenarios: Mapping[str, object]) -> None
             raise UnknownName("scenario", name, scenarios)
 
 
-@contextlib.contextmanager
-def scratch(out: Path | None) -> Iterator[Path]:
-    """Open a new or empty folder, or a temporary one.
+def run_scenarios(
+    title: str,
+    scenarios: Mapping[str, Callable[[Any], None]],
+    names: Iterable[str],
+    make: Callable[[Path], Callable[..., Trial]],
+    *,
+    seed: int,
+    rounds: int,
+    out: Path | None,
+    json_path: Path | None,
+    size: Mapping[str, int],
+) -> int:
+    """Run scenarios one after the other, print what they found, and return the exit code.
+
+    Parameters
+    ----------
+    title : of the table.
+    make : returns, for the folder where all lies, what makes a scenario's trial of the attributes
+        of a `Trial`.
+    size : of what is made, for the JSON file.
 
     Raises
     ------
     InvalidInput
-        If there is something in it.
+        If there is something in `out`.
     """
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="deepsched-chaos-") as folder:
-            yield Path(folder)
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise InvalidInput(f"{out} is not empty; give --out a new or empty folder")
-        yield out.resolve()
+    with _scratch(out) as folder:
+        trial = make(folder)
+        found = [
+            _run_scenario(scenarios[name], name, trial, folder=folder, seed=seed, rounds=rounds)
+            for name in dict.fromkeys(names)
+        ]
+    results.print(_table(title, found))
+    if json_path is not None:
+        write_text(json_path, json.dumps({**size, "scenarios": found}, indent=1) + "\n")
+    good = all(row["outcome"].startswith((SAME, NOT_RUN)) for row in found)
+    return 0 if good else EXIT_FAILED
 
 
-def run_scenario(
+def _run_scenario(
     scenario: Callable[[Any], None],
     name: str,
     make: Callable[..., Trial],
@@ -85,12 +105,7 @@ def run_scenario(
     seed: int,
     rounds: int,
 ) -> dict[str, Any]:
-    """Run one scenario and return its name, outcome, seconds and events.
-
-    Parameters
-    ----------
-    make : returns what the scenario works with, given the attributes of a `Trial`.
-    """
+    """Run one scenario and return its name, outcome, seconds and events."""
     begin = time.perf_counter()
 
     def say(text: str) -> None:
@@ -119,20 +134,16 @@ def run_scenario(
     return {"scenario": name, "outcome": outcome, "seconds": seconds, "events": events}
 
 
-def report(
-    title: str, found: list[dict[str, Any]], json_path: Path | None, size: Mapping[str, int]
-) -> int:
-    """Print the table, write the file, and return the exit code.
-
-    Parameters
-    ----------
-    size : of what was made, for the file.
-    """
-    results.print(_table(title, found))
-    if json_path is not None:
-        write_text(json_path, json.dumps({**size, "scenarios": found}, indent=1) + "\n")
-    good = all(row["outcome"].startswith((SAME, NOT_RUN)) for row in found)
-    return 0 if good else EXIT_FAILED
+@contextlib.contextmanager
+def _scratch(out: Path | None) -> Iterator[Path]:
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="deepsched-chaos-") as folder:
+            yield Path(folder)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise InvalidInput(f"{out} is not empty; give --out a new or empty folder")
+        yield out.resolve()
 
 
 def _table(title: str, found: list[dict[str, Any]]) -> Table:

@@ -16,10 +16,8 @@ from deepsched.pipeline.faults.command import (
     described,
     json_option,
     out_option,
-    report,
-    run_scenario,
+    run_scenarios,
     scenario_option,
-    scratch,
 )
 from deepsched.pipeline.faults.label_trial import LabelTrial, undisturbed
 
@@ -101,12 +99,19 @@ def command(
             raise InvalidInput(f"{name} breaks more than its own; it runs without --address only")
     if address is not None and out is None:
         raise InvalidInput("--address needs --out, a folder that all nodes of the cluster share")
-    with scratch(out) as folder:
-        make = functools.partial(
-            LabelTrial, samples=samples, reference=undisturbed(folder), address=address
-        )
-        found = [
-            run_scenario(SCENARIOS[name], name, make, folder=folder, seed=seed, rounds=rounds)
-            for name in dict.fromkeys(names or (ANYWHERE if address else SCENARIOS))
-        ]
-    return report("chaos label", found, json_path, {"samples": samples})
+
+    def make(folder: Path) -> Callable[..., LabelTrial]:
+        reference = undisturbed(folder)
+        return functools.partial(LabelTrial, samples=samples, reference=reference, address=address)
+
+    return run_scenarios(
+        "chaos label",
+        SCENARIOS,
+        names or (ANYWHERE if address else SCENARIOS),
+        make,
+        seed=seed,
+        rounds=rounds,
+        out=out,
+        json_path=json_path,
+        size={"samples": samples},
+    )

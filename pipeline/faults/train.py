@@ -15,10 +15,8 @@ from deepsched.pipeline.faults.command import (
     described,
     json_option,
     out_option,
-    report,
-    run_scenario,
+    run_scenarios,
     scenario_option,
-    scratch,
 )
 from deepsched.pipeline.faults.train_trial import TrainTrial, undisturbed
 
@@ -85,10 +83,18 @@ def command(
 ) -> int:
     """Run the scenarios and print what they found."""
     check_names(names, SCENARIOS)
-    with scratch(out) as folder:
-        make = functools.partial(TrainTrial, steps=steps, reference=undisturbed(folder))
-        found = [
-            run_scenario(SCENARIOS[name], name, make, folder=folder, seed=seed, rounds=rounds)
-            for name in dict.fromkeys(names or SCENARIOS)
-        ]
-    return report("chaos train", found, json_path, {"steps": steps})
+
+    def make(folder: Path) -> Callable[..., TrainTrial]:
+        return functools.partial(TrainTrial, steps=steps, reference=undisturbed(folder))
+
+    return run_scenarios(
+        "chaos train",
+        SCENARIOS,
+        names or SCENARIOS,
+        make,
+        seed=seed,
+        rounds=rounds,
+        out=out,
+        json_path=json_path,
+        size={"steps": steps},
+    )

@@ -91,7 +91,7 @@ def _start(trial: TrainTrial, nodes: Nodes, *, workers: int) -> Driver:
 def _at_work(trial: TrainTrial, nodes: Nodes, process: Driver) -> list[Process]:
     """Wait until a driver's training processes have gone on, and return them."""
     # Of processes that wait for one that was killed, the first may still write a state.
-    trial.wait_for_steps(process, trial.rng.randint(2, max(2, trial.steps // trial.rounds)))
+    trial.wait_for_steps(process, trial.rng.randint(2, max(2, trial.steps // (trial.rounds + 2))))
     time.sleep(trial.rng.uniform(0, 0.1))
     return [found for found in nodes.workers() if found.busy]
 

@@ -193,7 +193,7 @@ def saved_states(out: Path) -> dict[int, Saved]:
     with contextlib.suppress(OSError, ValueError):  # there is no training yet
         note = json.loads((out / "train.json").read_text())
         for path in Path(note["storage"], note["run"]).glob("*/training.json"):
-            with contextlib.suppress(OSError, ValueError):  # removed, or put in place just now
+            with contextlib.suppress(OSError, ValueError, KeyError):  # removed, or not whole yet
                 if path.parent.name != "best":
                     step = int(json.loads(path.read_text())["step"])
                     found[step] = Saved(folder=path.parent, written=path.stat().st_mtime_ns)
