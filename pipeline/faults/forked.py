@@ -64,6 +64,8 @@ def _drive(words: Sequence[str], log: Path, fault: Fault | None) -> None:
     with log.open("wb") as output:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
+    # As in a process that was not forked from a server: what a killed one leaves is nobody's.
+    multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["deepsched", *words]
     with failing(*fault) if fault else contextlib.nullcontext():
         runpy.run_module("deepsched", run_name="__main__")

@@ -26,7 +26,8 @@ SMALL = (
     *("--development", 4, "--check-every", 5, "--checkpoint-seconds", 1e-6),
 )
 HISTORY, WEIGHTS = "history.json", "checkpoint/model.safetensors"
-UNEQUAL = ("seconds", "shares")  # of a record of the history, never the same twice
+# What begins so in a record of the history is the same every time; the rest is measured in seconds.
+EQUAL = ("step", "epoch", "score", "train_", "val_")
 
 Result = dict[str, str]  # SHA-256 by what it is of
 
@@ -179,7 +180,7 @@ def result_of(out: Path) -> Result:
         }
     except (OSError, ValueError) as error:
         raise Broken(f"the training is not finished: {error}") from None
-    records = [{k: v for k, v in record.items() if k not in UNEQUAL} for record in history]
+    records = [{k: v for k, v in record.items() if k.startswith(EQUAL)} for record in history]
     contents["history"] = json.dumps(records).encode()
     return {what: hashlib.sha256(data).hexdigest() for what, data in contents.items()}
 
@@ -192,9 +193,8 @@ def saved_states(out: Path) -> dict[int, Saved]:
     found: dict[int, Saved] = {}
     with contextlib.suppress(OSError, ValueError):  # there is no training yet
         note = json.loads((out / "train.json").read_text())
-        for path in Path(note["storage"], note["run"]).glob("*/training.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError):  # removed, or not whole yet
-                if path.parent.name != "best":
-                    step = int(json.loads(path.read_text())["step"])
-                    found[step] = Saved(folder=path.parent, written=path.stat().st_mtime_ns)
+        for path in Path(note["storage"], note["run"]).glob("step-*/training.json"):
+            with contextlib.suppress(OSError):  # removed just now
+                step = int(path.parent.name.removeprefix("step-"))
+                found[step] = Saved(folder=path.parent, written=path.stat().st_mtime_ns)
     return found
