@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
-IMPORTED = ["deepsched.pipeline.faults.forked", "deepsched.pipeline.training.run"]
+# The last one is what torch imports when the first optimiser is made, and is the slowest.
+IMPORTED = [
+    "deepsched.pipeline.faults.forked",
+    "deepsched.pipeline.training.run",
+    "torch._dynamo",
+]
 
 Fault = tuple[str, int | None, int]  # place, error and after, as of `disk.failing`
 

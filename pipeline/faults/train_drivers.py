@@ -41,7 +41,7 @@ def killed_writes(trial: TrainTrial) -> None:
     # Before each rename of the first state, and before the first one of the second.
     for after in range(NOTE, NOTE + FILES + 1):
         die(trial, "rename", after)
-    for place in PLACES:
+    for place in PLACES * max(1, trial.rounds // 3):
         die(trial, place, NOTE + trial.rng.randrange(3 * FILES))
     for error in ERRORS:
         place = trial.rng.choice(PLACES)
