@@ -1,4 +1,4 @@
-"""Disks that fail: errors put in the way of a dataset's files, and a small disk that is full."""
+"""Disks that fail: errors or death put in the way of files, and a small disk that is full."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,20 +19,22 @@ from deepsched.baselines.atomic import TEMPORARY
 from deepsched.pipeline.common.cli import run_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PLACES = ("write", "fsync", "rename")
 MEGABYTE = 1_000_000
 
 
 @contextlib.contextmanager
-def failing(place: str, error: int, after: int, times: int | None = None) -> Iterator[list[str]]:
-    """Let a step of writing a dataset's files fail in this process, after some that succeed.
+def failing(
+    place: str, error: int | None, after: int, times: int | None = None
+) -> Iterator[list[str]]:
+    """Let a step of writing files fail in this process, after some that succeed.
 
     Parameters
     ----------
     place : "write" (half of the content arrives), "fsync" or "rename".
-    error : number from `errno`.
+    error : number from `errno`; None: the process kills itself there, after a line that says where.
     times : how often it fails; None: from then on always.
 
     Returns
@@ -41,12 +44,17 @@ def failing(place: str, error: int, after: int, times: int | None = None) -> Ite
     failed: list[str] = []
     left = after
 
-    def step(name: str) -> None:
+    def step(name: str, before: Callable[[], object] = lambda: None) -> None:
         nonlocal left
         left -= 1
         if left < 0 and (times is None or len(failed) < times):
             failed.append(name)
-            raise OSError(error, os.strerror(error))
+            before()
+            if error is None:
+                click.echo(f"SIGKILL at {place} of {name}", err=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+            else:
+                raise OSError(error, os.strerror(error))
 
     class Stream:
         """A file of which half arrives."""
@@ -64,32 +72,39 @@ def failing(place: str, error: int, after: int, times: int | None = None) -> Ite
             return getattr(self._file, name)
 
         def write(self, data: memoryview) -> int:
-            try:
-                step(str(self._file.name))
-            except OSError:
-                self._file.write(data[: len(data) // 2])
-                self._file.flush()
-                raise
+            step(str(self._file.name), lambda: self._half(data))
             return self._file.write(data)
 
-    opened, synced, renamed = Path.open, os.fsync, Path.replace
+        def _half(self, data: memoryview) -> None:
+            self._file.write(data[: len(data) // 2])
+            self._file.flush()
+
+    opened, synced, replaced, renamed = Path.open, os.fsync, Path.replace, Path.rename
 
     def open_(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
         file = opened(path, mode, *rest, **options)
         return Stream(file) if path.name.endswith(TEMPORARY) and "x" in mode else file
 
     def fsync(handle: int) -> None:
-        step(f"file {handle}")
+        try:
+            name = str(Path(f"/proc/self/fd/{handle}").readlink())
+        except OSError:
+            name = f"file {handle}"
+        step(name)
         synced(handle)
 
     def replace(path: Path, target: Path) -> Path:
+        step(str(target))
+        return replaced(path, target)
+
+    def rename(path: Path, target: Path) -> Path:
         step(str(target))
         return renamed(path, target)
 
     patches: dict[str, Any] = {
         "write": mock.patch.object(Path, "open", open_),
         "fsync": mock.patch.object(os, "fsync", fsync),
-        "rename": mock.patch.object(Path, "replace", replace),
+        "rename": mock.patch.multiple(Path, replace=replace, rename=rename),
     }
     with patches[place]:
         yield failed

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 START_LIMIT = 120.0  # s
 STORE = 100_000_000  # bytes of each node's object store
-BUSY = "ray::label_shard"  # what Ray calls a worker that makes a shard
+# What Ray calls a worker that makes a shard, and a training process.
+BUSY = ("ray::label_shard", "ray::RayTrainWorker")
 HOST = "127.0.0.1"
 
 
@@ -38,12 +39,12 @@ class Process:
 
     @property
     def worker(self) -> bool:
-        """Whether it runs tasks of Ray."""
-        return self.title.startswith(("ray::IDLE", BUSY))
+        """Whether it runs tasks of Ray, or trains."""
+        return self.title.startswith(("ray::IDLE", *BUSY))
 
     @property
     def busy(self) -> bool:
-        """Whether it makes a shard."""
+        """Whether it makes a shard or trains."""
         return self.title.startswith(BUSY)
 
     @property
@@ -130,7 +131,7 @@ class Nodes:
         return [found for node in names for found in self.processes(node) if found.worker]
 
     def busy_node(self, rng: random.Random, names: list[str], within: float) -> str | None:
-        """Return one that makes a shard now; None if none does within so many seconds."""
+        """Return one that works now; None if none does within so many seconds."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             busy = [name for name in names if any(found.busy for found in self.workers(name))]

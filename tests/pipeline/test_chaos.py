@@ -25,7 +25,8 @@ from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.faults import label as chaos
 from deepsched.pipeline.faults.disk import PLACES, failing, fill, small_disk
 from deepsched.pipeline.faults.guest import guest
-from deepsched.pipeline.faults.trial import Broken, NotPossible, Trial, finished_parts, temporaries
+from deepsched.pipeline.faults.label_trial import LabelTrial, finished_parts
+from deepsched.pipeline.faults.trial import Broken, NotPossible, temporaries
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
 from deepsched.pipeline.labelling.spec import LabelSpec, plan_shards
@@ -356,7 +357,7 @@ def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     assert "unknown scenario 'flood'; one of: counts, ctrl-c, disk" in done.stderr
 
 
-def other_seed(trial: Trial) -> None:
+def other_seed(trial: LabelTrial) -> None:
     """Make another dataset."""
     trial.disturbed("the seed", hit=True)
     trial.seed += 1
@@ -365,17 +366,17 @@ def other_seed(trial: Trial) -> None:
     trial.check()
 
 
-def idle(trial: Trial) -> None:
+def idle(trial: LabelTrial) -> None:
     """Hit nothing."""
     trial.disturbed("a worker without work", hit=False)
 
 
-def broken(trial: Trial) -> None:
+def broken(trial: LabelTrial) -> None:
     """Break a promise."""
     raise Broken("a part is lost")
 
 
-def impossible(trial: Trial) -> None:
+def impossible(trial: LabelTrial) -> None:
     """Ask for more than there is."""
     raise NotPossible("no moon")
 

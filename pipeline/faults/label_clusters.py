@@ -1,4 +1,4 @@
-"""Scenarios with Ray: workers, nodes, messages and the head of a cluster that fail."""
+"""Labelling on Ray: workers, nodes, messages and the head of a cluster that fail."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.faults.guest import Guest, guest
+from deepsched.pipeline.faults.label_trial import LabelTrial, finished_parts
 from deepsched.pipeline.faults.nodes import Nodes, cluster
-from deepsched.pipeline.faults.trial import Broken, State, Trial, finished_parts, last_lines
+from deepsched.pipeline.faults.trial import Broken, State, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ NOTICES = 180.0  # s, in which a driver must notice that its cluster is gone
 INJECTED = ("Inject RPC request failure for ", "Inject RPC response failure for ")
 
 
-def killed_workers(trial: Trial) -> None:
+def killed_workers(trial: LabelTrial) -> None:
     """SIGKILL of a random worker every 2 s."""
     trial = trial.at("workers", samples=trial.samples // 2)
     # More workers than are killed while a new one starts, or nothing would ever be done.
@@ -43,7 +44,7 @@ def killed_workers(trial: Trial) -> None:
     trial.check()
 
 
-def killed_nodes(trial: Trial) -> None:
+def killed_nodes(trial: LabelTrial) -> None:
     """SIGKILL of a raylet of three nodes every 10 s; another node takes its place."""
     trial = trial.at("nodes", samples=LONGER * trial.samples)
     with cluster() as nodes:
@@ -72,7 +73,7 @@ def killed_nodes(trial: Trial) -> None:
     trial.check()
 
 
-def lost_messages(trial: Trial) -> None:
+def lost_messages(trial: LabelTrial) -> None:
     """One in ten requests and answers between Ray's processes is lost; drivers may be too."""
     trial = trial.at("rpc")
     faults = {"num_failures": -1, "req_failure_prob": RPC_PERCENT, "resp_failure_prob": RPC_PERCENT}
@@ -94,7 +95,7 @@ def lost_messages(trial: Trial) -> None:
     trial.check()
 
 
-def killed_head(trial: Trial) -> None:
+def killed_head(trial: LabelTrial) -> None:
     """SIGKILL of everything on the head node, the same command on a new head."""
     trial = trial.at("head")
     before: dict[str, State] = {}
@@ -122,7 +123,7 @@ def killed_head(trial: Trial) -> None:
     trial.check()
 
 
-def killed_drivers_on_ray(trial: Trial) -> None:
+def killed_drivers_on_ray(trial: LabelTrial) -> None:
     """SIGKILL of a driver whose workers run on a cluster, the same command again."""
     trial = trial.at("ray-drivers")
     with _place(trial, cpus=2) as nodes:
@@ -145,7 +146,7 @@ def killed_drivers_on_ray(trial: Trial) -> None:
     trial.check()
 
 
-def worker_counts(trial: Trial) -> None:
+def worker_counts(trial: LabelTrial) -> None:
     """1, 2 and 4 workers."""
     for count in (1, 2, 4):
         one = trial.at(f"{count}-workers", samples=max(2, trial.samples // 6))
@@ -164,7 +165,7 @@ def worker_counts(trial: Trial) -> None:
 
 
 @contextlib.contextmanager
-def _place(trial: Trial, *, cpus: int) -> Iterator[Nodes | Guest]:
+def _place(trial: LabelTrial, *, cpus: int) -> Iterator[Nodes | Guest]:
     """Open the user's cluster, or one of our own with a single node."""
     if trial.address is not None:
         with guest(trial.address) as found:
@@ -176,7 +177,7 @@ def _place(trial: Trial, *, cpus: int) -> Iterator[Nodes | Guest]:
 
 
 def _while_running(
-    trial: Trial, nodes: Nodes | Guest, every: float, kill: Callable[[], None]
+    trial: LabelTrial, nodes: Nodes | Guest, every: float, kill: Callable[[], None]
 ) -> None:
     """Run a driver on the cluster and kill something every so many seconds until it ends."""
     process = trial.start("--address", nodes.address, environment=nodes.environment)
@@ -190,5 +191,5 @@ def _while_running(
     trial.end(process)
 
 
-def _parts(trial: Trial) -> str:
+def _parts(trial: LabelTrial) -> str:
     return f"; {len(finished_parts(trial.out))} parts finished"

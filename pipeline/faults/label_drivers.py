@@ -1,4 +1,4 @@
-"""Scenarios without Ray: drivers that are killed or meet each other, and disks that fail."""
+"""Labelling without Ray: drivers that are killed or meet each other, and disks that fail."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING
 
 from deepsched.pipeline.dataset.files import RETRY_AFTER
 from deepsched.pipeline.faults.disk import PLACES, fill, small_disk
-from deepsched.pipeline.faults.trial import (
-    Broken,
-    NotPossible,
-    Trial,
-    finished_parts,
-    last_lines,
-    temporaries,
-)
+from deepsched.pipeline.faults.label_trial import LabelTrial, finished_parts
+from deepsched.pipeline.faults.trial import Broken, NotPossible, last_lines, temporaries
 from deepsched.pipeline.labelling.run import label
 from deepsched.pipeline.labelling.spec import plan_shards
 
@@ -31,7 +25,7 @@ ERRORS = ("ENOSPC", "EIO")
 SMALL_FILES = 20_000  # bytes, more than some parts have and less than others
 
 
-def killed_drivers(trial: Trial) -> None:
+def killed_drivers(trial: LabelTrial) -> None:
     """SIGKILL of the driver at random moments, the same command again."""
     begin = time.perf_counter()
     trial.reference(trial.spec)
@@ -61,7 +55,7 @@ def killed_drivers(trial: Trial) -> None:
     trial.check()
 
 
-def two_drivers(trial: Trial) -> None:
+def two_drivers(trial: LabelTrial) -> None:
     """Start a second driver on the same place, and one more after the first was killed."""
     trial = trial.at("two")
     first = trial.start(*HERE)
@@ -81,7 +75,7 @@ def two_drivers(trial: Trial) -> None:
     trial.check()
 
 
-def failing_disk(trial: Trial) -> None:
+def failing_disk(trial: LabelTrial) -> None:
     """ENOSPC and EIO at write, fsync and rename; a limit on the size of files; once or always."""
     samples = max(2, trial.samples // SHARE)
     for place in PLACES:
@@ -108,7 +102,7 @@ def failing_disk(trial: Trial) -> None:
     _refused(limited, process, f"files limited to {SMALL_FILES} bytes")
 
 
-def full_disk(trial: Trial) -> None:
+def full_disk(trial: LabelTrial) -> None:
     """Fill a real disk, in memory, at three moments, and make room again."""
     samples = max(2, trial.samples // SHARE)
     trial = trial.at("full", samples=samples)
@@ -130,7 +124,7 @@ def full_disk(trial: Trial) -> None:
         trial.check(out)
 
 
-def shuffled_order(trial: Trial) -> None:
+def shuffled_order(trial: LabelTrial) -> None:
     """Shards in three random orders."""
     samples = max(2, trial.samples // SHARE)
     for k in range(3):
@@ -142,7 +136,7 @@ def shuffled_order(trial: Trial) -> None:
         one.check()
 
 
-def _refused(trial: Trial, process: subprocess.Popen[bytes], what: str) -> None:
+def _refused(trial: LabelTrial, process: subprocess.Popen[bytes], what: str) -> None:
     """Check that a driver ended as it should where a disk fails, and that it can go on."""
     said = _one_line(trial, process)
     trial.disturbed(f"{what}: {said}", hit=True)
@@ -154,7 +148,7 @@ def _refused(trial: Trial, process: subprocess.Popen[bytes], what: str) -> None:
     trial.check()
 
 
-def _one_line(trial: Trial, process: subprocess.Popen[bytes]) -> str:
+def _one_line(trial: LabelTrial, process: subprocess.Popen[bytes]) -> str:
     said = trial.end(process, 2)
     lines = [line for line in said.splitlines() if not line.startswith("labelling: ")]
     if len(lines) != 1 or not lines[0].startswith("deepsched: cannot write"):
@@ -162,7 +156,7 @@ def _one_line(trial: Trial, process: subprocess.Popen[bytes]) -> str:
     return lines[0].removeprefix("deepsched: ")
 
 
-def interrupted_drivers(trial: Trial) -> None:
+def interrupted_drivers(trial: LabelTrial) -> None:
     """Ctrl-C at random moments, the same command again."""
     trial = trial.at("interrupted")
     # A shell's background job ignores Ctrl-C and would hand that on to the drivers.
