@@ -198,7 +198,10 @@ def summary(plan: Plan, trained: Trained) -> str:
             f"{accuracy:.1%} of the teacher's machines in training, {accuracy / by_chance:.1f} "
             f"times the chance of {by_chance:.1%}"
         )
-    lines["time"] = f"{last['seconds']:.1f} s in steps"
+    lines["time"] = (
+        f"{last['seconds']:.1f} s in steps, {last['tasks_per_second']:,.0f} tasks/s, "
+        f"{last['shares'].get('data', 0.0):.1%} of it waiting for data"
+    )
     lines["checkpoint"] = str(trained.checkpoint)
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 

@@ -28,6 +28,7 @@ SCENARIOS: Mapping[str, Callable[[TrainTrial], None]] = MappingProxyType(
     {
         "workers": clusters.killed_workers,
         "nodes": clusters.killed_nodes,
+        "elastic": clusters.changing_cluster,
         "drivers": drivers.killed_drivers,
         "ray-drivers": clusters.killed_drivers_on_ray,
         "writes": drivers.killed_writes,

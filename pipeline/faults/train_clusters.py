@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.faults.nodes import Nodes, cluster, processes_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.faults.trial import Driver
 
 FAILURES = 100  # that a training survives
+LONGER = 40  # times the steps, since Ray looks for more room once a minute
 ORPHAN_SECONDS = 10.0  # within which a training process ends whose raylet is gone
 
 
@@ -44,21 +46,26 @@ def killed_nodes(trial: TrainTrial) -> None:
             if not _at_work(trial, nodes, process):
                 break
             name = trial.rng.choice(names)
-            session = nodes.running[name].pid
-            orphans = {found.pid for found in nodes.workers(name) if found.busy}
-            for raylet in nodes.processes(name):
-                if raylet.raylet:
-                    raylet.kill()
-                    pids = ", ".join(map(str, orphans))
-                    what = f"{name}: SIGKILL of raylet {raylet.pid} under training process {pids}"
-                    trial.broke(what, hit=bool(orphans) and trial.working(process))
-            begin = time.monotonic()
-            while left := orphans & {found.pid for found in processes_of(session)}:
-                if time.monotonic() > begin + ORPHAN_SECONDS:
-                    raise Broken(f"training process {min(left)} outlives its raylet")
-                time.sleep(LOOK_EVERY)
-            trial.say(f"the training process ended {time.monotonic() - begin:.1f} s later")
+            _kill_node(trial, nodes, name, process)
             nodes.start_node(name, cpus=1)
+        trial.end(process)
+    trial.check()
+
+
+def changing_cluster(trial: TrainTrial) -> None:
+    """Let a node join, so that training goes on with two processes, and kill it again."""
+    trial = replace(trial, folder=trial.folder / "long", steps=LONGER * trial.steps)
+    with cluster() as nodes:
+        nodes.start_head(cpus=0)
+        nodes.start_node("node 1", cpus=1)
+        process = _start(trial, nodes, workers=1, most=2)
+        _at_work(trial, nodes, process)
+        nodes.start_node("node 2", cpus=1)
+        trial.say("node 2 joins")
+        trial.wait(process, lambda: len(_busy(nodes)) > 1, "it does not grow")
+        found = _at_work(trial, nodes, process)
+        trial.broke("more room", hit=len(found) > 1 and trial.working(process))
+        _kill_node(trial, nodes, "node 2", process)
         trial.end(process)
     trial.check()
 
@@ -83,9 +90,32 @@ def other_worlds(trial: TrainTrial) -> None:
     trial.check()
 
 
-def _start(trial: TrainTrial, nodes: Nodes, *, workers: int) -> Driver:
-    options = ("--workers", workers, "--max-failures", FAILURES, "--address", nodes.address)
+def _start(trial: TrainTrial, nodes: Nodes, *, workers: int, most: int | None = None) -> Driver:
+    options = ["--workers", workers, "--max-failures", FAILURES, "--address", nodes.address]
+    options += [] if most is None else ["--max-workers", most]
     return trial.start(*options, environment=nodes.environment)
+
+
+def _busy(nodes: Nodes) -> list[Process]:
+    return [found for found in nodes.workers() if found.busy]
+
+
+def _kill_node(trial: TrainTrial, nodes: Nodes, name: str, process: Driver) -> None:
+    """Kill the raylet under a training process, which must end by itself."""
+    session = nodes.running[name].pid
+    orphans = {found.pid for found in nodes.workers(name) if found.busy}
+    for raylet in nodes.processes(name):
+        if raylet.raylet:
+            raylet.kill()
+            pids = ", ".join(map(str, orphans))
+            what = f"{name}: SIGKILL of raylet {raylet.pid} under training process {pids}"
+            trial.broke(what, hit=bool(orphans) and trial.working(process))
+    begin = time.monotonic()
+    while left := orphans & {found.pid for found in processes_of(session)}:
+        if time.monotonic() > begin + ORPHAN_SECONDS:
+            raise Broken(f"training process {min(left)} outlives its raylet")
+        time.sleep(LOOK_EVERY)
+    trial.say(f"the training process ended {time.monotonic() - begin:.1f} s later")
 
 
 def _at_work(trial: TrainTrial, nodes: Nodes, process: Driver) -> list[Process]:
@@ -93,7 +123,7 @@ def _at_work(trial: TrainTrial, nodes: Nodes, process: Driver) -> list[Process]:
     # Of processes that wait for one that was killed, the first may still write a state.
     trial.wait_for_steps(process, trial.rng.randint(2, max(2, trial.steps // (trial.rounds + 2))))
     time.sleep(trial.rng.uniform(0, 0.1))
-    return [found for found in nodes.workers() if found.busy]
+    return _busy(nodes)
 
 
 def _kill_driver(trial: TrainTrial, nodes: Nodes, *, workers: int) -> None:
@@ -102,7 +132,7 @@ def _kill_driver(trial: TrainTrial, nodes: Nodes, *, workers: int) -> None:
     hit = trial.kill(process)
     # Ray ends the training processes of a driver that is gone; until then they go on.
     deadline = time.monotonic() + LIMIT
-    while any(found.busy for found in nodes.workers()):
+    while _busy(nodes):
         if time.monotonic() > deadline:
             raise Broken(f"the training goes on {LIMIT:.0f} s after its driver is gone")
         time.sleep(LOOK_EVERY)
