@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING
@@ -43,8 +44,7 @@ def killed_writes(trial: TrainTrial) -> None:
         die(trial, "rename", after)
     for place in PLACES * max(1, trial.rounds // 3):
         die(trial, place, NOTE + trial.rng.randrange(3 * FILES))
-    for error in ERRORS:
-        place = trial.rng.choice(PLACES)
+    for place, error in itertools.product(PLACES, ERRORS):
         refused(trial, place, error, NOTE + trial.rng.randrange(3 * FILES))
     trial.end(trial.start_here())
     trial.check()
