@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepsched.baselines.atomic import forget_unfinished
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
@@ -135,6 +136,7 @@ def command(
     else:
         make_folder(out, f"--out {out}")
         with open_folder(str(out)).locked():
+            forget_unfinished(out)
             trained = _train(plan, address)
     results.print(summary(plan, trained), markup=False)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import os
+import time
+from typing import TYPE_CHECKING, Any, Self
 
-from tensorboardX import SummaryWriter  # type: ignore[import-untyped]
+from tensorboardX.event_file_writer import EventsWriter  # type: ignore[import-untyped]
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+from tensorboardX.summary import scalar  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,52 +16,80 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.board import Status
 
 FOLDER = "tensorboard"
-SECONDS = 10  # between two flushes
+FLUSH_SECONDS = 10.0
 
 
 class Curves:
     """Writes what a board says to event files in the folder of a training.
 
-    A training that goes on adds a file; what the one before says of later steps is taken back.
+    A training that goes on adds a file; what the one before says of later steps is taken back. They
+    are only for looking at: a disk that fails ends the curves and not the training.
+
+    Attributes
+    ----------
+    failure : why there are no more curves; None while all is well.
     """
 
     def __init__(self, out: Path) -> None:
+        self.failure: str | None = None
         self._folder = out / FOLDER
-        self._writer: SummaryWriter | None = None
-        self._step = 0
-        self._records = 0
+        self._writer: Any = None
+        self._flushed = time.monotonic()
+        self._step = self._records = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._writer:
-            self._writer.close()
+        if self._writer and not self.failure:
+            try:
+                self._writer.close()
+            except OSError as error:
+                self._fail(error)
 
     def note(self, status: Status) -> None:
         """Write what is new in a status."""
-        if not status.attempt:
+        if self.failure or not status.attempt:
             return
-        if self._writer is None:
-            self._writer = SummaryWriter(
-                str(self._folder), flush_secs=SECONDS, purge_step=status.begun + 1
-            )
-            self._step = status.begun
-            self._records = sum(record["step"] <= status.begun for record in status.history)
+        try:
+            if self._writer is None:
+                self._open(status)
+            self._note(status)
+            if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+                self._flushed = time.monotonic()
+                self._writer.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def _open(self, status: Status) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # The names of the files end in a second, in which a training may begin twice.
+        self._writer = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
+        self._step = status.begun
+        self._records = sum(record["step"] <= status.begun for record in status.history)
+        start = SessionLog(status=SessionLog.START)
+        self._write(self._step + 1, session_log=start)
+
+    def _note(self, status: Status) -> None:
         if status.step > self._step:
             self._step = status.step
             for name, value in status.measures.items():
-                self._writer.add_scalar(f"train/{name}", value, status.step)
+                self._scalar(f"train/{name}", value, status.step)
             if status.tasks_per_second:
-                self._writer.add_scalar(
-                    "speed/tasks_per_second", status.tasks_per_second, self._step
-                )
+                self._scalar("speed/tasks_per_second", status.tasks_per_second, status.step)
         for record in status.history[self._records :]:
             for name, value in record.items():
                 if name.startswith("val_") and value is not None:
-                    self._writer.add_scalar(
-                        f"validation/{name.removeprefix('val_')}", value, record["step"]
-                    )
+                    self._scalar(f"validation/{name.removeprefix('val_')}", value, record["step"])
             for name, share in record["shares"].items():
-                self._writer.add_scalar(f"shares/{name}", share, record["step"])
+                self._scalar(f"shares/{name}", share, record["step"])
         self._records = max(self._records, len(status.history))
+
+    def _scalar(self, name: str, value: float, step: int) -> None:
+        self._write(step, summary=scalar(name, value))
+
+    def _write(self, step: int, **what: Any) -> None:
+        self._writer.write_event(Event(wall_time=time.time(), step=step, **what))
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = f"{self._folder}: no more curves: {error.strerror or error}"

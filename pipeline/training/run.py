@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -96,7 +97,7 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     )
     try:
         with Curves(plan.out) as curves:
-            _fit(trainer, board, _both(curves.note, on_status))
+            _fit(trainer, board, _drawn(curves, on_status))
     finally:
         with contextlib.suppress(OSError):
             open_folder(plan.states).filesystem.delete_dir(
@@ -115,7 +116,7 @@ def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     """
     note_training(plan)
     with Curves(plan.out) as curves:
-        board = _ToldBoard(_both(curves.note, on_status))
+        board = _ToldBoard(_drawn(curves, on_status))
         keeper = Keeper(Checkpoints.at(plan.states), board, plan.config.checkpoint_seconds, Peers())
         fit(
             make_course(plan.data, plan.config),
@@ -147,10 +148,14 @@ class _ToldBoard(Board):
         self._tell(self.status())
 
 
-def _both(*listeners: Callable[[Status], None]) -> Callable[[Status], None]:
+def _drawn(curves: Curves, on_status: Callable[[Status], None]) -> Callable[[Status], None]:
+    """Let curves be drawn of each status, before others hear of it and of how that went."""
+
     def tell(status: Status) -> None:
-        for listener in listeners:
-            listener(status)
+        curves.note(status)
+        if curves.failure:
+            status = replace(status, notes=[*status.notes, curves.failure])
+        on_status(status)
 
     return tell
 

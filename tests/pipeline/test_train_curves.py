@@ -45,3 +45,12 @@ def test_every_training_has_curves_and_goes_on_with_them(tmp_path: Path) -> None
         "shares/rollouts",
         "shares/data",
     }
+
+
+def test_a_disk_that_fails_ends_the_curves_and_not_the_training(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("no folder")
+    notes: list[list[str]] = []
+    plan = plan_training(None, tmp_path, options={**GENERATED, "workers": 0})
+    trained = train_here(plan, on_status=lambda status: notes.append(status.notes))
+    assert [record["step"] for record in trained.history] == [2, 4]
+    assert notes[-1] == [f"{tmp_path / 'tensorboard'}: no more curves: File exists"]
