@@ -1,0 +1,119 @@
+"""Where the time of a training's steps goes, and what the machine could reach of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepsched.model.threads import one_thread
+from deepsched.pipeline.benchmarks.roofline import Work, measure_machine
+from deepsched.pipeline.benchmarks.training_costs import make_learner, rollout_streams, take
+from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.plan import plan_training
+from deepsched.pipeline.training.run import train_here
+from deepsched.pipeline.training.state import new_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deepsched.baselines.arrays import FloatArray
+    from deepsched.model.learning import RolloutJob
+    from deepsched.pipeline.training.config import TrainConfig
+
+GENERATED: dict[str, Any] = {"teacher": "heft", "development": 1, "workers": 0}
+
+
+def timed(
+    options: dict[str, Any], steps: int, *, on_step: Callable[[int], None] = lambda _: None
+) -> dict[str, Any]:
+    """Train on generated problems in this process, then do the parts of the same steps alone.
+
+    Parameters
+    ----------
+    options : settings of the training, such as its network.
+    steps : at least 2; the first one is not timed.
+    on_step : called with the number of steps done.
+
+    Returns
+    -------
+    "steps/s", "tasks/s"; "shares" of the training thread's time and "reading", the shares of that
+    time for which the thread that reads ahead is busy when it runs alone; "flops", of the forward
+    and backward passes, and "rollouts", tasks decoded: what a step has of them, what the training
+    "achieved" a second, and what is "attainable".
+    """
+    stamps: dict[int, float] = {}
+
+    def note(step: int) -> None:
+        stamps.setdefault(step, time.perf_counter())
+        on_step(step)
+
+    with tempfile.TemporaryDirectory() as folder:
+        own = {**GENERATED, **options, "steps": steps, "check_every": steps}
+        plan = plan_training(None, Path(folder), options=own)
+        shares = train_here(plan, on_status=lambda status: note(status.step)).history[-1]["shares"]
+    step_seconds = (stamps[steps] - stamps[1]) / (steps - 1)
+    parts = _parts(plan.config)
+    a_step = {name: value / steps for name, value in parts.items()}
+    machine = measure_machine()
+    work = Work()
+    work.flops, work.bytes = int(parts["flops"]), int(parts["bytes"])
+    passes = (shares["forward"] + shares["backward"]) * step_seconds
+    figures: dict[str, Any] = {
+        "steps/s": 1 / step_seconds,
+        "tasks/s": a_step["tasks"] / step_seconds,
+        "shares": shares,
+        "reading": {name: a_step[name] / step_seconds for name in ("drawing", "features")},
+        "flops": {
+            "step": a_step["flops"],
+            "bytes": a_step["bytes"],
+            "peak": machine.flops,
+            "bandwidth": machine.bandwidth,
+            "achieved": a_step["flops"] / passes,
+            "attainable": machine.attainable(work),
+        },
+    }
+    if parts["decoded"]:
+        figures["rollouts"] = {
+            "step": a_step["decoded"],
+            "achieved": a_step["decoded"] / (shares["rollouts"] * step_seconds),
+            "attainable": parts["decoded"] / parts["decoding"],
+        }
+    return figures
+
+
+def _parts(config: TrainConfig) -> dict[str, float]:
+    """Do the parts of all steps once more, each alone; return their CPU seconds and counts.
+
+    The weights are those of the beginning, on which none of it depends but the rollouts a little.
+    """
+    course, learner = make_course(None, config), make_learner(config)
+    network = new_state(config, "cpu").network
+    found: defaultdict[str, float] = defaultdict(float)
+
+    def run(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
+        begin = time.thread_time()
+        values = [job.decode(job) for job in jobs]
+        found["decoding"] += time.thread_time() - begin
+        found["decoded"] += sum(len(job.perturbations) * job.problem.n_tasks for job in jobs)
+        return values
+
+    with one_thread():
+        for step in range(course.steps.total):
+            for batch in course.steps.micro_batches(step):
+                begin = time.thread_time()
+                items = [
+                    course.items.item(k, imitated=config.objective == "imitation") for k in batch
+                ]
+                drawn = time.thread_time()
+                encoded = [learner.encode(item) for item in items]
+                found["features"] += time.thread_time() - drawn
+                found["drawing"] += drawn - begin
+                found["tasks"] += sum(item.problem.n_tasks for item in items)
+                with Work() as work:
+                    take(network, learner, encoded, rollout_streams(config, step, batch), run)
+                found["flops"] += work.flops
+                found["bytes"] += work.bytes
+    return found
