@@ -210,8 +210,8 @@ def _print_fit(fit: CostFit) -> None:
     terms = " + ".join(f"{seconds:.2g}{unit}" for unit, seconds in units if seconds)
     results.print(
         f"seconds of a micro-batch = {terms}\n"
-        f"{len(fit.tasks)} of {fit.tasks.min():,.0f} to {fit.tasks.max():,.0f} tasks were measured; "
-        f"each by the fit to the others: off by {np.median(fit.errors):.0%} (median), "
+        f"measured: {len(fit.tasks)}, {fit.tasks.min():,.0f} to {fit.tasks.max():,.0f} tasks; each "
+        f"by the fit to the others: off by {np.median(fit.errors):.0%} (median), "
         f"{fit.errors.max():.0%} (most)",
         markup=False,
     )
