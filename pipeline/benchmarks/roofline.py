@@ -39,9 +39,9 @@ class Machine:
     flops: float
     bandwidth: float
 
-    def attainable(self, work: Work) -> float:
-        """Return the float32 operations a second that a computation can reach."""
-        return min(self.flops, self.bandwidth * work.flops / max(work.bytes, 1))
+    def attainable(self, flops: float, bytes_: float) -> float:
+        """Return the float32 operations a second that a computation of so many can reach."""
+        return min(self.flops, self.bandwidth * flops / bytes_)
 
 
 def measure_machine() -> Machine:
@@ -55,10 +55,12 @@ def measure_machine() -> Machine:
 
 
 def _best(work: Callable[[], object]) -> float:
+    """Return the least CPU seconds of this thread, which others on the machine disturb little."""
     best, end = math.inf, time.perf_counter() + SECONDS
-    while (begin := time.perf_counter()) < end:
+    while time.perf_counter() < end:
+        begin = time.thread_time()
         work()
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.thread_time() - begin)
     return best
 
 

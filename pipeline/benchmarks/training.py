@@ -178,19 +178,21 @@ def _timed(options: dict[str, Any], steps: int) -> dict[str, Any]:
         task = bar.add_task("training", total=steps)
         figures = timed(options, steps, on_step=lambda step: bar.update(task, completed=step))
     results.print(
-        f"{figures['steps/s']:.3g} steps/s, {figures['tasks/s']:.3g} tasks/s", markup=False
+        f"{figures['steps/s']:.3g} steps/s, {figures['tasks/s']:.3g} tasks/s; the training thread, "
+        f"where it did not wait, had a CPU for {figures['cpu']:.0%} of the time",
+        markup=False,
     )
     shares = Table("part", "share of the time")
     for name, share in figures["shares"].items():
         shares.add_row("waiting for " + name if name in ("data", "peers") else name, f"{share:.3f}")
     for name, share in figures["reading"].items():
-        shares.add_row(f"{name}, in the thread that reads ahead", f"{share:.3f}")
+        shares.add_row(f"beside it, {name} ahead: CPU s / s", f"{share:.3f}")
     results.print(shares)
-    rates = Table("rate", "a step", "achieved", "attainable", "achieved / attainable")
+    rates = Table("in a CPU second", "a step has", "achieved", "attainable", "ratio")
     flops, rollouts = figures["flops"], figures.get("rollouts")
-    _add_rate(rates, "forward and backward, GFLOP/s", flops, 1e9)
+    _add_rate(rates, "forward, backward: GFLOP", flops, 1e9)
     if rollouts:
-        _add_rate(rates, "rollouts, M tasks/s", rollouts, 1e6)
+        _add_rate(rates, "rollouts: M tasks", rollouts, 1e6)
     results.print(rates)
     results.print(
         f"One thread here: {flops['peak'] / 1e9:.3g} GFLOP/s in products of matrices, "

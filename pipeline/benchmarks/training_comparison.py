@@ -34,6 +34,7 @@ SAMPLES, MOST_TASKS = 80, 2_500  # of the dataset
 SHARD_BYTES = 2_000_000
 MICRO_BATCHES = 8
 LEAST_STEPS = 4
+LEARNING_RATE = 1e-6  # nothing is to be learned, and nothing can diverge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,12 @@ def compared(
     them "steps" and "seconds" of the training.
     """
     source = SmallPaper.first(samples, MOST_TASKS)
-    options = {"teacher": "heft", "micro_batches": MICRO_BATCHES, **options}
+    options = {
+        "teacher": "heft",
+        "micro_batches": MICRO_BATCHES,
+        "learning_rate": LEARNING_RATE,
+        **options,
+    }
     with tempfile.TemporaryDirectory() as folder:
         uri = str(Path(folder, "data"))
         label(

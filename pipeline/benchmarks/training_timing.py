@@ -39,46 +39,49 @@ def timed(
 
     Returns
     -------
-    "steps/s", "tasks/s"; "shares" of the training thread's time and "reading", the shares of that
-    time for which the thread that reads ahead is busy when it runs alone; "flops", of the forward
-    and backward passes, and "rollouts", tasks decoded: what a step has of them, what the training
-    "achieved" a second, and what is "attainable".
+    "steps/s", "tasks/s"; "cpu", the share of the time outside of waiting in which the training
+    thread had a CPU; "shares" of its time; "reading", CPU seconds of the thread that reads ahead
+    for each of the training thread; "flops", of the forward and backward passes, and "rollouts",
+    tasks decoded: what a step has of them, what the training "achieved" in a CPU second, and what
+    is "attainable".
     """
-    stamps: dict[int, float] = {}
+    stamps: dict[int, tuple[float, float]] = {}
 
     def note(step: int) -> None:
-        stamps.setdefault(step, time.perf_counter())
+        stamps.setdefault(step, (time.perf_counter(), time.thread_time()))
         on_step(step)
 
     with tempfile.TemporaryDirectory() as folder:
         own = {**GENERATED, **options, "steps": steps, "check_every": steps}
         plan = plan_training(None, Path(folder), options=own)
         shares = train_here(plan, on_status=lambda status: note(status.step)).history[-1]["shares"]
-    step_seconds = (stamps[steps] - stamps[1]) / (steps - 1)
+    elapsed, computed = (
+        (last - first) / (steps - 1) for first, last in zip(stamps[1], stamps[steps], strict=True)
+    )
+    working = 1 - shares["data"] - shares.get("peers", 0.0)
+    second = computed / working  # CPU seconds of a step for a share of 1
     parts = _parts(plan.config)
     a_step = {name: value / steps for name, value in parts.items()}
     machine = measure_machine()
-    work = Work()
-    work.flops, work.bytes = int(parts["flops"]), int(parts["bytes"])
-    passes = (shares["forward"] + shares["backward"]) * step_seconds
     figures: dict[str, Any] = {
-        "steps/s": 1 / step_seconds,
-        "tasks/s": a_step["tasks"] / step_seconds,
+        "steps/s": 1 / elapsed,
+        "tasks/s": a_step["tasks"] / elapsed,
+        "cpu": computed / (working * elapsed),
         "shares": shares,
-        "reading": {name: a_step[name] / step_seconds for name in ("drawing", "features")},
+        "reading": {name: a_step[name] / computed for name in ("drawing", "features")},
         "flops": {
             "step": a_step["flops"],
             "bytes": a_step["bytes"],
             "peak": machine.flops,
             "bandwidth": machine.bandwidth,
-            "achieved": a_step["flops"] / passes,
-            "attainable": machine.attainable(work),
+            "achieved": a_step["flops"] / ((shares["forward"] + shares["backward"]) * second),
+            "attainable": machine.attainable(a_step["flops"], a_step["bytes"]),
         },
     }
     if parts["decoded"]:
         figures["rollouts"] = {
             "step": a_step["decoded"],
-            "achieved": a_step["decoded"] / (shares["rollouts"] * step_seconds),
+            "achieved": a_step["decoded"] / (shares["rollouts"] * second),
             "attainable": parts["decoded"] / parts["decoding"],
         }
     return figures
