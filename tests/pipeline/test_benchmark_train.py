@@ -77,7 +77,7 @@ def test_a_fit_is_judged_by_micro_batches_it_has_not_seen() -> None:
     seconds = sizes @ np.array([0.0, 1e-4, 1e-6, 0.0])
     seconds[7] *= 1.5
     fit = fitted(sizes, seconds)
-    assert fit.ratios[7] == pytest.approx(1.5, rel=0.05)
+    assert fit.ratios[7] == pytest.approx(1.5, rel=1e-9)  # the others are as the fit says
     assert fit.errors.argmax() == 7
     assert (fit.coefficients >= 0).all()
     # What shrinks with the size would ask for a negative coefficient.
@@ -225,7 +225,7 @@ def test_the_command_times_steps(
     monkeypatch.setattr(roofline, "SECONDS", 0.05)
     said, figures = run(capsys, tmp_path / "f.json", "--steps", 2)
     assert "waiting for data" in said
-    assert 0 < figures["cpu"] <= 1.1
+    assert figures["cpu"] > 0
     assert sum(figures["shares"].values()) == pytest.approx(1, abs=0.01)
     assert figures["tasks/s"] / figures["steps/s"] > 16 * 20  # of two micro-batches of 8 problems
     for part in ("flops", "rollouts"):
