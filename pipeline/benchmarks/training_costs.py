@@ -140,7 +140,7 @@ def run_here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
 def take(
     network: nn.Module,
     learner: Learner,
-    encoded: Sequence[Any],
+    encoded: Any,
     streams: Sequence[np.random.Generator],
     run: Run = run_here,
 ) -> Loss:
@@ -210,7 +210,7 @@ def measured(
             source = FewerMachines(seed=0, machines=machines)
             kept = batch[:1] if alone else batch
             items = [_item(config, k, source.problem(k)) for k in kept]
-            encoded = [learner.encode(item) for item in items]
+            encoded = learner.encode(items)
             if not rows:  # the first one compiles, and fills caches
                 take(network, learner, encoded, rollout_streams(config, 0, kept))
             before = time.process_time()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.benchmarks.roofline import Work, measure_machine
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from deepsched.model.learning import RolloutJob
     from deepsched.pipeline.training.config import TrainConfig
 
+COUNTED = 3  # steps whose operations are counted, which takes many times as long as doing them
 GENERATED: dict[str, Any] = {"teacher": "heft", "development": 1, "workers": 0}
 
 
@@ -55,8 +59,10 @@ def timed(
         own = {**GENERATED, **options, "steps": steps, "check_every": steps}
         plan = plan_training(None, Path(folder), options=own)
         shares = train_here(plan, on_status=lambda status: note(status.step)).history[-1]["shares"]
+    begun = min(step for step in stamps if step)
     elapsed, computed = (
-        (last - first) / (steps - 1) for first, last in zip(stamps[1], stamps[steps], strict=True)
+        (last - first) / (steps - begun)
+        for first, last in zip(stamps[begun], stamps[steps], strict=True)
     )
     working = 1 - shares["data"] - shares.get("peers", 0.0)
     second = computed / working  # CPU seconds of a step for a share of 1
@@ -96,9 +102,12 @@ def _parts(config: TrainConfig) -> dict[str, float]:
     network = new_state(config, "cpu").network
     found: defaultdict[str, float] = defaultdict(float)
 
+    values: list[FloatArray] = []
+    counted = 0
+
     def run(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
         begin = time.thread_time()
-        values = [job.decode(job) for job in jobs]
+        values[:] = [job.decode(job) for job in jobs]
         found["decoding"] += time.thread_time() - begin
         found["decoded"] += sum(len(job.perturbations) * job.problem.n_tasks for job in jobs)
         return values
@@ -111,12 +120,20 @@ def _parts(config: TrainConfig) -> dict[str, float]:
                     course.items.item(k, imitated=config.objective == "imitation") for k in batch
                 ]
                 drawn = time.thread_time()
-                encoded = [learner.encode(item) for item in items]
+                encoded = learner.encode(items)
                 found["features"] += time.thread_time() - drawn
                 found["drawing"] += drawn - begin
                 found["tasks"] += sum(item.problem.n_tasks for item in items)
+                streams = functools.partial(rollout_streams, config, step, batch)
                 with Work() as work:
-                    take(network, learner, encoded, rollout_streams(config, step, batch), run)
-                found["flops"] += work.flops
+                    take(network, learner, encoded, streams(), run)
                 found["bytes"] += work.bytes
+                if step >= COUNTED:
+                    continue
+                counted += sum(item.problem.n_tasks for item in items)
+                # In half precision no layer is a compiled loop, whose operations nobody counts.
+                with Work() as work, torch.autocast("cpu", torch.bfloat16):
+                    take(network, learner, encoded, streams(), lambda _: values)
+                found["flops"] += work.flops
+    found["flops"] *= found["tasks"] / counted
     return found
