@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.plan import Plan, Trained
 
 WORLD = 2
-SAMPLES, MOST_TASKS = 80, 2_500  # of the dataset
+SAMPLES, MOST_TASKS = 80, 8_000  # of the dataset
 SHARD_BYTES = 2_000_000
-MICRO_BATCHES = 8
+MICRO_BATCHES = 16
 LEAST_STEPS = 4
 LEARNING_RATE = 1e-6  # nothing is to be learned, and nothing can diverge
 

@@ -178,12 +178,12 @@ class DatasetSteps:
 
 
 def cost(n_tasks: int, n_machines: int) -> float:
-    """Return what a problem costs, in tasks: a pair costs about a 170th of a task.
+    """Return what a problem costs, in tasks: a pair costs about a 200th of a task.
 
     So measured for the network `paper`, and for `deepsched`, whose rollouts vary by as much again
     from problem to problem (`deepsched benchmark train --simulate`).
     """
-    return n_tasks * (1.0 + n_machines / 170)
+    return n_tasks * (1.0 + n_machines / 200)
 
 
 def dealt(costs: Sequence[float], world: int) -> list[int]:
