@@ -112,6 +112,15 @@ def test_micro_batches_of_a_step_cost_alike_on_the_papers_sizes(micro_batches: i
     assert costs[0][0] == sum(cost(tasks[k], paper_preset.N_MACHINES) for k in first)
 
 
+def test_a_step_with_fewer_micro_batches_has_the_cheapest() -> None:
+    steps = steps_of([20 + 7 * k % 1000 for k in range(70)], shard=70, micro_batches=16, epochs=1)
+    costs = [steps.costs(step) for step in range(steps.total)]
+    short = [own for own in costs if len(own) < 16]
+    whole = [own for own in costs if len(own) == 16]
+    assert len(short) == 1
+    assert max(short[0]) <= 1.2 * min(min(own) for own in whole)  # like sizes change places
+
+
 def test_shards_are_read_in_windows() -> None:
     steps = steps_of([10] * 400, shard=10, epochs=1)
     shards = [
