@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
-import runpy
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -73,4 +73,4 @@ def _drive(words: Sequence[str], log: Path, fault: Fault | None) -> None:
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["deepsched", *words]
     with failing(*fault) if fault else contextlib.nullcontext():
-        runpy.run_module("deepsched", run_name="__main__")
+        importlib.import_module("deepsched.__main__").main()

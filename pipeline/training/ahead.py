@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.steps import MicroBatch, Steps
 
 AHEAD = 4  # micro-batches at the most
-AHEAD_COST = 50_000.0  # of them together at the most, as `Steps.costs` counts; one always
+AHEAD_COST = 20_000.0  # of them together at the most, as `Steps.costs` counts; one always
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
