@@ -1,4 +1,4 @@
-"""Jobs and the service on a cluster of two nodes, started by the commands of cluster.yaml."""
+"""Jobs and the service on a cluster of three nodes, started by the commands of cluster.yaml."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def start_command(part: str, replacements: dict[str, str], options: str) -> str:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Start a head without CPUs, as cluster.yaml has it, and a worker with two; then stop both."""
-    gcs, dashboard, client, agent_1, agent_2 = free_ports(5)
+    """Start a head without CPUs, as cluster.yaml has it, and two workers of one; then stop all."""
+    gcs, dashboard, client, *agents = free_ports(6)
     with tempfile.TemporaryDirectory(prefix="rj", dir="/tmp", ignore_cleanup_errors=True) as tmp:
         token = "0123456789abcdef" * 4
         token_file = Path(tmp) / "token"
@@ -103,17 +103,20 @@ def cluster() -> Iterator[Cluster]:
                 "--autoscaling-config=~/ray_bootstrap_config.yaml": "",
             },
             f"{small} --temp-dir={tmp}/1 --num-cpus=0 --ray-client-server-port={client} "
-            f"--dashboard-agent-listen-port={agent_1}",
+            f"--dashboard-agent-listen-port={agents[0]}",
         )
-        worker = start_command(
-            "worker_start_ray_commands",
-            {":6379": f":{gcs}"},
-            f"{small} --temp-dir={tmp}/2 --num-cpus=2 --dashboard-agent-listen-port={agent_2}",
-        )
+        workers = [
+            start_command(
+                "worker_start_ray_commands",
+                {":6379": f":{gcs}"},
+                f"{small} --temp-dir={tmp}/{k} --num-cpus=1 --dashboard-agent-listen-port={agent}",
+            )
+            for k, agent in enumerate(agents[1:], start=2)
+        ]
         found = Cluster(f"http://127.0.0.1:{dashboard}", Path(tmp), environment, token)
         processes: list[subprocess.Popen[bytes]] = []
         try:
-            for nodes, command in enumerate((head, worker), start=1):
+            for nodes, command in enumerate((head, *workers), start=1):
                 start_node(found, nodes, command, processes)
             yield found
         finally:
@@ -210,7 +213,7 @@ def test_labelling_as_a_job(cluster, tmp_path):
 
 
 def test_training_as_a_job(cluster, tmp_path):
-    """Two processes on another node than the driver's learn what one process here does."""
+    """Two processes on two nodes, neither of them the driver's, learn what one here does."""
     settings = "--steps 4 --check-every 2 --development 4 --least-tasks 8 --most-tasks 24"
     options = [*settings.split(), "--network-option", "width=8", "--network-option", "rounds=1"]
     job = cluster.popen(
