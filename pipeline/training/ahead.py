@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.peers import Peers
     from deepsched.pipeline.training.steps import MicroBatch, Steps
 
-AHEAD = 4  # micro-batches at the most
-AHEAD_COST = 20_000.0  # of them together at the most, as `Steps.costs` counts; one always
+AHEAD = 8  # micro-batches at the most
+AHEAD_COST = 20_000.0  # of them together, as `Steps.costs` counts, from which on none is added
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -81,8 +81,7 @@ class Ahead:
     def _fill(self) -> None:
         while self._next and len(self._waiting) < AHEAD:
             step, k, cost, batch = self._next
-            held = sum(one for _, _, one, _ in self._waiting)
-            if self._waiting and held + cost > AHEAD_COST:
+            if sum(one for _, _, one, _ in self._waiting) > AHEAD_COST:
                 return
             self._waiting.append((step, k, cost, self._reader.submit(self._encode, step, k, batch)))
             self._next = next(self._coming, None)
