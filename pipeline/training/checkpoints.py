@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.atomic import is_temporary
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.dataset.files import open_folder, sha256
+from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 STATE = "training.json"  # written last: with it a state is whole
 DIGESTS = "sha256"  # its key for those of the other files
-KEPT = 2  # newest states, besides the best
+WRITER = "writer"  # who may write: a name that the last process to begin has left
+KEPT = 2  # newest states, besides those that the caller names
 
 _STEP = re.compile(r"step-(\d+)/(.+)")
 
@@ -28,14 +31,21 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
+class Superseded(DeepSchedError, RuntimeError):
+    """Another process has gone on with the training meanwhile; this one may write no more."""
+
+
 class Checkpoints:
     """The states of one training.
 
-    Writing a state is killed at any moment without harm to the states before it.
+    Writing a state is killed at any moment without harm to the states before it. Of processes that
+    call `claim` only the last one writes: one that was given up and goes on for a while, on a node
+    out of reach, would else remove what others read or write.
     """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._writer: bytes | None = None
 
     @classmethod
     def at(cls, uri: str) -> Checkpoints:
@@ -93,6 +103,16 @@ class Checkpoints:
             raise InvalidInput(wrong[0])
         return 0, {}, []
 
+    def claim(self) -> None:
+        """Let nobody write who has claimed before.
+
+        Raises
+        ------
+        UnwritableOutput
+        """
+        self._writer = uuid.uuid4().hex.encode()
+        self._folder.write(WRITER, self._writer)
+
     def save(self, step: int, files: Mapping[str, bytes], keep: Collection[int] = ()) -> None:
         """Put a state there, then remove older ones but the newest two and those to `keep`.
 
@@ -104,9 +124,12 @@ class Checkpoints:
         ------
         UnwritableOutput
             Naming the file.
+        Superseded
         """
         for name in sorted(files, key=lambda name: name == STATE):
+            self._check_writer()
             self._folder.write(f"{step_folder(step)}/{name}", files[name])
+        self._check_writer()
         there = self._files()
         whole = sorted(one for one, names in there.items() if STATE in names)
         for one in set(there) - {*whole[-KEPT:], *keep, step}:
@@ -120,8 +143,9 @@ class Checkpoints:
 
         Raises
         ------
-        UnwritableOutput
+        UnwritableOutput, Superseded
         """
+        self._check_writer()
         for step, names in self._files().items():
             if step > after:
                 self._remove(step, names)
@@ -133,6 +157,14 @@ class Checkpoints:
         if self._folder.local:
             with contextlib.suppress(OSError):
                 self._folder.filesystem.delete_dir(f"{self._folder.root}/{step_folder(step)}")
+
+    def _check_writer(self) -> None:
+        if self._writer is None:
+            return
+        # A store that does not answer now may take what is written all the same.
+        with contextlib.suppress(FileNotFoundError, UnreadableStore):
+            if self._folder.read(WRITER).to_pybytes() != self._writer:
+                raise Superseded(f"{self._folder.uri}: another process trains on from there now")
 
     def where(self, step: int) -> str:
         """Return the place of a state, for messages."""

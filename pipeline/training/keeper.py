@@ -46,6 +46,7 @@ class Keeper:
         self._every = checkpoint_seconds
         self._saved = time.monotonic()
         self._history: History = []
+        self._kept = 0  # the step of the last state
 
     def begin(self) -> dict[str, bytes]:
         """Return the files of the newest state, the same for all processes; empty without any.
@@ -58,12 +59,14 @@ class Keeper:
         """
         step, files, wrong = 0, dict[str, bytes](), list[str]()
         if not self._peers.rank:
+            self._checkpoints.claim()
             step, files, wrong = self._checkpoints.newest()
         row = {0: np.array([float(step)])} if not self._peers.rank else {}
         step = int(self._peers.together(row, 1, 1)[0, 0])
         if self._peers.rank:
             return self._checkpoints.read(step) if step else {}
         done, self._history = progress(files)
+        self._kept = done
         notes = [f"{text}; going on from step {done}" for text in wrong]
         if not self._board.begin(done, self._history, notes, self._peers.world):
             raise TooManyCrashes
@@ -86,8 +89,10 @@ class Keeper:
             return
         if record is not None:
             self._history = [*self._history, record]
-        best = {int(best_record(self._history)["step"])} if self._history else set()
-        self._checkpoints.save(step, files(), keep=best)
+        elif step == self._kept:
+            return  # it is there, and writing it again could leave it in halves
+        self._checkpoints.save(step, files(), keep=_wanted(self._history))
+        self._kept = step
         self._saved = time.monotonic()
         if record is not None:
             self._board.validation(record)
@@ -96,3 +101,13 @@ class Keeper:
         """Forget the states after a step."""
         if not self._peers.rank:
             self._checkpoints.discard(after)
+
+
+def _wanted(history: History) -> set[int]:
+    """Return the steps whose states are needed, whichever of the newest ones is gone on from.
+
+    The last one validated is what a training that diverges goes back to. A state that is damaged is
+    passed over, and the one before it may not know of the last validation.
+    """
+    last = {int(record["step"]) for record in history[-1:]}
+    return last | {int(best_record(part)["step"]) for part in (history, history[:-1]) if part}

@@ -122,7 +122,10 @@ def fit(
         raise InvalidInput(f"{state.step} steps are done already; give more --steps or --epochs")
     watch = Stopwatch()
     validation = course.items.validation()
-    with one_thread(), _Runner(course, peers, rollouts or _here, watch, state) as runner:
+    with (
+        one_thread(),
+        _Runner(course, peers, rollouts or _here, watch, state, meta or {}) as runner,
+    ):
         began, before = time.monotonic(), state.seconds
         if not state.step:
             first, _ = validated(_scheduler(row, config, state), validation, config, peers)
@@ -152,8 +155,7 @@ def fit(
                 _check(record, state, worst, reporter)
                 state.note(record)
             if record is not None or (look and look.flagged):
-                files = functools.partial(state.files, config, meta or {})
-                reporter.checkpoint(state.step, record, files)
+                reporter.checkpoint(state.step, record, runner.files(state))
     return state.history
 
 
@@ -161,11 +163,17 @@ class _Runner:
     """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step."""
 
     def __init__(
-        self, course: Course, peers: Peers, rollouts: Rollouts, watch: Stopwatch, state: State
+        self,
+        course: Course,
+        peers: Peers,
+        rollouts: Rollouts,
+        watch: Stopwatch,
+        state: State,
+        meta: dict[str, Any],
     ) -> None:
         config = course.config
         self._course, self._peers, self._watch = course, peers, watch
-        self._rollouts = rollouts
+        self._rollouts, self._meta = rollouts, meta
         row = get_network(config.network)
         settings = network_config(config.network, config.network_options)
         options = {"rollouts": config.rollouts, "mse_weight": config.mse_weight}
@@ -199,6 +207,10 @@ class _Runner:
         config = self._course.config
         name = "imitation" if step < config.imitation_steps else str(config.objective)
         return name, self._learners[name]
+
+    def files(self, state: State) -> Callable[[], dict[str, bytes]]:
+        """Return what makes the files of a state."""
+        return functools.partial(state.files, self._course.config, self._meta)
 
     def step(self, state: State, reporter: Reporter, *, look: bool) -> Look | None:
         """Take one; return what the host sees of it and those before, if it looks."""
@@ -285,8 +297,7 @@ class _Runner:
             f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         )
         if look.steps == 1 and step:  # nothing has come of it yet
-            files = functools.partial(state.files, self._course.config, {})
-            reporter.checkpoint(state.step, None, files)
+            reporter.checkpoint(state.step, None, self.files(state))
         raise Diverged(
             f"training diverged in step {step + 1} (samples {samples}): the gradient is no number; "
             "lower the learning rate"

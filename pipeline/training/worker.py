@@ -13,7 +13,7 @@ import ray.train
 from ray.train.torch import get_device
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.pipeline.training.checkpoints import Checkpoints
+from deepsched.pipeline.training.checkpoints import Checkpoints, Superseded
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.keeper import Keeper
 from deepsched.pipeline.training.loop import fit
@@ -98,6 +98,8 @@ def train_worker(task: dict[str, Any]) -> None:
             meta=spec.meta,
             rollouts=ray_rollouts if config.rollout_workers else None,
         )
+    except Superseded:
+        raise  # no matter of the board's, on which others note their progress by now
     except DeepSchedError as error:
         ray.get(board.fail.remote(str(error)))
         if world > 1:

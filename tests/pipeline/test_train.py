@@ -486,7 +486,7 @@ def test_states_on_an_object_store_are_gone_on_from(
         assert Checkpoints.at(again.states).steps()[-2:] == [5, 6]
         # What Ray notes of a run is not kept.
         left = Checkpoints.at(again.states)._folder.names()  # noqa: SLF001
-        assert {name.split("/")[0][:5] for name in left} == {"step-"}
+        assert {name.split("/")[0][:5] for name in left} == {"step-", "write"}
 
 
 def kill_training_process() -> int:

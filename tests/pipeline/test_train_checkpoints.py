@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,13 @@ import pytest
 
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
 from deepsched.pipeline.dataset.files import Folder
-from deepsched.pipeline.training.checkpoints import STATE, Checkpoints, sealed, step_folder
+from deepsched.pipeline.training.checkpoints import (
+    STATE,
+    Checkpoints,
+    Superseded,
+    sealed,
+    step_folder,
+)
 from deepsched.pipeline.training.keeper import Keeper, TooManyCrashes
 from deepsched.pipeline.training.peers import Peers
 from tests.pipeline.training_helpers import in_unison
@@ -143,3 +150,73 @@ def test_a_board_that_has_seen_too_many_crashes_lets_nobody_begin(tmp_path: Path
     with pytest.raises(TooManyCrashes):
         keeper.begin()
     assert keeper.wants_checkpoint()
+
+
+def test_who_was_given_up_neither_writes_nor_removes_once_another_goes_on(tmp_path: Path) -> None:
+    late, new = (Checkpoints.at(str(tmp_path)) for _ in range(2))
+    late.claim()
+    late.save(1, files(1))
+    new.claim()
+    for harm in (functools.partial(late.save, 2, files(2)), functools.partial(late.discard, 0)):
+        with pytest.raises(Superseded):
+            harm()
+    assert (new.steps(), new.newest()) == ([1], (1, files(1), []))
+    new.save(2, files(2))
+    assert new.steps() == [1, 2]
+
+
+def test_a_save_that_another_process_breaks_into_removes_nothing_of_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, new = (Checkpoints.at(str(tmp_path)) for _ in range(2))
+    late.claim()
+    for step in (1, 2):
+        late.save(step, files(step))
+    write = Folder.write
+
+    def between(self: Folder, name: str, data: bytes) -> None:
+        write(self, name, data)
+        if name.endswith("b.bin"):
+            monkeypatch.undo()
+            new.claim()
+
+    monkeypatch.setattr(Folder, "write", between)
+    with pytest.raises(Superseded):
+        late.save(3, files(3))
+    assert new.steps() == [1, 2]
+
+
+def kept(folder: Path, *scores: float | None) -> list[int]:
+    """Keep a state after each step, validated where there is a score; return which are left."""
+    keeper = Keeper(Checkpoints.at(str(folder)), _Board(), 1e9, Peers())
+    keeper.begin()
+    history: list[Record] = []
+    for step, score in enumerate(scores, start=1):
+        record = None if score is None else {"step": step, "score": score}
+        history += [] if record is None else [record]
+        keeper.checkpoint(step, record, functools.partial(files, step, history=list(history)))
+    return Checkpoints.at(str(folder)).steps()
+
+
+def test_whichever_state_is_gone_on_from_its_best_network_is_there(tmp_path: Path) -> None:
+    """The newest one, of the new best, may be damaged: the one before knows the best before."""
+    assert kept(tmp_path, 0.5, None, None, 0.4) == [1, 3, 4]
+
+
+def test_the_last_state_that_was_validated_is_kept(tmp_path: Path) -> None:
+    """A training that diverges goes back to it, and not all the way to the best."""
+    assert kept(tmp_path, 0.5, 0.6, None, None, None) == [1, 2, 4, 5]
+
+
+def test_a_state_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    """As where the first gradient after a validation is no number: a kill would damage it."""
+    keeper = Keeper(Checkpoints.at(str(tmp_path)), _Board(), 1e9, Peers())
+    keeper.begin()
+    record = {"step": 1, "score": 0.5}
+    keeper.checkpoint(1, record, lambda: files(1, history=[record]))
+    keeper.checkpoint(1, None, lambda: files(1, other=True))
+    assert Checkpoints.at(str(tmp_path)).read(1) == files(1, history=[record])
+    again = Keeper(Checkpoints.at(str(tmp_path)), _Board(), 1e9, Peers())
+    again.begin()
+    again.checkpoint(1, None, lambda: files(1, other=True))
+    assert Checkpoints.at(str(tmp_path)).read(1) == files(1, history=[record])

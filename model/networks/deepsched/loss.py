@@ -44,11 +44,12 @@ def imitation_loss(problem: Problem, view: GraphView, outputs: Tensor, taught: S
     label /= label.sum(axis=1, keepdims=True)
     late = np.minimum((eft - eft.min(axis=1, keepdims=True)) / unit, FAR)
     weights = outputs[:, 1:4] * outputs.new_tensor(UNITS[1:])
-    bias = torch.einsum("nk,nkp->np", weights, _tensor(terms / unit))
-    said = torch.log_softmax(-(_tensor(late) + bias), dim=1)
-    placing = -(_tensor(label) * said).sum(dim=1).mean()
-    priority = _tensor(view.rank / unit) + outputs[:, 0] * (UNITS[0] / TEMPERATURE)
-    ahead = priority[order[:-1]] - priority[order[1:]]
+    bias = torch.einsum("nk,nkp->np", weights, _like(outputs, terms / unit))
+    said = torch.log_softmax(-(_like(outputs, late) + bias), dim=1)
+    placing = -(_like(outputs, label) * said).sum(dim=1).mean()
+    priority = _like(outputs, view.rank / unit) + outputs[:, 0] * (UNITS[0] / TEMPERATURE)
+    in_order = priority[torch.from_numpy(order).to(outputs.device)]
+    ahead = in_order[:-1] - in_order[1:]
     ordering = torch.nn.functional.softplus(-ahead).sum() / problem.n_tasks
     return placing + ORDER * ordering
 
@@ -75,5 +76,6 @@ def replayed(
     return order, eft, terms
 
 
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))
+def _like(outputs: Tensor, values: np.ndarray) -> Tensor:
+    """Return values on the outputs' device."""
+    return torch.from_numpy(values.astype(np.float32)).to(outputs.device)

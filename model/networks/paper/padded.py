@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from deepsched.baselines.errors import TooLarge
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
+from deepsched.model.networks.paper.recurrence import autocasts
 
 if TYPE_CHECKING:
     from deepsched.model.networks.paper.config import PaperConfig
@@ -55,7 +56,7 @@ class PaddedPaperNetwork(nn.Module):
         machine_BMF, input_BTF = self.padded(batch)
         machine_BDM = torch.relu(self.machine_conv(machine_BMF.transpose(1, 2)))
         machine_BD = torch.relu(self.machine_full(machine_BDM.flatten(1)))
-        task_BTD = torch.relu(self.task_full(self.task_gru(input_BTF)[0]))
+        task_BTD = torch.relu(self.task_full(self._context(input_BTF)))
         stacked_BTD = torch.cat(
             [task_BTD, machine_BD[:, None].expand(-1, self.max_tasks, -1)], dim=2
         )
@@ -70,6 +71,13 @@ class PaddedPaperNetwork(nn.Module):
             start=times_T2[:, 0],
             finish=times_T2[:, 1],
         )
+
+    def _context(self, input_BTF: Tensor) -> Tensor:
+        if autocasts(input_BTF):
+            with torch.autocast(input_BTF.device.type, enabled=False):
+                return self._context(input_BTF.float())
+        found: Tensor = self.task_gru(input_BTF)[0]
+        return found
 
     def padded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return machines (B, M, F + 1) and tasks (B, T, F + 1 + M · (pair F + 1)).

@@ -49,10 +49,22 @@ class BidirectionalGRU(nn.Module):
                 self.backwards, rows_TF, lengths, backwards=True, window=self._window
             )
             return torch.cat([ahead_TD, behind_TD], dim=1)
+        if autocasts(rows_TF):
+            with torch.autocast(rows_TF.device.type, enabled=False):
+                return self(rows_TF.float(), lengths)
         reversed_TF = _reversed(rows_TF, lengths)
         ahead_TD = _run(self.forwards, rows_TF, lengths, self._window)
         behind_TD = _reversed(_run(self.backwards, reversed_TF, lengths, self._window), lengths)
         return torch.cat([ahead_TD, behind_TD], dim=1)
+
+
+def autocasts(rows: Tensor) -> bool:
+    """Return whether a GRU is to be kept from autocast, and to get float32.
+
+    cuDNN's would be in float16, even where bfloat16 is asked for, and gradients leave its range.
+    """
+    device = rows.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _run(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], window: int | None) -> Tensor:

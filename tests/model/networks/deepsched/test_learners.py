@@ -221,3 +221,14 @@ def test_each_part_of_the_network_learns(learner: Any) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_on_a_device_imitation_lies_there_and_the_host_waits_for_nothing() -> None:
+    """On the device `meta` nothing can be read, and all of an operation has to lie there."""
+    network = DeepSchedNetwork(CONFIG).to("meta")
+    learner = Imitation()
+    problem = layered(8, 3, 0)
+    encoded = learner.encode([item(problem, target=heft(problem))])
+    loss = learner.loss(network, encoded, [], list)
+    loss.total.backward()
+    assert loss.total.device.type == loss.sums["loss"].device.type == "meta"

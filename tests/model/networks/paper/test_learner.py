@@ -96,3 +96,12 @@ def test_measures_are_sums_over_tasks_of_the_papers_loss() -> None:
 def test_what_nobody_has_scheduled_is_refused() -> None:
     with pytest.raises(InvalidInput, match="sample 3: there is no schedule to imitate"):
         PaperImitation().encode(items(taught=False)[3:])
+
+
+def test_on_a_device_the_host_waits_for_nothing() -> None:
+    """On the device `meta` nothing can be read, and all of an operation has to lie there."""
+    network = build_network("paper", {}).to("meta")
+    learner = PaperImitation()
+    loss = learner.loss(network, learner.encode(items()), [], list)
+    loss.total.backward()
+    assert {value.device.type for value in loss.sums.values()} == {"meta"}

@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import build_network, network_config
+from deepsched.model.networks.paper.batch import collate
 from deepsched.model.networks.paper.config import PaperConfig
+from deepsched.model.networks.paper.features import encode
 from deepsched.model.networks.paper.recurrence import BidirectionalGRU
+from tests.model.examples import layered
 
 CHANNELS, HIDDEN = 5, 4
 LENGTHS = (1, 23, 8, 16)
@@ -99,3 +102,18 @@ def test_the_network_of_a_fixed_size_has_no_window() -> None:
     fixed = {"max_tasks": 10, "max_machines": 2, "recurrence_window": 4}
     with pytest.raises(InvalidInput, match="recurrence_window is not for the network of a fixed"):
         build_network("paper", fixed)
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"max_tasks": 30, "max_machines": 4}], ids=["any", "padded"]
+)
+def test_a_gru_is_kept_from_autocast(limits: dict[str, int]) -> None:
+    """cuDNN's would be in float16 there, even where bfloat16 is asked for."""
+    made = build_network("paper", {"width": 8, "recurrent_width": HIDDEN, **limits})
+    short: list[bool] = []
+    made.get_submodule("task_gru").register_forward_pre_hook(
+        lambda *_: short.append(torch.is_autocast_enabled("cpu"))
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        made(collate([encode(layered(6, 3, 0))]))
+    assert not short[-1]
