@@ -11,6 +11,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
 import os
 import threading
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Status
 from deepsched.pipeline.training.config import RECIPES, config_options
-from deepsched.pipeline.training.history import best_record
+from deepsched.pipeline.training.history import best_record, ended_early
 from deepsched.pipeline.training.plan import GENERATED
 
 if TYPE_CHECKING:
@@ -132,7 +133,11 @@ def command(
     )
     trained = finished_training(plan)
     if trained:
-        messages.print(f"{out} holds all {trained.history[-1]['step']} steps already")
+        steps = trained.history[-1]["step"]
+        said = f"{out} holds all {steps} steps already"
+        if ended_early(trained.history, plan.config.early_stop):
+            said = f"{out}: training ended early after step {steps}; a larger --early-stop goes on"
+        messages.print(said, markup=False)
     else:
         make_folder(out, f"--out {out}")
         with open_folder(str(out)).locked():
@@ -170,11 +175,9 @@ def _train(plan: Plan, address: str | None) -> Trained:
         raise click.exceptions.Exit(EXIT_FAILED) from None
 
 
-def _cpus(plan: Plan) -> int | None:
+def _cpus(plan: Plan) -> int:
     """Return the CPUs of a local Ray: all, and as many as have to run at once at the least."""
     config = plan.config
-    if not config.rollout_workers:
-        return None
     return max(os.cpu_count() or 1, (config.workers or 1) + config.rollout_workers)
 
 
@@ -230,15 +233,17 @@ class _Progress:
         self._task: TaskID | None = None
         self._total, self._max_failures = total, max_failures
         self._last = Status()
-        self._shown, self._attempts, self._notes = -1, 1, 0
+        self._shown, self._attempts = -1, 1
+        self._notes: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def status(self, status: Status) -> None:
         """Show what is new."""
         with self._lock:
-            for note in status.notes[self._notes :]:
+            # Several write notes, so that a new one need not be the last.
+            for note in (Counter(status.notes) - self._notes).elements():
                 messages.print(note, markup=False)
-            self._notes = max(self._notes, len(status.notes))
+            self._notes |= Counter(status.notes)
             if status.attempt > self._attempts:
                 self._attempts = status.attempt
                 grown = status.world > self._last.world

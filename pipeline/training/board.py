@@ -8,7 +8,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HOUR = 3600.0  # s
 RECENT = 60.0  # s, over which the pace is taken
@@ -52,8 +55,8 @@ class Board:
     started anew since there is room for more of them have not crashed.
     """
 
-    def __init__(self, max_failures: int) -> None:
-        self._status = Status()
+    def __init__(self, max_failures: int, notes: Sequence[str] = ()) -> None:
+        self._status = Status(notes=list(notes))
         self._max_failures = max_failures
         self._crashes: list[float] = []  # s, when those of the last hour were noticed
         self._points: deque[tuple[float, int, int]] = deque()  # s, steps, tasks
@@ -80,6 +83,8 @@ class Board:
             world=world,
             begun=step,
             step=step,
+            steps_per_second=0.0,
+            tasks_per_second=0.0,
             history=history,
             notes=notes,
         )

@@ -183,7 +183,9 @@ class TrainConfig(BaseModel):
         None, ge=1, description="Train on only so many samples, the first of the training split."
     )
     cache_mb: int = Field(
-        1024, ge=0, description="MB of encoded samples a worker keeps; more is read again."
+        1024,
+        ge=0,
+        description="MB of a dataset's samples that a process keeps; more is read again.",
     )
     max_failures: int = Field(
         3,
@@ -206,6 +208,8 @@ class TrainConfig(BaseModel):
             raise ValueError("give steps or epochs, not both")
         if self.max_workers is not None and self.workers == 0:
             raise ValueError("max_workers are processes of Ray: they need workers, at least 1")
+        if self.rollout_workers and self.max_workers is not None:
+            raise ValueError("max_workers would take the CPUs that rollout_workers need")
         if self.rollout_workers and self.workers == 0:
             raise ValueError("rollout_workers are Ray tasks: they need workers, at least 1")
         return self
@@ -304,6 +308,9 @@ def complete(config: TrainConfig, *, generated: bool) -> TrainConfig:
     if generated and config.epochs is not None:
         raise InvalidInput("epochs: generated problems have no end; give steps")
     imitates = objective == "imitation"
+    for name in ("staleness", "rollout_workers"):
+        if imitates and getattr(config, name):
+            raise InvalidInput(f"{name}: there are no rollouts in imitation")
     filled: dict[str, Any] = {
         "network_options": asdict(
             network_config(config.network, config.network_options, "network_options")

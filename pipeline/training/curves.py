@@ -63,8 +63,10 @@ class Curves:
 
     def _open(self, status: Status) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # The names of the files end in a second, in which a training may begin twice.
-        self._writer = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
+        # The names of the files end in a second, in which a training may begin twice; they are read
+        # in the order of the names.
+        suffix = f".{time.time_ns()}.{os.getpid()}"
+        self._writer = EventsWriter(str(self._folder / "events"), suffix)
         self._step = status.begun
         self._records = sum(record["step"] <= status.begun for record in status.history)
         start = SessionLog(status=SessionLog.START)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
+from deepsched.pipeline.training.checkpoints import Checkpoints
 from deepsched.pipeline.training.config import TrainConfig, complete, make_config, merged_config
 from deepsched.pipeline.training.history import ended_early
 from deepsched.pipeline.training.items import training_sizes
@@ -94,7 +95,7 @@ def plan_training(
     ------
     InvalidInput
         If the settings or the dataset are bad, `out` holds a finished training and `resume` is not
-        asked for, or it holds the training of something else.
+        asked for, it holds the training of something else, or the states are in another storage.
     UnknownName
         If there is no such network.
     """
@@ -115,19 +116,22 @@ def plan_training(
         n_val = min(config.development, len(training_sizes(dataset, config, "val")))
         if not n_train:
             raise InvalidInput(_nothing_to_train_on(dataset, str(config.teacher)))
-        data = data if "://" in data else str(Path(data).expanduser().absolute())
+        data = _absolute(data)
     if note:
         _check_same(out, note, data, identity, config)
-    return Plan(
+    plan = Plan(
         data=data,
         dataset=identity,
         out=out,
-        storage=storage or (note["storage"] if note else str((out / STATES).absolute())),
+        storage=_absolute(storage or (note["storage"] if note else str(out / STATES))),
         run=note["run"] if note else f"train-{uuid.uuid4().hex[:12]}",
         config=config,
         n_train=n_train,
         n_val=n_val,
     )
+    if note and plan.storage != note["storage"]:
+        _check_moved(plan, replace(plan, storage=note["storage"]))
+    return plan
 
 
 def finished_training(plan: Plan) -> Trained | None:
@@ -166,11 +170,11 @@ def note_training(plan: Plan) -> None:
     write_json(plan.out, NOTE, document)
 
 
-def plan_workers(wanted: int | None, resources: Mapping[str, float]) -> tuple[int, bool]:
-    """Return how many training processes to start, and whether each gets a GPU."""
+def plan_workers(config: TrainConfig, resources: Mapping[str, float]) -> tuple[int, bool]:
+    """Return how many training processes to start, or at the least, and whether each gets a GPU."""
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     default = gpus or (2 if cpus >= CPUS_FOR_TWO else 1)
-    return wanted or default, gpus > 0
+    return config.workers or min(default, config.max_workers or default), gpus > 0
 
 
 def _read_note(out: Path) -> dict[str, Any] | None:
@@ -208,6 +212,18 @@ def _check_same(
             f"{out} holds a training on {note['data'] or 'generated problems'}, which was another "
             f"dataset than {data or 'generated problems'} now; give another --out, or that dataset"
         )
+
+
+def _check_moved(plan: Plan, before: Plan) -> None:
+    """Refuse a storage without the states: the training would begin again in silence."""
+    if Checkpoints.at(before.states).steps() and not Checkpoints.at(plan.states).steps():
+        new, old = (open_folder(one.states).uri for one in (plan, before))
+        raise InvalidInput(f"--storage: the states of this training are at {old}; move it to {new}")
+
+
+def _absolute(place: str) -> str:
+    """Return a path that means the same in every process; a URI as it is."""
+    return place if "://" in place else str(Path(place).expanduser().absolute())
 
 
 def _nothing_to_train_on(dataset: Dataset, teacher: str) -> str:

@@ -19,6 +19,7 @@ from ray.train.v2.api.config import (
     RunConfig,
     ScalingConfig,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
@@ -72,7 +73,7 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         If its processes crashed more often than allowed.
     """
     note_training(plan)
-    workers, gpu = plan_workers(plan.config.workers, ray.cluster_resources())
+    workers, gpu = plan_workers(plan.config, ray.cluster_resources())
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if plan.config.rollout_workers and cpus <= workers:
         raise InvalidInput(
@@ -84,7 +85,7 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     if len(ray.nodes()) == 1:
         # No node to go on with if this one is reclaimed; the watcher is one process less to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    board = ray.remote(num_cpus=0)(Board).remote(plan.config.max_failures)
+    board = start_board(plan.config.max_failures, _waiting(workers, gpu))
     spec = WorkerSpec(data=plan.data, states=plan.states, config=plan.config, meta=_meta(plan))
     most = plan.config.max_workers
     trainer = TorchTrainer(
@@ -104,6 +105,13 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
                 f"{open_folder(plan.states).root}/{run_config.name}"
             )
     return _publish(plan)
+
+
+def start_board(max_failures: int, notes: list[str]) -> Any:
+    """Return a `Board` as an actor on this node, which no other node that dies takes along."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Board)
+    return actor.remote(max_failures, notes)
 
 
 def train_here(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
@@ -158,6 +166,15 @@ def _drawn(curves: Curves, on_status: Callable[[Status], None]) -> Callable[[Sta
         on_status(status)
 
     return tell
+
+
+def _waiting(workers: int, gpu: bool) -> list[str]:
+    """Return a note if the training processes have to wait for a cluster that grows."""
+    kind = "GPU" if gpu else "CPU"
+    there = int(ray.cluster_resources().get(kind, 0))
+    if workers <= there:
+        return []
+    return [f"{workers} training processes wait for as many {kind}s; the cluster has {there} now"]
 
 
 def _meta(plan: Plan) -> dict[str, Any]:

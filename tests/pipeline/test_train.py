@@ -14,13 +14,14 @@ import pytest
 from deepsched.baselines.errors import InvalidInput, UnknownName
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.paper.scheduler import PaperScheduler
-from deepsched.pipeline.training.board import Board
+from deepsched.pipeline import train
+from deepsched.pipeline.training.board import Board, Status
 from deepsched.pipeline.training.checkpoints import Checkpoints
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.history import best_record
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
-from deepsched.pipeline.training.run import run_training, train_here
+from deepsched.pipeline.training.run import run_training, start_board, train_here
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
 from tests.pipeline.s3_server import s3_server
 from tests.pipeline.training_helpers import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deepsched.pipeline.training.board import Status
     from deepsched.pipeline.training.history import History
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
@@ -75,12 +75,66 @@ def there(out: Path, options: Mapping[str, Any], data: str | None = None, **more
 
 
 def test_by_default_one_process_a_gpu_or_one_or_two_on_cpus() -> None:
-    assert plan_workers(None, {"CPU": 16, "GPU": 4}) == (4, True)
-    assert plan_workers(2, {"CPU": 16, "GPU": 4}) == (2, True)
-    assert plan_workers(None, {"CPU": 2}) == (1, False)
-    assert plan_workers(None, {"CPU": 3}) == (1, False)
-    assert plan_workers(None, {"CPU": 64}) == (2, False)
-    assert plan_workers(3, {"CPU": 64}) == (3, False)
+    def planned(resources: dict[str, float], **options: int) -> tuple[int, bool]:
+        return plan_workers(config(**options), resources)
+
+    assert planned({"CPU": 16, "GPU": 4}) == (4, True)
+    assert planned({"CPU": 16, "GPU": 4}, workers=2) == (2, True)
+    assert planned({"CPU": 2}) == (1, False)
+    assert planned({"CPU": 3}) == (1, False)
+    assert planned({"CPU": 64}) == (2, False)
+    assert planned({"CPU": 64}, workers=3) == (3, False)
+    assert planned({"CPU": 64}, max_workers=1) == (1, False)
+    assert planned({"CPU": 16, "GPU": 4}, max_workers=3) == (3, True)
+    assert planned({"CPU": 16, "GPU": 4}, max_workers=8) == (4, True)
+
+
+def test_a_local_ray_has_as_many_cpus_as_have_to_run_at_once(tmp_path: Path) -> None:
+    """Or training would wait for them for ever."""
+    many = 3 * (os.cpu_count() or 1)
+    for options in ({"workers": many}, {"workers": many - 1, "rollout_workers": 1}):
+        assert train._cpus(plan_training(None, tmp_path, options=options)) == many  # noqa: SLF001
+    alone = train._cpus(plan_training(None, tmp_path))  # noqa: SLF001
+    assert alone == os.cpu_count()
+
+
+def test_states_are_found_from_any_folder_and_not_begun_anew_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "model"
+    here(out, GENERATED, storage="kept")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    plan = plan_training(None, out, resume=True, options={"steps": 6})
+    assert plan.storage == str(tmp_path / "kept")
+    assert Checkpoints.at(plan.states).steps() == [2, 4]
+    moved = {"resume": True, "storage": str(tmp_path / "moved")}
+    with pytest.raises(InvalidInput, match=r"states of this training are at .*kept.* move it to"):
+        plan_training(None, out, **moved)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "kept" / plan.run).rename(tmp_path / "moved" / plan.run)
+    again = plan_training(None, out, **moved)
+    assert Checkpoints.at(again.states).steps() == [2, 4]
+
+
+def test_a_training_that_ended_early_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model"
+    options = {**GENERATED, "steps": 50, "check_every": 1, "learning_rate": 1e-30}
+    found = here(out, {**options, "early_stop": 2})
+    assert found.history[-1]["step"] == 3
+    done = deepsched_here(capsys, "train", "--out", out, "--resume", "--steps", 60)
+    assert done.returncode == 0
+    assert "training ended early after step 3; a larger --early-stop goes on" in done.stderr
+
+
+def test_each_note_is_said_once_whoever_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show = train._Progress(10, 3)  # noqa: SLF001
+    for notes in ([], ["no curves"], ["damaged", "no curves"], ["damaged", "damaged", "no curves"]):
+        show.status(Status(notes=notes))
+    assert capsys.readouterr().err.split("\n") == ["no curves", "damaged", "damaged", ""]
 
 
 def test_what_cannot_be_trained_on_is_refused_before_ray_starts(
@@ -295,6 +349,7 @@ def test_a_training_that_diverges_is_one_line_and_leaves_no_network(
         (("--workers", -1), "workers = -1"),
         (("--most-tasks", 9), "least_tasks is more than most_tasks"),
         (("--network-option", "wdth=3"), "unknown field 'wdth'"),
+        (("--objective", "imitation", "--staleness", 1), "staleness: there are no rollouts"),
         (("--config", "nowhere.json"), "nowhere.json: cannot be read"),
     ],
 )
@@ -392,6 +447,36 @@ def test_crashes_are_counted_by_the_hour(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not board.begin(5, [], [], 1)
     assert board.status().gave_up
     assert board.status().error == "the training processes crashed 3 times within an hour"
+
+
+def test_there_is_no_pace_before_the_second_step_after_a_restart() -> None:
+    board = Board(3)
+    board.begin(0, [], [], 1)
+    board.step(1, {}, 10)
+    board.step(2, {}, 20)
+    assert board.status().steps_per_second > 0
+    board.begin(1, [], [], 1)
+    board.step(2, {}, 20)
+    assert board.status().steps_per_second == board.status().tasks_per_second == 0
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_the_board_lies_on_the_drivers_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray puts an actor without CPUs on any node; one that dies would take it along."""
+    import ray
+
+    remote, asked = ray.remote, list[Any]()
+
+    def noted(**options: Any) -> Any:
+        asked.append(options.get("scheduling_strategy"))
+        return remote(**options)
+
+    monkeypatch.setattr(ray, "remote", noted)
+    board = start_board(3, ["a note"])
+    assert ray.get(board.status.remote()).notes == ["a note"]
+    (where,) = asked
+    assert (where.node_id, where.soft) == (ray.get_runtime_context().get_node_id(), False)
 
 
 def test_more_processes_are_no_crash_and_fewer_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,11 @@ def test_what_was_said_stays_and_nothing_is_left_open():
         ({"network": "paper", "objective": "policy-gradient"}, "paper is trained by imitation"),
         ({"objective": "luck"}, "deepsched is trained by policy-gradient or imitation"),
         ({"epochs": 3}, "generated problems have no end; give steps"),
+        ({"network": "paper", "staleness": 1}, "staleness: there are no rollouts in imitation"),
+        (
+            {"objective": "imitation", "rollout_workers": 2},
+            "rollout_workers: there are no rollouts",
+        ),
         ({"network_options": {"wdth": 3}}, "network_options: unknown field 'wdth'; one of: width"),
     ],
 )
@@ -169,6 +174,7 @@ def test_an_unknown_network_is_refused():
         ({"ema": 0}, "ema = 0"),
         ({"turnaround": 1.5}, "turnaround = 1.5"),
         ({"workers": -1}, "workers = -1"),
+        ({"max_workers": 4, "rollout_workers": 2}, "would take the CPUs that rollout_workers need"),
     ],
 )
 def test_an_illegal_value_is_refused(values: dict[str, Any], words: str):
