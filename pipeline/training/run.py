@@ -109,7 +109,8 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
 
 def start_board(max_failures: int, notes: list[str]) -> Any:
     """Return a `Board` as an actor on this node, which no other node that dies takes along."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    node = ray.get_runtime_context().get_node_id()
+    here: Any = NodeAffinitySchedulingStrategy(node, soft=False)
     actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Board)
     return actor.remote(max_failures, notes)
 

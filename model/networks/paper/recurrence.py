@@ -51,7 +51,8 @@ class BidirectionalGRU(nn.Module):
             return torch.cat([ahead_TD, behind_TD], dim=1)
         if autocasts(rows_TF):
             with torch.autocast(rows_TF.device.type, enabled=False):
-                return self.forward(rows_TF.float(), lengths)
+                found_TD: Tensor = self(rows_TF.float(), lengths)
+                return found_TD
         reversed_TF = _reversed(rows_TF, lengths)
         ahead_TD = _run(self.forwards, rows_TF, lengths, self._window)
         behind_TD = _reversed(_run(self.backwards, reversed_TF, lengths, self._window), lengths)
