@@ -72,7 +72,7 @@ def test_after_a_write_that_kills_or_fails_the_weights_are_the_same(trial: Train
     whats = [event.what for event in trial.events]
     assert whats[0].startswith("SIGKILL at rename of model/")
     assert "/training.json; state of step 0" in whats[0]
-    assert whats[2].startswith("ENOSPC at write 2: deepsched: ")
+    assert whats[2].startswith(f"ENOSPC at write {NOTE + 1}: deepsched: ")
     assert ": No space left on device; state of step 1" in whats[2]
 
 
