@@ -222,4 +222,4 @@ def test_the_outcome_is_printed_and_decides_the_exit_code(
 def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     done = chaos_train(capsys, "--scenario", "flood")
     assert done.returncode == 2
-    assert "unknown scenario 'flood'; one of: drivers, nodes, ray-drivers" in done.stderr
+    assert "unknown scenario 'flood'; one of: drivers, elastic, nodes, ray-drivers" in done.stderr
