@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 START = 0.5  # s, within which some drivers are killed before they have done anything
 FILES = 4  # of a state
-NOTE = 1  # file that is written before the first step
+NOTE = 2  # files that are written before the first step: the note, and who may write states
 ERRORS = (errno.ENOSPC, errno.EIO)
 
 
