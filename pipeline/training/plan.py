@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass, replace
@@ -61,8 +62,7 @@ class Plan:
     @property
     def states(self) -> str:
         """URI of the folder with the states on the way."""
-        place, query, options = self.storage.partition("?")
-        return f"{place.rstrip('/')}/{self.run}{query}{options}"
+        return _states(self.storage, self.run)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +94,9 @@ def plan_training(
     Raises
     ------
     InvalidInput
-        If the settings or the dataset are bad, `out` holds a finished training and `resume` is not
-        asked for, it holds the training of something else, or the states are in another storage.
+        If the settings or the dataset are bad, `out` holds a training, finished or not, and
+        `resume` is not asked for, it holds the training of something else, or the states are in
+        another storage.
     UnknownName
         If there is no such network.
     """
@@ -105,6 +106,8 @@ def plan_training(
             f"{out} holds a finished training; give another --out, or --resume with more --steps "
             "or --epochs to train on"
         )
+    if not resume:
+        _check_unbegun(out)
     base = dict(note["config"]) if note else {}
     config = merged_config(config_file, options or {}, base=base)
     config = complete(config, generated=data is None)
@@ -132,6 +135,25 @@ def plan_training(
     if note and plan.storage != note["storage"]:
         _check_moved(plan, replace(plan, storage=note["storage"]))
     return plan
+
+
+def _states(storage: str, run: str) -> str:
+    place, query, options = storage.partition("?")
+    return f"{place.rstrip('/')}/{run}{query}{options}"
+
+
+def _check_unbegun(out: Path) -> None:
+    """Refuse a folder whose training was broken off: its states would be lost to --resume."""
+    steps: list[int] = []
+    with contextlib.suppress(InvalidInput):  # a note that cannot be read leads to no states
+        note = _read_note(out)
+        steps = Checkpoints.at(_states(note["storage"], note["run"])).steps() if note else []
+    if not steps:
+        return
+    raise InvalidInput(
+        f"{out} holds a training that was broken off after step {steps[-1]}; --resume goes on with "
+        "it, another --out begins a new one"
+    )
 
 
 def finished_training(plan: Plan) -> Trained | None:

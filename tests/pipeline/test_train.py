@@ -287,6 +287,8 @@ def test_ctrl_c_loses_no_more_than_the_steps_since_the_last_checkpoint(tmp_path:
         assert not (out / "history.json").exists()
         plan = plan_training(None, out, resume=True)
         assert Checkpoints.at(plan.states).newest()[0] == kept
+    with pytest.raises(InvalidInput, match="broken off after step 3; --resume goes on"):
+        plan_training(None, out, options=GENERATED)
     begun: list[int] = []
     found = train_here(plan, on_status=lambda status: begun.append(status.begun))
     assert begun[0] == 3
