@@ -56,6 +56,8 @@ def make_scheduler(
             metric="score",
             mode="min",
             perturbation_interval=max(1, validations // PERTURBED),
+            # All pause for it: else a state may be gone before another trial has taken it over.
+            synch=True,
             hyperparam_mutations={PARAMS: perturbations(search.config, search.ranges)},
             custom_explore_fn=_Within(search.ranges),
             last=validations,

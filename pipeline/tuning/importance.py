@@ -34,7 +34,7 @@ def importance(
     ranks = _ranks(scores)
     names = list(dict.fromkeys(name for one in params for name in one))
     found = {name: _explained(_groups([one.get(name) for one in params]), ranks) for name in names}
-    return dict(sorted(found.items(), key=lambda item: -1.0 if item[1] is None else -item[1]))
+    return dict(sorted(found.items(), key=lambda item: 1.0 if item[1] is None else -item[1]))
 
 
 def _ranks(scores: Sequence[float | None]) -> np.ndarray:

@@ -94,13 +94,13 @@ def run_search(
     for note in wrong:
         on_note(note)
     _forget(search, known)
-    for note in _remove_older_runs(search):
+    for note in remove_older_runs(search):
         on_note(note)
     for record in known.values():
         on_trial(record.trial, record.steps, record.state in ENDED)
     left = [k for k in range(search.trials) if k not in known or known[k].state not in ENDED]
     left.sort(key=lambda number: (number not in known, number))
-    watch = _Watch(search, known, seconds, on_trial)
+    watch = Watch(search, known, seconds, on_trial)
     if left:
         _tune(search, watch, left, concurrent, needs, workers)
     if watch.crashed:
@@ -141,7 +141,7 @@ def _resources(workers: int) -> tune.PlacementGroupFactory:
 
 def _tune(
     search: Search,
-    watch: _Watch,
+    watch: Watch,
     left: list[int],
     concurrent: int | None,
     needs: tune.PlacementGroupFactory,
@@ -163,6 +163,8 @@ def _tune(
             num_samples=samples,
             search_alg=searcher,
             scheduler=make_scheduler(search, watch.validations, watch.records),
+            # PBT pauses trials: they need not wait for a new process each time.
+            reuse_actors=search.scheduler == "pbt",
             # Tune creates them in this order.
             trial_name_creator=lambda _: f"{next(numbers):05d}",
             trial_dirname_creator=str,
@@ -180,7 +182,7 @@ def _tune(
     ).fit()
 
 
-class _Watch:
+class Watch:
     """Writes down what Tune says of trials, and knows when time is over."""
 
     def __init__(
@@ -205,7 +207,7 @@ class _Watch:
 
     def begins(self, trial: Any) -> None:
         """Take note of a trial that begins, or goes on."""
-        number = _number(trial)
+        number = trial_number(trial)
         if self.over:
             self._late.add(number)
             return
@@ -217,7 +219,7 @@ class _Watch:
 
     def validated(self, trial: Any, result: dict[str, Any]) -> None:
         """Take note of a validation, or of why there is none."""
-        number = _number(trial)
+        number = trial_number(trial)
         record = self.records.get(number)
         if record is None:  # it began too late
             return
@@ -232,7 +234,7 @@ class _Watch:
 
     def ends(self, trial: Any) -> None:
         """Take note of the end of a trial."""
-        record = self.records.get(_number(trial))
+        record = self.records.get(trial_number(trial))
         if record is None or not (record.validations or record.error):
             return  # it has not begun
         if record.error:
@@ -245,7 +247,9 @@ class _Watch:
 
     def look(self, trials: list[Any]) -> None:
         """Count the trials that run and began in time."""
-        self.running = sum(t.status == "RUNNING" and _number(t) not in self._late for t in trials)
+        self.running = sum(
+            t.status == "RUNNING" and trial_number(t) not in self._late for t in trials
+        )
 
 
 class _Listener(tune.Callback):
@@ -255,7 +259,7 @@ class _Listener(tune.Callback):
     process.
     """
 
-    watch: _Watch
+    watch: Watch
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         _Listener.watch.begins(trial)
@@ -272,7 +276,7 @@ class _Listener(tune.Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """Pass on that a trial crashed too often."""
         error = trial.get_error() if hasattr(trial, "get_error") else None
-        _Listener.watch.crashed[_number(trial)] = str(error) or type(error).__name__
+        _Listener.watch.crashed[trial_number(trial)] = str(error) or type(error).__name__
 
     def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
         """Pass on which trials run."""
@@ -289,7 +293,8 @@ class _Deadline(Stopper):
         return _Listener.watch.over and not _Listener.watch.running
 
 
-def _number(trial: Any) -> int:
+def trial_number(trial: Any) -> int:
+    """Return the number of a trial of Tune."""
     return int(trial.custom_trial_name)
 
 
@@ -299,7 +304,7 @@ def _forget(search: Search, known: dict[int, TrialRecord]) -> None:
         Checkpoints.at(search.place(f"trial-{number:05d}")).discard(-1)
 
 
-def _remove_older_runs(search: Search) -> list[str]:
+def remove_older_runs(search: Search) -> list[str]:
     """Remove what Ray noted of earlier starts of the search; say what of it was damaged."""
     notes = []
     folder = open_folder(search.place(""))

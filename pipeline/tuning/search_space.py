@@ -146,8 +146,9 @@ def within(ranges: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, An
     """Return settings with those beyond an end of their range put to that end."""
     found = dict(params)
     for field, text in ranges.items():
-        (low, *_, high), is_range = _values(text)
+        values, is_range = _values(text)
         if is_range:
+            low, high = values
             found[field] = min(max(found[field], low), high)
     return found
 
