@@ -136,6 +136,7 @@ def test_two_processes_train_a_trial_as_one_does_until_time_is_over(
 ):
     out = tmp_path / "tune"
     args = ["--out", str(out), "--config", settings(tmp_path, GENERATED), "--trials", "3"]
+    args += ["--steps", "6"]
     args += ["--workers-per-trial", "2", "--search", "learning_rate=5e-4..2e-3"]
     kept = []
     monkeypatch.setattr(run, "_remove", kept.append)  # leaves the states there
@@ -151,13 +152,13 @@ def test_two_processes_train_a_trial_as_one_does_until_time_is_over(
     assert command.main([*args, "--time-budget", "1h"], standalone_mode=False) is None
     rows = {row["trial"]: row for row in json.loads((out / "results.json").read_text())}
     assert {number: row["state"] for number, row in rows.items()} == {0: "finished", 1: "stopped"}
-    assert rows[1]["steps"] == 2
+    assert rows[1]["steps"] == 4  # Tune asks for the time before it tells of a validation
 
     alone = Notebook(tmp_path / "alone")
-    fit(make_course(None, config(GENERATED)), reporter=alone)
+    fit(make_course(None, config(GENERATED, steps=6)), reporter=alone)
     assert rows[0]["validations"] == [[r["step"], r["score"]] for r in alone.records]
     states = Path(kept[0]) / "trial-00000"
-    assert (states / "step-00000004" / WEIGHTS).read_bytes() == (alone.at(4) / WEIGHTS).read_bytes()
+    assert (states / "step-00000006" / WEIGHTS).read_bytes() == (alone.at(6) / WEIGHTS).read_bytes()
     assert (
         "1 finished, 1 stopped; 1 of 3 did not begin in time" in (out / "report.html").read_text()
     )
