@@ -17,7 +17,7 @@ from ray.tune.schedulers import (
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from deepsched.pipeline.tuning.records import ENDED, FAILED
+from deepsched.pipeline.tuning.records import ENDED
 from deepsched.pipeline.tuning.search_space import (
     drawn,
     perturbations,
@@ -70,12 +70,13 @@ def make_scheduler(
         grace_period=max(1, validations // REDUCTION**2),
         reduction_factor=REDUCTION,
     )
+    controller: Any = None  # ASHA has no use for it
     for record in known.values():
         if record.state in ENDED:
             trial: Any = SimpleNamespace(trial_id=f"before-{record.trial}")
-            asha.on_trial_add(None, trial)
+            asha.on_trial_add(controller, trial)
             for count, (_, score) in enumerate(record.validations, 1):
-                asha.on_trial_result(None, trial, {TIME: count, "score": score})
+                asha.on_trial_result(controller, trial, {TIME: count, "score": score})
     return asha
 
 
@@ -119,7 +120,7 @@ def make_searcher(
     )
     for record in known.values():
         if record.state in ENDED:
-            score = WORST if record.state == FAILED else record.score
+            score = WORST if record.score is None else record.score
             searcher.add_evaluated_point(_flat(record.params), score)
     limited = ConcurrencyLimiter(searcher, concurrent) if concurrent else searcher
     return limited, {}, len(left)

@@ -80,6 +80,7 @@ class _Member:
 def _member(rank: int, *, gpu: bool) -> Any:
     """Start a process in a bundle of its own of the trial's placement group."""
     group = ray.util.get_current_placement_group()
+    assert group is not None  # Tune gives every trial one
     strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
     actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpu), scheduling_strategy=strategy)(_Member)
     return actor.remote()
