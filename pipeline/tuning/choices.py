@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
@@ -149,13 +150,28 @@ class _Within:
 
 
 class _Population(PopulationBasedTraining):
-    """Ray's PBT, which leaves trials alone at their end: nothing would be trained anew."""
+    """Ray's PBT, but for two things.
 
-    def __init__(self, *, last: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._last = last
+    It leaves trials alone at their end, where nothing would be trained anew. And trials that wait
+    for each other go on where nobody is left to come: Ray's waits for ever after a restart, or for
+    a trial that failed.
+    """
+
+    def __init__(self, *, last: int, perturbation_interval: int, **settings: Any) -> None:
+        super().__init__(perturbation_interval=perturbation_interval, **settings)
+        self._last, self._interval = last, perturbation_interval
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if result[TIME] >= self._last or "error" in result:
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        chosen = super().choose_trial_to_run(tune_controller)
+        trials = tune_controller.get_trials()
+        waiting = [trial for trial in trials if trial.status == Trial.PAUSED]
+        if chosen or not waiting or any(trial.status == Trial.RUNNING for trial in trials):
+            return chosen
+        least = min(self._trial_state[trial].last_train_time for trial in waiting)
+        self._next_perturbation_sync = least + self._interval
+        return super().choose_trial_to_run(tune_controller)

@@ -225,7 +225,7 @@ class Watch:
             return
         known = [(int(step), float(score)) for step, score in result.get("validations", ())]
         record.error = result.get("error")
-        record.params = dict(trial.config[PARAMS])
+        record.params = dict(result["config"][PARAMS])  # PBT may have changed the trial's since
         again = known == record.validations[: len(known)] and len(known) < len(record.validations)
         if not again:  # as it is where a trial repeats what it found before
             record.validations = known

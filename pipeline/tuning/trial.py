@@ -14,7 +14,8 @@ from deepsched.pipeline.training.checkpoints import Checkpoints
 from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.history import SCORE
 from deepsched.pipeline.training.loop import fit
-from deepsched.pipeline.training.state import progress
+from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.state import State, progress
 from deepsched.pipeline.training.worker import end_with_parent
 from deepsched.pipeline.tuning.group import in_group
 from deepsched.pipeline.tuning.search_space import trial_config
@@ -22,8 +23,8 @@ from deepsched.pipeline.tuning.search_space import trial_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from deepsched.pipeline.training.config import TrainConfig
     from deepsched.pipeline.training.history import History, Record
-    from deepsched.pipeline.training.peers import Peers
     from deepsched.pipeline.tuning.plan import Search
 
 WORST = 1e30  # score of a trial that diverged; ASHA interpolates between scores: not infinite
@@ -44,7 +45,7 @@ def run_trial(params: dict[str, Any], search: Search, workers: int) -> None:
     states = Checkpoints.at(search.place(f"trial-{number:05d}"))
     config = trial_config(search.config, params["params"], where=f"trial {number}")
     gives = search.scheduler == "pbt"
-    start = _start(states)
+    start = _start(states, config)
     done, history = progress(start)
     reporter = TrialReporter(states, history, gives=gives)
     try:
@@ -67,12 +68,15 @@ def run_trial(params: dict[str, Any], search: Search, workers: int) -> None:
         reporter.fail(str(error))
 
 
-def _start(states: Checkpoints) -> dict[str, bytes]:
+def _start(states: Checkpoints, config: TrainConfig) -> dict[str, bytes]:
     given = tune.get_checkpoint()
     if given is None:
         try:
-            return states.newest()[1]
-        except InvalidInput:  # none of them is whole
+            start = states.newest()[1]
+            if start:
+                State.load(start, config, Peers())
+            return start
+        except InvalidInput:  # none of them is whole, or it is of a network that PBT had put there
             states.discard(-1)
             return {}
     with given.as_directory() as folder:
