@@ -42,7 +42,7 @@ class UnwritableOutput(DeepSchedError, OSError):
 
 # What each optional part of the installation brings, by the import name.
 EXTRAS = {
-    "ray": ("ray", "torch", "pyarrow", "pydantic", "yaml", "fsspec", "starlette"),
+    "ray": ("ray", "torch", "pyarrow", "pydantic", "yaml", "fsspec", "starlette", "optuna"),
     "plot": ("matplotlib", "pandas"),
     "exact": ("ortools",),
 }

@@ -69,7 +69,8 @@ class Network:
     from_module : makes a scheduler of a module, as it is while it trains.
     training : the settings of a training that are other than others' if nothing is said.
     search_space : what a search of hyperparameters varies if nothing else is said: a range or a
-        list of values for each field of `config`.
+        list of values for each setting of the training; `network_options.NAME` is a field of
+        `config`.
     wants_batches : whether many problems together take less time than one after the other, so that
         a service gives it processes of its own.
     compile_parts : has the layers of a module compiled, of whatever sizes batches are.

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from deepsched.pipeline.common.drawing import GREY, WIDTH, drawing_style, new_figure, svg_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 GROUP_COLOURS = ("#8fb3d9", "#1f5c99", "#e0973a", "#7a4f9e")
 NETWORK_COLOUR = "#c0392b"
-GREY = "#5b6570"
-WIDTH = 10.4  # inches
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.edgecolor": "#9aa3ac",
-    "axes.labelcolor": GREY,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e9ec",
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text: small, sharp and searchable
-    "svg.hashsalt": "deepsched",  # the same figure gives the same bytes
-}
 
 
 def turnaround_bars(
@@ -46,8 +27,8 @@ def turnaround_bars(
     groups : title of the group to scheduler to seconds; None leaves a gap.
     learned : the name set in bold.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(WIDTH, 0.17 * len(schedulers) * (len(groups) + 1) + 1.0)
+    with drawing_style():
+        figure, axes = new_figure(WIDTH, 0.17 * len(schedulers) * (len(groups) + 1) + 1.0)
         height = 0.8 / max(len(groups), 1)
         for k, (title, values) in enumerate(groups.items()):
             places = [i + (k - (len(groups) - 1) / 2) * height for i in range(len(schedulers))]
@@ -68,7 +49,7 @@ def turnaround_bars(
         axes.margins(x=0.12)
         axes.set_xlabel("mean turnaround (s), lower is better")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(groups))
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def ratio_boxes(groups: Mapping[str, Mapping[str, Sequence[float]]], learned: str) -> str:
@@ -78,11 +59,12 @@ def ratio_boxes(groups: Mapping[str, Mapping[str, Sequence[float]]], learned: st
     ----------
     groups : title to scheduler to the ratio of each sample; the same schedulers in each.
     """
-    with mpl.rc_context(_STYLE):
+    with drawing_style():
         names = list(next(iter(groups.values())))
-        figure = Figure(figsize=(WIDTH, 0.3 * len(names) + 1.1), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        figure, rows = new_figure(
+            WIDTH, 0.3 * len(names) + 1.1, len(groups), sharey=True, squeeze=False
+        )
+        panels = rows[0]
         for axes, (title, values) in zip(panels, groups.items(), strict=True):
             boxes = axes.boxplot(
                 [list(values[name]) for name in names],
@@ -106,7 +88,7 @@ def ratio_boxes(groups: Mapping[str, Mapping[str, Sequence[float]]], learned: st
                 axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlabel("makespan / HEFT's")
         panels[0].invert_yaxis()
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def seconds_by_size(
@@ -120,8 +102,8 @@ def seconds_by_size(
     ----------
     measured, published : scheduler to (tasks, s) points in ascending order.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(WIDTH, 4.4)
+    with drawing_style():
+        figure, axes = new_figure(WIDTH, 4.4)
         colours = mpl.colormaps["tab20"]
         for k, (name, points) in enumerate(measured.items()):
             bold = name == learned
@@ -151,15 +133,13 @@ def seconds_by_size(
         axes.set_xlabel("tasks")
         axes.set_ylabel("seconds to schedule")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
     """Draw what the training made small, and the ratios to HEFT in validation, over its steps."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
-        FigureCanvasSVG(figure)
-        measure, ratio = figure.subplots(1, 2)
+    with drawing_style():
+        figure, (measure, ratio) = new_figure(WIDTH, 3.3, columns=2)
         steps = [entry["step"] for entry in history]
         names = [name for name in history[-1] if name.startswith("train_")][:1]
         for name in names:
@@ -178,20 +158,8 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
         ratio.axhline(1.0, ls="--", color=GREY, label="HEFT")
         ratio.set(xlabel="step", ylabel="decoded in validation / HEFT's")
         ratio.legend()
-        return _svg(figure)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    return figure, figure.subplots()
+        return svg_text(figure)
 
 
 def _colour(k: int) -> str:
     return GROUP_COLOURS[k % len(GROUP_COLOURS)]
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()

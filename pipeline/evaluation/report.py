@@ -11,9 +11,9 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from deepsched.pipeline.common.markup import html_figure, html_table
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.evaluation import figures
-from deepsched.pipeline.evaluation.markup import html_figure, html_table
 from deepsched.pipeline.evaluation.numbers import (
     interval_text,
     number_text,

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import logging
 import os
-import tempfile
-from pathlib import Path
+import pickletools
+import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.tune.logger import JsonLoggerCallback
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search import BasicVariantGenerator
+from ray.tune.stopper import Stopper
 
-from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.pipeline.dataset.files import open_folder
+from deepsched.pipeline.training.checkpoints import Checkpoints
 from deepsched.pipeline.training.course import make_course
-from deepsched.pipeline.training.history import SCORE
-from deepsched.pipeline.training.loop import fit
-from deepsched.pipeline.training.peers import Peers
-from deepsched.pipeline.training.state import progress
+from deepsched.pipeline.tuning.choices import PARAMS, make_scheduler, make_searcher
 from deepsched.pipeline.tuning.plan import Search, note_search
-from deepsched.pipeline.tuning.results import TrialResult, best_first, publish_results
-from deepsched.pipeline.tuning.search_space import search_space, trial_config
+from deepsched.pipeline.tuning.records import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    RUNNING,
+    STOPPED,
+    TrialRecord,
+    read_records,
+    write_record,
+)
+from deepsched.pipeline.tuning.results import TrialResult, publish_results, trial_results
+from deepsched.pipeline.tuning.trial import run_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from deepsched.pipeline.training.history import Record
-
-EXPERIMENT = "search"  # Tune's own folder in the storage
-REDUCTION = 3  # of the trials that reach a rung of ASHA, one in so many goes on
-WORST = 1e30  # score of a trial that diverged; ASHA interpolates between scores: not infinite
-# Last checkpoints of a trial. With only one, a kill may fall between its deletion and the next note
-# of where the search is.
-KEPT = 3
+KEPT = 4  # states that Tune keeps of a trial of PBT: others may take over any but the oldest
 MAX_REASON = 300  # characters of a crash's reason that are shown
-MAX_CRASHES = 3  # of a trial's process, each of which goes on from its last epoch
+MAX_CRASHES = 3  # of a trial's process, each of which goes on from its last validation
+TUNER = "tuner.pkl"  # Ray's note of a search
 
 # Tune takes these from the environment only.
 TUNE_SETTINGS = {
@@ -43,11 +48,8 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Progress is ours too.
     "RAY_AIR_NEW_OUTPUT": "0",
-    # No files for CSV and TensorBoard, which nobody reads; those in JSON Tune reads itself.
+    # No files for CSV, JSON and TensorBoard: the records are ours.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The state is saved often on purpose: a restart goes on from it, and from the checkpoints that
-    # it names, of which no more than the last few are kept.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
@@ -57,14 +59,23 @@ class SearchFailed(DeepSchedError, RuntimeError):
 
 
 def run_search(
-    search: Search, *, concurrent: int | None, on_trial: Callable[[str, int, bool], None]
+    search: Search,
+    *,
+    concurrent: int | None,
+    workers: int,
+    seconds: float | None,
+    on_trial: Callable[[int, int, bool], None],
+    on_note: Callable[[str], None],
 ) -> list[TrialResult]:
     """Run the search, or what is left of it, on the Ray that runs, and publish its results.
 
     Parameters
     ----------
-    concurrent : trials at a time; None: as many as there are CPUs, or GPUs where there are any.
-    on_trial : told of a trial's name, its steps so far, and whether it has ended.
+    concurrent : trials at a time; None: as many as there is room for.
+    workers : training processes of each trial.
+    seconds : after which no trial begins, and those that run end with their next validation.
+    on_trial : told of a trial's number, its steps so far, and whether it has ended.
+    on_note : told of what the user should know, such as a file that was damaged.
 
     Returns
     -------
@@ -72,138 +83,40 @@ def run_search(
 
     Raises
     ------
+    InvalidInput
+        If a trial would need more than the cluster has.
     SearchFailed
-        If trials crashed, which a restored search tries again, or all of them diverged.
+        If trials crashed, which the same search tries again, or all of them diverged.
     """
     note_search(search)
-    for name, value in TUNE_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, search=search),
-        {"cpu": 1, "gpu": 1 if gpus else 0},
-    )
-    path = f"{search.storage}/{EXPERIMENT}"
-    _Listeners.on_trial = on_trial
-    if tune.Tuner.can_restore(path):
-        tuner = tune.Tuner.restore(
-            path, trainable=trainable, resume_unfinished=True, restart_errored=True
-        )
-    else:
-        tuner = _new_tuner(search, trainable, concurrent)
-    grid = tuner.fit()
-    if grid.num_errors:
-        reason = " ".join(str(grid.errors[0]).split()) or type(grid.errors[0]).__name__
+    needs = _resources(workers)
+    known, wrong = read_records(search.out, search.trials)
+    for note in wrong:
+        on_note(note)
+    _forget(search, known)
+    for note in remove_older_runs(search):
+        on_note(note)
+    for record in known.values():
+        on_trial(record.trial, record.steps, record.state in ENDED)
+    left = [k for k in range(search.trials) if k not in known or known[k].state not in ENDED]
+    left.sort(key=lambda number: (number not in known, number))
+    watch = Watch(search, known, seconds, on_trial)
+    if left:
+        _tune(search, watch, left, concurrent, needs, workers)
+    if watch.crashed:
+        reason = " ".join(next(iter(watch.crashed.values())).split())
         raise SearchFailed(
-            f"{grid.num_errors} of {len(grid)} trials crashed; the same command tries them again; "
-            f"the first one: {reason[-MAX_REASON:]}"
+            f"{len(watch.crashed)} of {search.trials} trials crashed; the same command tries them "
+            f"again; the first one: {reason[-MAX_REASON:]}"
         )
-    results = best_first(_trial_result(grid[k]) for k in range(len(grid)))
+    results = trial_results(known.values())
+    if not results:
+        raise SearchFailed("no trial was validated in time; give a longer --time-budget")
     if results[0].score is None:
         raise SearchFailed(f"no trial came to a result; one of them: {results[0].error}")
     publish_results(search, results)
+    _remove(search.place(""))
     return results
-
-
-def run_trial(params: dict[str, Any], search: Search) -> None:
-    """Train one trial as a function of Tune, from its last checkpoint if it has one."""
-    last = tune.get_checkpoint()
-    config = trial_config(search.config, params, where="trial")
-    gpu = bool(ray.get_gpu_ids())
-    try:
-        start: dict[str, bytes] = {}
-        if last:
-            with last.as_directory() as folder:
-                start = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        fit(
-            make_course(search.data, config),
-            reporter=TuneReporter(start),
-            peers=Peers(device="cuda" if gpu else "cpu"),
-            start=start,
-            meta={"data": search.data, "dataset": search.dataset},
-        )
-    except DeepSchedError as error:
-        # Reported, not raised: Tune would try it again.
-        tune.report({"score": WORST, "error": str(error)})
-
-
-class TuneReporter:
-    """Reports each validation to Tune, with the best one so far and the state of the training."""
-
-    def __init__(self, start: Mapping[str, bytes]) -> None:
-        scores = [record[SCORE] for record in progress(start)[1]]
-        self._best = min(scores, default=WORST)
-
-    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
-        """Say nothing: a trial is looked at when it is validated."""
-
-    def wants_checkpoint(self) -> bool:
-        """Return False: a validation comes soon enough."""
-        return False
-
-    def checkpoint(
-        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
-    ) -> None:
-        """Report a validation."""
-        if record is None:
-            return
-        self._best = min(self._best, record[SCORE])
-        metrics = {"score": record[SCORE], "step": step, "best_score": self._best}
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in files().items():
-                (Path(folder) / name).write_bytes(data)
-            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
-
-    def discard(self, after: int) -> None:
-        """Leave it: a trial that diverges is not tried again."""
-
-
-class _Listeners(tune.Callback):
-    """Passes on what Tune says of its trials.
-
-    Tune pickles it with the experiment and restores it from there, so that it can hold no screen:
-    the receiver is kept in the class, i.e. in this process.
-    """
-
-    on_trial: Callable[[str, int, bool], None]
-
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
-    ) -> None:
-        _Listeners.on_trial(trial.trial_id, int(result.get("step", 0)), False)
-
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Pass on the end of a trial."""
-        _Listeners.on_trial(trial.trial_id, 0, True)
-
-
-def _new_tuner(search: Search, trainable: Any, concurrent: int | None) -> tune.Tuner:
-    validations = validations_of(search)
-    return tune.Tuner(
-        trainable,
-        param_space=search_space(search.config, search.ranges),
-        tune_config=tune.TuneConfig(
-            metric="score",
-            mode="min",
-            num_samples=search.trials,
-            search_alg=BasicVariantGenerator(
-                random_state=search.config.seed, max_concurrent=concurrent or 0
-            ),
-            scheduler=ASHAScheduler(
-                max_t=validations,
-                grace_period=max(1, validations // REDUCTION**2),
-                reduction_factor=REDUCTION,
-            ),
-        ),
-        run_config=tune.RunConfig(
-            name=EXPERIMENT,
-            storage_path=search.storage,
-            verbose=0,
-            callbacks=[JsonLoggerCallback(), _Listeners()],
-            failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT),
-        ),
-    )
 
 
 def validations_of(search: Search) -> int:
@@ -212,14 +125,216 @@ def validations_of(search: Search) -> int:
     return sum(steps.checked(step) for step in range(steps.total))
 
 
-def _trial_result(result: Any) -> TrialResult:
-    metrics = result.metrics or {}
-    error = metrics.get("error")
-    score = metrics.get("best_score")
-    return TrialResult(
-        trial=str(metrics.get("trial_id", "")),
-        params=dict(result.config or {}),
-        steps=int(metrics.get("step", 0)),
-        score=None if error else score,
-        error=error,
-    )
+def _resources(workers: int) -> tune.PlacementGroupFactory:
+    """Return what a trial takes: a CPU for each process, and a GPU where there are any."""
+    there = ray.cluster_resources()
+    gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
+    room, what = (gpus, "GPUs") if gpus else (cpus, "CPUs")
+    if workers > room:
+        raise InvalidInput(
+            f"--workers-per-trial {workers}: the cluster has {room} {what}; trials would wait for "
+            "ever"
+        )
+    bundle: dict[str, float] = {"CPU": 1, "GPU": 1} if gpus else {"CPU": 1}
+    return tune.PlacementGroupFactory([dict(bundle) for _ in range(workers)])
+
+
+def _tune(
+    search: Search,
+    watch: Watch,
+    left: list[int],
+    concurrent: int | None,
+    needs: tune.PlacementGroupFactory,
+    workers: int,
+) -> None:
+    for name, value in TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    searcher, space, samples = make_searcher(search, watch.records, left, concurrent)
+    numbers = itertools.chain(left)
+    place = search.place("")
+    folder = open_folder(place)
+    _Listener.watch = watch
+    # It warns that there are no files of loggers.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, search=search, workers=workers), needs),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            num_samples=samples,
+            search_alg=searcher,
+            scheduler=make_scheduler(search, watch.validations, watch.records),
+            # PBT pauses trials: they need not wait for a new process each time.
+            reuse_actors=search.scheduler == "pbt",
+            # Tune creates them in this order.
+            trial_name_creator=lambda _: f"{next(numbers):05d}",
+            trial_dirname_creator=str,
+        ),
+        run_config=tune.RunConfig(
+            name=f"ray-{uuid.uuid4().hex[:12]}",
+            storage_path=folder.root,
+            storage_filesystem=None if folder.local else folder.filesystem,
+            verbose=0,
+            stop=_Deadline(),
+            callbacks=[_Listener()],
+            failure_config=tune.FailureConfig(max_failures=MAX_CRASHES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT),
+        ),
+    ).fit()
+
+
+class Watch:
+    """Writes down what Tune says of trials, and knows when time is over."""
+
+    def __init__(
+        self,
+        search: Search,
+        records: dict[int, TrialRecord],
+        seconds: float | None,
+        on_trial: Callable[[int, int, bool], None],
+    ) -> None:
+        self._search, self._on_trial = search, on_trial
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._late: set[int] = set()
+        self.records = records
+        self.validations = validations_of(search)
+        self.crashed: dict[int, str] = {}
+        self.running = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial may begin any more."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def begins(self, trial: Any) -> None:
+        """Take note of a trial that begins, or goes on."""
+        number = trial_number(trial)
+        if self.over:
+            self._late.add(number)
+            return
+        record = self.records.setdefault(
+            number, TrialRecord(trial=number, params=dict(trial.config[PARAMS]))
+        )
+        record.state = RUNNING
+        write_record(self._search.out, record)
+
+    def validated(self, trial: Any, result: dict[str, Any]) -> None:
+        """Take note of a validation, or of why there is none."""
+        number = trial_number(trial)
+        record = self.records.get(number)
+        if record is None:  # it began too late
+            return
+        known = [(int(step), float(score)) for step, score in result.get("validations", ())]
+        record.error = result.get("error")
+        record.params = dict(result["config"][PARAMS])  # PBT may have changed the trial's since
+        again = known == record.validations[: len(known)] and len(known) < len(record.validations)
+        if not again:  # as it is where a trial repeats what it found before
+            record.validations = known
+        write_record(self._search.out, record)
+        self._on_trial(number, record.steps, False)
+
+    def ends(self, trial: Any) -> None:
+        """Take note of the end of a trial."""
+        record = self.records.get(trial_number(trial))
+        if record is None or not (record.validations or record.error):
+            return  # it has not begun
+        if record.error:
+            record.state = FAILED
+        else:
+            whole = len(record.validations) >= self.validations
+            record.state = FINISHED if whole else STOPPED
+        write_record(self._search.out, record)
+        self._on_trial(record.trial, record.steps, True)
+
+    def look(self, trials: list[Any]) -> None:
+        """Count the trials that run and began in time."""
+        self.running = sum(
+            t.status == "RUNNING" and trial_number(t) not in self._late for t in trials
+        )
+
+
+class _Listener(tune.Callback):
+    """Passes on what Tune says of its trials.
+
+    Tune pickles it, though nobody reads that; so the receiver is kept in the class, i.e. in this
+    process.
+    """
+
+    watch: Watch
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        _Listener.watch.begins(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+    ) -> None:
+        _Listener.watch.validated(trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """Pass on the end of a trial."""
+        _Listener.watch.ends(trial)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """Pass on that a trial crashed too often."""
+        error = trial.get_error() if hasattr(trial, "get_error") else None
+        _Listener.watch.crashed[trial_number(trial)] = str(error) or type(error).__name__
+
+    def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
+        """Pass on which trials run."""
+        _Listener.watch.look(trials)
+
+
+class _Deadline(Stopper):
+    """Ends trials with their next validation when time is over, then the search."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return _Listener.watch.over
+
+    def stop_all(self) -> bool:
+        return _Listener.watch.over and not _Listener.watch.running
+
+
+def trial_number(trial: Any) -> int:
+    """Return the number of a trial of Tune."""
+    return int(trial.custom_trial_name)
+
+
+def _forget(search: Search, known: dict[int, TrialRecord]) -> None:
+    """Remove states of trials of which nothing else is known: they may be of other settings."""
+    for number in set(range(search.trials)) - known.keys():
+        Checkpoints.at(search.place(f"trial-{number:05d}")).discard(-1)
+
+
+def remove_older_runs(search: Search) -> list[str]:
+    """Remove what Ray noted of earlier starts of the search; say what of it was damaged."""
+    notes = []
+    folder = open_folder(search.place(""))
+    for name in folder.names():
+        if not name.startswith("ray-"):
+            continue
+        if name.endswith(f"/{TUNER}") and not _is_pickle(folder.read(name).to_pybytes()):
+            notes.append(
+                f"{folder.where(name)}: damaged, by a kill maybe; it is not needed: the search "
+                "goes on from the files of its trials"
+            )
+        folder.delete(name)
+    return notes
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Return whether a pickle is whole; nothing of it is run."""
+    try:
+        for _ in pickletools.genops(data):
+            pass
+    except Exception:  # whatever the bytes bring about
+        return False
+    return True
+
+
+def _remove(uri: str) -> None:
+    folder = open_folder(uri)
+    if folder.local:
+        with contextlib.suppress(OSError):
+            folder.filesystem.delete_dir(folder.root)
+        return
+    for name in folder.names():
+        folder.delete(name)

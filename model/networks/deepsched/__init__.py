@@ -67,7 +67,16 @@ NETWORK = Network(
     training=MappingProxyType(
         {"learning_rate": 1e-3, "schedule": "root", "ema": 0.02, "teacher": "best-of"}
     ),
-    search_space=MappingProxyType({"width": "16,32,64", "rounds": "2,3,4"}),
+    search_space=MappingProxyType(
+        {
+            "learning_rate": "3e-4..1e-2",
+            "schedule": "constant,root,cosine",
+            "ema": "0.005..0.1",
+            "rollouts": "16,32,64",
+            "network_options.width": "16,32,64",
+            "network_options.rounds": "1,2,3",
+        }
+    ),
     wants_batches=False,
     compile_parts=_compile_parts,
     # Measured and without a gain, see EXPERIMENTS.md.

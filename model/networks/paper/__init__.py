@@ -63,7 +63,17 @@ NETWORK = Network(
     training=MappingProxyType(
         {"learning_rate": 4e-3, "schedule": "constant", "ema": 1.0, "teacher": "heft"}
     ),
-    search_space=MappingProxyType({"width": "32,64,128", "recurrent_width": "32,64,128"}),
+    search_space=MappingProxyType(
+        {
+            "learning_rate": "5e-4..1e-2",
+            "schedule": "constant,root,cosine",
+            "mse_weight": "0.1..1000.0",
+            "tasks_per_micro_batch": "512,1024,2048",
+            "problems_per_micro_batch": "4,8,16",
+            "network_options.width": "32,64,128",
+            "network_options.recurrent_width": "32,64,128",
+        }
+    ),
     wants_batches=True,
     compile_parts=_compile_parts,
     retired=MappingProxyType({}),
