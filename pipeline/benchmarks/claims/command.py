@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from deepsched.pipeline.benchmarks.claims.cells import result, stored
+from deepsched.pipeline.benchmarks.claims.data import DATA
+from deepsched.pipeline.benchmarks.claims.decoders import DECODING
+from deepsched.pipeline.benchmarks.claims.memorise import MEMORISE
 from deepsched.pipeline.benchmarks.claims.part import SAMPLES, Extent, Part
 from deepsched.pipeline.benchmarks.claims.seconds import SECONDS
 from deepsched.pipeline.benchmarks.claims.untrained import UNTRAINED
@@ -19,8 +22,13 @@ from deepsched.pipeline.labelling.paper_preset import TASKS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.table import Table
+
 PARTS: Mapping[str, Part] = {
     "untrained": UNTRAINED,
+    "memorise": MEMORISE,
+    "data": DATA,
+    "decoders": DECODING,
     "time": SECONDS,
 }
 
@@ -73,7 +81,9 @@ def command(
     """Hold the paper's network against HEFT and the GA, on the preset `paper`.
 
     `untrained` has schedulers that learn nothing, and an oracle that is right about HEFT's machines
-    so often; `time` has the seconds that one schedule takes.
+    so often; `memorise` trains on few problems, for how well the network learns them by heart;
+    `data` on more and more; `decoders` makes schedules of what two of these networks say in several
+    ways; `time` has the seconds that one schedule takes.
     """
     try:
         counts = tuple(int(size) for size in sizes.split(","))
@@ -84,7 +94,7 @@ def command(
     extent = Extent(samples=samples, largest=largest, steps=steps, sizes=counts)
     folder = make_folder(out, f"--out {out}")
     chosen = {name: part for name, part in PARTS.items() if name in (parts or PARTS)}
-    tables = []
+    tables: list[Table] = []
     with progress_bar() as bar:
         for name, part in chosen.items():
             cells = part.cells(extent)

@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, Any] = {
     "objective": "imitation",
     "teacher": "heft",
     "turnaround": 1.0,  # what the best validation is chosen by
-    "learning_rate": 4e-3,
+    "learning_rate": 2e-3,
     "schedule": "cosine",
     "warmup_steps": 20,
     "tasks_per_micro_batch": 400,
