@@ -66,7 +66,9 @@ def test_the_last_quarter_of_a_curve_by_hand() -> None:
 
 def test_trainings_differ_in_what_they_say() -> None:
     extent = Extent(steps=100)
-    named = {**memorise.trainings(extent), **data.trainings(extent)}
+    padded = memorise.padded_trainings(extent)
+    assert all(one.padded for one in padded.values())
+    named = {**memorise.trainings(extent), **padded, **data.trainings(extent)}
     assert len(named) == 12 + 3 + 4
     assert len({repr(config_of(one)) + str(one) for one in named.values()}) == len(named)
     for one in named.values():

@@ -10,7 +10,7 @@ import click
 from deepsched.pipeline.benchmarks.claims.cells import result, stored
 from deepsched.pipeline.benchmarks.claims.data import DATA
 from deepsched.pipeline.benchmarks.claims.decoders import DECODING
-from deepsched.pipeline.benchmarks.claims.memorise import MEMORISE
+from deepsched.pipeline.benchmarks.claims.memorise import MEMORISE, PADDED
 from deepsched.pipeline.benchmarks.claims.part import SAMPLES, Extent, Part
 from deepsched.pipeline.benchmarks.claims.seconds import SECONDS
 from deepsched.pipeline.benchmarks.claims.untrained import UNTRAINED
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PARTS: Mapping[str, Part] = {
     "untrained": UNTRAINED,
     "memorise": MEMORISE,
+    "padded": PADDED,
     "data": DATA,
     "decoders": DECODING,
     "time": SECONDS,
@@ -81,9 +82,10 @@ def command(
     """Hold the paper's network against HEFT and the GA, on the preset `paper`.
 
     `untrained` has schedulers that learn nothing, and an oracle that is right about HEFT's machines
-    so often; `memorise` trains on few problems, for how well the network learns them by heart;
-    `data` on more and more; `decoders` makes schedules of what two of these networks say in several
-    ways; `time` has the seconds that one schedule takes.
+    so often; `memorise` trains on few problems, for how well the network learns them by heart, and
+    `padded` does so with the network of a fixed size; `data` trains on more and more problems;
+    `decoders` makes schedules of what two of these networks say in several ways; `time` has the
+    seconds that one schedule takes.
     """
     try:
         counts = tuple(int(size) for size in sizes.split(","))

@@ -1,7 +1,8 @@
-"""Part `memorise`: whether the network learns by heart what HEFT did on a few problems."""
+"""Parts `memorise`, `padded`: whether the network learns by heart what HEFT did."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -13,7 +14,7 @@ from deepsched.pipeline.benchmarks.claims.training import Training, training_cel
 from deepsched.pipeline.labelling.paper_preset import N_MACHINES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from deepsched.pipeline.benchmarks.claims.cells import Cell
     from deepsched.pipeline.benchmarks.claims.part import Extent
@@ -23,42 +24,53 @@ SEEDS = (0, 1, 2)  # of the row at the paper's number of machines
 
 
 def trainings(extent: Extent) -> dict[str, Training]:
-    """Return the part's trainings by the name of their cells."""
+    """Return the trainings without a size by the name of their cells."""
     few = [
         Training(
             problems=problems,
             machines=FEW_MACHINES,
             times=times,
-            padded=padded,
             memorised=True,
             steps=extent.steps,
         )
         for problems in COUNTS
         for times in ("literal", "residual")
-        for padded in (False, True)
     ]
     many = [
         Training(problems=1, machines=N_MACHINES, memorised=True, steps=extent.steps, seed=seed)
         for seed in SEEDS
     ]
-    return {
-        f"memorise-{one.machines}-{one.problems}-{one.times}"
-        f"{'-padded' if one.padded else ''}-{one.seed}": one
-        for one in (*few, *many)
-    }
+    return {_name(one): one for one in (*few, *many)}
 
 
-def _cells(extent: Extent) -> list[Cell]:
-    return [training_cell(name, one) for name, one in trainings(extent).items()]
+def padded_trainings(extent: Extent) -> dict[str, Training]:
+    """Return the same on few machines with the network of a fixed size."""
+    few = [one for one in trainings(extent).values() if one.machines == FEW_MACHINES]
+    return {_name(one): one for one in (replace(one, padded=True) for one in few)}
 
 
-def _tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Sequence[Table]:
+def _name(one: Training) -> str:
+    form = "padded" if one.padded else "memorise"
+    return f"{form}-{one.machines}-{one.problems}-{one.times}-{one.seed}"
+
+
+def _part(trainings: Callable[[Extent], dict[str, Training]]) -> Part:
+    def cells(extent: Extent) -> list[Cell]:
+        return [training_cell(name, one) for name, one in trainings(extent).items()]
+
+    def tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> list[Table]:
+        return [_means(trainings(extent), results), _curves(extent, results)]
+
+    return Part(cells=cells, tables=tables)
+
+
+def _means(trainings: Mapping[str, Training], results: Mapping[str, dict[str, Any]]) -> Table:
     shown = Table(title="the network paper learns by heart: mean turnaround / HEFT's")
     for column in ("problems", "machines", "times", "form", "seed"):
         shown.add_column(column)
     for column in ("seen", "geometric", "HEFT's machine", "last quarter", "unseen", "geometric"):
         shown.add_column(column, justify="right")
-    for name, one in trainings(extent).items():
+    for name, one in trainings.items():
         found = results[name]
         shown.add_row(
             f"{one.problems}",
@@ -71,7 +83,7 @@ def _tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Sequence[T
             f"{100 * found['last_quarter']:.1f} %",
             *both_means(found["unseen"]),
         )
-    return [shown, _curves(extent, results)]
+    return shown
 
 
 def _curves(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Table:
@@ -83,8 +95,9 @@ def _curves(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Table:
     for name, found in results.items():
         curve = [point["turnaround"] for point in found["curve"]]
         places = [max(round(share * len(curve)) - 1, 0) for share in shares]
-        shown.add_row(name.removeprefix("memorise-"), *(written(curve[k]) for k in places))
+        shown.add_row(name, *(written(curve[k]) for k in places))
     return shown
 
 
-MEMORISE = Part(cells=_cells, tables=_tables)
+MEMORISE = _part(trainings)
+PADDED = _part(padded_trainings)
