@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from deepsched.baselines.heft import heft
 from deepsched.baselines.ranks import release_order
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.paper.decode import decode
-from deepsched.pipeline.benchmarks.claims import data, memorise
+from deepsched.pipeline.benchmarks.claims import data, decoders, memorise
 from deepsched.pipeline.benchmarks.claims.cells import result
+from deepsched.pipeline.benchmarks.claims.command import PARTS
 from deepsched.pipeline.benchmarks.claims.decoders import (
     DECODERS,
     DECODING,
+    GROUPS,
     best_scored,
     finish_among_best,
 )
@@ -32,7 +36,10 @@ from deepsched.pipeline.benchmarks.claims.training import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from rich.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +114,44 @@ def test_without_a_network_the_best_scored_machine_is_the_fastest() -> None:
     chosen = finish_among_best(problem, -problem.etc, order).proc
     rank = np.argsort(np.argsort(problem.etc, axis=1, kind="stable"), axis=1, kind="stable")
     assert rank[np.arange(problem.n_tasks), chosen].max() <= 3
+
+
+def written(tables: Sequence[Table]) -> str:
+    console = Console(file=io.StringIO(), width=400)
+    for table in tables:
+        console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["memorise", "padded", "data"])
+def test_tables_show_both_means_of_every_training(
+    name: str, trained: tuple[dict[str, Any], Path]
+) -> None:
+    extent, part = Extent(steps=100), PARTS[name]
+    made_up = {**trained[0], "seen": [1.0, 2.0, 4.0], "last_quarter": 0.25}
+    text = written(part.tables(extent, {cell.name: made_up for cell in part.cells(extent)}))
+    assert text.count("2.333 │     2.000") == len(part.cells(extent))
+    assert "25.0 %" in text or name == "data"
+
+
+def test_decoders_stand_beside_themselves_without_a_network(
+    trained: tuple[dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extent = Extent(steps=100)
+    cells = DECODING.cells(extent)
+    monkeypatch.setattr(decoders, "result", lambda *_: None)
+    monkeypatch.setattr(decoders, "network_of", lambda *_: network_of("one", trained[1]))
+    monkeypatch.setattr(decoders, "UNSEEN", 3)
+    found = cells[0].make(trained[1])
+    assert list(found) == list(DECODERS)
+    for own in found.values():
+        assert [len(own[group]) for group in GROUPS] == [20, 3, 3]
+    problems = small_problems("test", 3, 16)
+    by_release = found["best-scored machine, by release"]["without a network"]
+    assert by_release == [ratio(problem, fastest(problem)) for problem in problems]
+    text = written(DECODING.tables(extent, {cell.name: found for cell in cells}))
+    assert all(text.count(name) == 2 for name in DECODERS)
 
 
 def test_decoders_are_those_of_two_trainings_of_other_parts() -> None:
