@@ -23,6 +23,7 @@ from deepsched.pipeline.benchmarks.claims.problems import SMALL, family, small_p
 from deepsched.pipeline.benchmarks.claims.simple import (
     ACCURACIES,
     SIMPLE,
+    arrival_order,
     earliest_finish,
     fastest,
     oracle,
@@ -100,6 +101,13 @@ def test_the_fastest_machine_and_the_earliest_finish_by_hand() -> None:
     assert schedule.aft.tolist() == [2.0, 3.0, 6.0]
     only = np.array([[True, False], [True, False], [False, True]])
     assert earliest_finish(problem, release_order(problem), only).proc.tolist() == [0, 0, 1]
+
+
+def test_tasks_run_as_they_arrive_where_edges_allow() -> None:
+    problem = make_problem(
+        machines=make_machines(1), etc=np.ones((3, 1)), edges=([0], [1], [0.0]), arrival=[5, 0, 1]
+    )
+    assert arrival_order(problem).tolist() == [2, 0, 1]
 
 
 def test_every_scheduler_has_its_ratio() -> None:

@@ -15,7 +15,7 @@ from deepsched.pipeline.benchmarks.claims.cells import Cell, result
 from deepsched.pipeline.benchmarks.claims.means import both_means
 from deepsched.pipeline.benchmarks.claims.part import Part
 from deepsched.pipeline.benchmarks.claims.problems import FEW_MACHINES, small_problems
-from deepsched.pipeline.benchmarks.claims.simple import earliest_finish, ratio
+from deepsched.pipeline.benchmarks.claims.simple import arrival_order, earliest_finish, ratio
 from deepsched.pipeline.benchmarks.claims.training import UNSEEN, network_of, training_cell
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ DECODERS: Mapping[str, tuple[Decoder, bool]] = {
 }
 
 
-def _without(problem: Problem, decoder: Decoder) -> Schedule:
-    """Decode what is known without a network: fast machines score high, starts are releases."""
-    return decoder(problem, -problem.etc, release_order(problem))
+def _without(problem: Problem, decoder: Decoder, by_start: bool) -> Schedule:
+    """Decode what is known without a network: fast machines score high, starts are arrivals."""
+    order = arrival_order(problem) if by_start else release_order(problem)
+    return decoder(problem, -problem.etc, order)
 
 
 def _cells(extent: Extent) -> list[Cell]:
@@ -100,7 +101,7 @@ def _measured(training: Cell, folder: Path) -> dict[str, Any]:
                 (said,) = network.predict([problem])
                 order = ready_order(problem, -said.start) if by_start else release_order(problem)
                 own[group].append(ratio(problem, decoder(problem, said.score, order)))
-        own[GROUPS[-1]] = [ratio(one, _without(one, decoder)) for one in groups["unseen"]]
+        own[GROUPS[-1]] = [ratio(one, _without(one, decoder, by_start)) for one in groups["unseen"]]
         found[name] = own
     return found
 

@@ -13,7 +13,7 @@ from deepsched.baselines.kernels import batch_mode
 from deepsched.baselines.list_schedule import append_in_order
 from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.random_assignment import random_assignment
-from deepsched.baselines.ranks import release_order
+from deepsched.baselines.ranks import ready_order, release_order
 from deepsched.baselines.registry import teacher_rng
 from deepsched.baselines.schedule import make_schedule
 from deepsched.model.networks.paper.decode import ProblemPrediction, decode
@@ -34,6 +34,14 @@ def fastest(problem: Problem, rng: np.random.Generator | None = None) -> Schedul
     """Give each task its fastest machine (ties: lower index), by release, appending."""
     proc = problem.etc.argmin(axis=1)
     return append_in_order(problem, release_order(problem), proc, "fastest")
+
+
+def arrival_order(problem: Problem) -> IntArray:
+    """Return always the ready task that arrived first (ties: lower topological index).
+
+    It is the order in which `paper` decodes where starts are predicted to be arrivals.
+    """
+    return ready_order(problem, -problem.arrival)
 
 
 def earliest_finish(
@@ -81,7 +89,8 @@ SIMPLE: Mapping[str, Scheduler] = {
     "random": random_assignment,
     "GA, tasks by release": genetic,
     "GA, tasks by upward rank": functools.partial(genetic, order="rank"),
-    "EFT without a network": lambda problem, _: earliest_finish(problem, release_order(problem)),
+    "EFT, tasks by release": lambda problem, _: earliest_finish(problem, release_order(problem)),
+    "EFT, tasks by arrival": lambda problem, _: earliest_finish(problem, arrival_order(problem)),
     "HEFT's machines, tasks by release": lambda problem, _: append_in_order(
         problem, release_order(problem), heft(problem).proc, "by-release"
     ),
