@@ -11,7 +11,7 @@ import numpy as np
 from deepsched.baselines.heft import heft
 from deepsched.baselines.kernels import genetic as kernels
 from deepsched.baselines.list_schedule import append_in_order, replay_order
-from deepsched.baselines.ranks import heft_order
+from deepsched.baselines.ranks import heft_order, release_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ def genetic(
     generations: int = GENERATIONS,
     fitness: Literal["waiting", "makespan"] = "waiting",
     seeded: bool = False,
+    order: Literal["release", "rank"] = "release",
     mutations: float = 0.0,
     elite: int = 0,
     workers: int = 1,
@@ -47,7 +48,9 @@ def genetic(
     ----------
     fitness : what is made small: the mean waiting time, or the makespan.
     seeded : one first individual is HEFT's assignment and the order is that of HEFT's starts, in
-        which appending reproduces HEFT's schedule; otherwise the order is by upward rank.
+        which appending reproduces HEFT's schedule.
+    order : of the tasks otherwise: by release, see `release_order`, or by upward rank, in which a
+        task that arrives late holds up all that come after it on its machine.
     mutations : expected number of genes redrawn in each child.
     elite : best individuals copied unchanged into the next generation.
     workers : threads that evaluate the population; the result does not depend on it.
@@ -62,15 +65,18 @@ def genetic(
     n = problem.n_tasks
     genes = np.int16 if problem.n_machines <= np.iinfo(np.int16).max else np.int32
     start = heft(problem) if seeded else None
-    order = heft_order(problem) if start is None else replay_order(problem, start)
-    people = np.empty((n, population), dtype=genes)
-    kernels.draw_machines(rng.random((n, population)), order, problem.etc, people)
     if start is not None:
-        people[:, 0] = start.proc[order]
+        sequence = replay_order(problem, start)
+    else:
+        sequence = release_order(problem) if order == "release" else heft_order(problem)
+    people = np.empty((n, population), dtype=genes)
+    kernels.draw_machines(rng.random((n, population)), sequence, problem.etc, people)
+    if start is not None:
+        people[:, 0] = start.proc[sequence]
     children = np.empty_like(people)
     best, best_value = people[:, 0].copy(), np.inf
     with ThreadPoolExecutor(workers) as pool:
-        evaluate = _evaluator(problem, order, population, fitness, workers, pool)
+        evaluate = _evaluator(problem, sequence, population, fitness, workers, pool)
         for generation in range(generations + 1):
             value = evaluate(people)
             leader = int(value.argmin())
@@ -84,11 +90,11 @@ def genetic(
                 children[:, :elite] = people[:, np.argsort(value, kind="stable")[:elite]]
             kernels.breed(people, value, rivals, cut, children, elite)
             if mutations > 0:
-                _mutate(problem, order, children, mutations, elite, rng)
+                _mutate(problem, sequence, children, mutations, elite, rng)
             people, children = children, people
     proc = np.empty(n, dtype=np.int64)
-    proc[order] = best
-    return append_in_order(problem, order, proc, name)
+    proc[sequence] = best
+    return append_in_order(problem, sequence, proc, name)
 
 
 def genetic_makespan(problem: Problem, rng: np.random.Generator) -> Schedule:

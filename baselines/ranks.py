@@ -113,6 +113,17 @@ def heft_order(problem: Problem) -> IntArray:
     return problem.topo[np.argsort(-rank, kind="stable")]
 
 
+def release_order(problem: Problem) -> IntArray:
+    """Return the tasks by release, then by upward rank, descending.
+
+    A task's release is the latest arrival of the task and of all that it waits for, directly or
+    not. Without arrivals the order is that of HEFT.
+    """
+    release = ranks_kernels.release(problem.topo, problem.arrival, problem.predecessors)
+    # No key falls along an edge, and of equals the parent is first: the order is a topological one.
+    return np.lexsort((problem.topo_index, -upward_rank(problem), release))
+
+
 def ready_order(problem: Problem, priority: FloatArray) -> IntArray:
     """Return the order in which always the ready task of highest priority comes next.
 

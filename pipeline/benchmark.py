@@ -26,7 +26,7 @@ MEASUREMENTS = {
         "Measure what labelling costs, and project it.",
     ),
     "claims": (
-        "deepsched.pipeline.benchmarks.claims",
+        "deepsched.pipeline.benchmarks.claims.command",
         "Hold the paper's network against HEFT and the GA.",
     ),
     "picture": (

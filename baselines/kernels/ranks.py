@@ -34,6 +34,16 @@ def downward_rank(topo, mean_etc, preds, mean_comm):
 
 
 @jit
+def release(topo, arrival, preds):
+    """Return (n,) latest arrival of a task and of all that it waits for, directly or not."""
+    latest = arrival.copy()
+    for i in topo:
+        for e in range(preds.ptr[i], preds.ptr[i + 1]):
+            latest[i] = max(latest[i], latest[preds.task[e]])
+    return latest
+
+
+@jit
 def optimistic_cost(topo, etc, succs, mean_comm):
     """Return PEFT's (n, p) table: the least cost still to come after task i on machine q."""
     n, p = etc.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "deepsched-dataset"
-VERSION = 2  # of the schema; it changes with any rule that decides problems or labels
+VERSION: Final = 3  # of the schema; it changes with any rule that decides problems or labels
 MANIFEST = "manifest.json"  # published last: a dataset exists when its manifest does
 MACHINES = "machines.json"  # the machines that all samples share, if they do
 OLD_MANIFESTS = "manifests"  # earlier generations
@@ -97,7 +97,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[2]
+    version: Literal[3]
     generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]

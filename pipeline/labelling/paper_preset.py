@@ -70,9 +70,13 @@ BYTES_SIGMA = 1.0  # of the lognormal bytes of an edge
 
 @dataclass(frozen=True, kw_only=True)
 class PaperSource:
-    """The paper's database: one set of machines, each sample drawn from (seed, sample_id)."""
+    """The paper's database: one set of machines, each sample drawn from (seed, sample_id).
+
+    `tasks` are the least and the most that a sample has, log-uniform between them.
+    """
 
     seed: int
+    tasks: tuple[int, int] = TASKS
 
     @property
     def shared_machines(self) -> Machines:
@@ -81,13 +85,13 @@ class PaperSource:
 
     def size(self, sample_id: int) -> int:
         """Return about how many bytes the stored problem has."""
-        n_tasks = _draw_tasks(sample_rng(self.seed, sample_id))
+        n_tasks = self._draw_tasks(sample_rng(self.seed, sample_id))
         return stored_bytes(n_tasks, N_MACHINES, matrix=False)
 
     def problem(self, sample_id: int) -> Problem:
         """Draw the sample's graph, tasks and data."""
         rng = sample_rng(self.seed, sample_id)
-        n = _draw_tasks(rng)
+        n = self._draw_tasks(rng)
         family = pick(rng, GRAPHS)
         ccr = pick(rng, CCR)
         range_ = FAMILIES[family].out_degree
@@ -115,7 +119,7 @@ class PaperSource:
     def label(self, sample_id: int) -> str:
         """Return the preset and the family."""
         rng = sample_rng(self.seed, sample_id)
-        _draw_tasks(rng)
+        self._draw_tasks(rng)
         return f"{NAME}/{pick(rng, GRAPHS)}"
 
     def document(self) -> dict[str, Any]:
@@ -123,11 +127,15 @@ class PaperSource:
         return {
             "preset": NAME,
             "seed": self.seed,
-            "tasks": list(TASKS),
+            "tasks": list(self.tasks),
             "machines": N_MACHINES,
             "graphs": list(GRAPHS),
             "ccr": list(CCR),
         }
+
+    def _draw_tasks(self, rng: np.random.Generator) -> int:
+        low, high = self.tasks
+        return min(int(np.exp(rng.uniform(np.log(low), np.log(high + 1)))), high)
 
 
 @functools.lru_cache(maxsize=4)
@@ -140,11 +148,6 @@ def paper_machines(seed: int) -> Machines:
         frequency=rng.choice(FREQUENCY, N_MACHINES),
         memory=rng.choice(MACHINE_MEMORY, N_MACHINES),
     )
-
-
-def _draw_tasks(rng: np.random.Generator) -> int:
-    low, high = TASKS
-    return min(int(np.exp(rng.uniform(np.log(low), np.log(high + 1)))), high)
 
 
 def _lengths(n: int, rng: np.random.Generator) -> FloatArray:

@@ -14,7 +14,7 @@ from deepsched.pipeline.common.provenance import versions
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.files import open_folder
-from deepsched.pipeline.dataset.manifest import Manifest, Part
+from deepsched.pipeline.dataset.manifest import VERSION, Manifest, Part
 from deepsched.pipeline.labelling.publish import prepare, publish, spec_document, store_machines
 from deepsched.pipeline.labelling.shard import label_shard, warm_up
 from deepsched.pipeline.labelling.spec import LabelSpec, Shard, ShardReport, plan_shards
@@ -115,7 +115,7 @@ def label(
             _label_on_ray(spec, todo, workers, keep, on_wait)
         manifest = Manifest(
             format="deepsched-dataset",
-            version=2,
+            version=VERSION,
             generation=1,
             spec=spec_document(spec),
             samples=spec.samples,

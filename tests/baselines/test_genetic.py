@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from deepsched.baselines.list_schedule import simulate
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import mean_waiting
 from deepsched.baselines.problem import Problem, make_problem
-from deepsched.baselines.ranks import heft_order
+from deepsched.baselines.ranks import heft_order, release_order, upward_rank
 from deepsched.baselines.schedule import violations
 from tests import strategies
 from tests.baselines.test_every_scheduler import renamed
@@ -43,7 +45,7 @@ def test_the_fitness_is_that_of_the_simulated_schedule() -> None:
     # Without generations the best of the drawn individuals is returned: replay all of them.
     problem = layered(n=30, p=3)
     people = (rng(5).random((30, 8)) * 3).astype(int)
-    order = heft_order(problem)
+    order = release_order(problem)
     waits = []
     for column in people.T:
         proc = np.empty(30, dtype=int)
@@ -51,6 +53,53 @@ def test_the_fitness_is_that_of_the_simulated_schedule() -> None:
         waits.append(mean_waiting(problem, simulate(problem, proc, order)))
     best = genetic(problem, rng(5), population=8, generations=0)
     assert mean_waiting(problem, best) == min(waits)
+
+
+def arriving() -> Problem:
+    """Sixty tasks without edges that arrive one after the other, the longest ones last."""
+    n = 60
+    etc = np.repeat(np.linspace(1.0, 10.0, n)[:, None], 4, axis=1)
+    return make_problem(machines=make_machines(4), etc=etc, arrival=np.arange(n) * 2.0)
+
+
+def test_tasks_run_by_their_release_and_a_late_one_holds_up_nobody() -> None:
+    problem = arriving()
+    by_release, by_rank = (genetic(problem, rng(), order=order) for order in ("release", "rank"))  # type: ignore[arg-type]
+    assert mean_waiting(problem, by_release) < 0.1 * mean_waiting(problem, by_rank)
+
+
+def test_the_release_of_a_task_is_that_of_what_it_waits_for() -> None:
+    # A chain whose first task arrives last of all, and two tasks that wait for nobody.
+    problem = make_problem(
+        machines=make_machines(2),
+        etc=np.ones((4, 2)),
+        edges=([0], [1], [0.0]),
+        arrival=[5.0, 0.0, 3.0, 5.0],
+    )
+    assert release_order(problem).tolist() == [2, 0, 1, 3]
+    assert heft_order(problem).tolist() == [0, 1, 2, 3]
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems())
+def test_the_release_order_is_what_a_heap_of_ready_tasks_gives(problem: Problem) -> None:
+    release, rank = problem.arrival.copy(), upward_rank(problem)
+    for task in problem.topo:
+        parents = problem.pred[problem.pred_ptr[task] : problem.pred_ptr[task + 1]]
+        release[task] = max([release[task], *release[parents]])
+    waits = np.diff(problem.pred_ptr)
+    key = [(release[i], -rank[i], int(problem.topo_index[i]), i) for i in range(problem.n_tasks)]
+    heap = [key[i] for i in range(problem.n_tasks) if waits[i] == 0]
+    heapq.heapify(heap)
+    order = []
+    while heap:
+        task = heapq.heappop(heap)[-1]
+        order.append(task)
+        for child in problem.succ[problem.succ_ptr[task] : problem.succ_ptr[task + 1]]:
+            waits[child] -= 1
+            if waits[child] == 0:
+                heapq.heappush(heap, key[child])
+    assert release_order(problem).tolist() == order
 
 
 @pytest.mark.parametrize("fitness", ["waiting", "makespan"])

@@ -28,7 +28,12 @@ class PaperConfig(Settings):
     max_machines: int | None = setting(
         None, "Machines every problem is padded to; none: size-free.", at_least=1
     )
-
+    times: str = setting(
+        "literal",
+        "What the outputs for start and finish are: the times themselves, as the paper has it, or "
+        "what comes on top of the arrival.",
+        choices=("literal", "residual"),
+    )
     recurrence_window: int | None = setting(
         None,
         "Steps of the GRU that no gradient goes beyond; none: a gradient goes through all.",

@@ -27,6 +27,7 @@ from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
 from deepsched.model.networks.paper.layers import PointwiseConv
 from deepsched.model.networks.paper.recurrence import BidirectionalGRU
+from deepsched.model.networks.paper.times import start_and_finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class PaperNetwork(nn.Module):
 
     def __init__(self, config: PaperConfig) -> None:
         super().__init__()
+        self._times = config.times
         width, recurrent = config.width, config.recurrent_width
         self.machine_conv = PointwiseConv(len(MACHINE_FEATURES), width)
         self.machine_full = nn.Linear(width, width)
@@ -78,11 +80,10 @@ class PaperNetwork(nn.Module):
                 for machines, n_tasks in zip(batch.machine_slices, batch.n_tasks, strict=True)
             ]
         )
-        times_T2 = self.regressor(torch.cat([task_TD, pooled_TD], dim=1))
+        output_T2 = self.regressor(torch.cat([task_TD, pooled_TD], dim=1))
+        start_T, finish_T = start_and_finish(batch, output_T2, self._times)
         return Prediction(
-            score=self._scores(batch, task_TD, machine_MD),
-            start=times_T2[:, 0],
-            finish=times_T2[:, 1],
+            score=self._scores(batch, task_TD, machine_MD), start=start_T, finish=finish_T
         )
 
     def _bursts(self, batch: Batch, machine_MD: Tensor) -> Tensor:

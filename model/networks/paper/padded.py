@@ -17,6 +17,7 @@ from deepsched.baselines.errors import TooLarge
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
 from deepsched.model.networks.paper.recurrence import autocasts
+from deepsched.model.networks.paper.times import start_and_finish
 
 if TYPE_CHECKING:
     from deepsched.model.networks.paper.config import PaperConfig
@@ -29,6 +30,7 @@ class PaddedPaperNetwork(nn.Module):
         super().__init__()
         assert config.max_tasks is not None
         assert config.max_machines is not None
+        self._times = config.times
         self.max_tasks, self.max_machines = config.max_tasks, config.max_machines
         width, recurrent = config.width, config.recurrent_width
         self.machine_conv = nn.Conv1d(len(MACHINE_FEATURES) + 1, width, kernel_size=1)
@@ -62,14 +64,13 @@ class PaddedPaperNetwork(nn.Module):
         )
         stacked_BDT = torch.relu(self.stack_conv(stacked_BTD.transpose(1, 2)))
         score_BTM = self.classifier(stacked_BDT).transpose(1, 2)
-        times_BT2 = self.regressor(stacked_BDT).transpose(1, 2)
+        output_BT2 = self.regressor(stacked_BDT).transpose(1, 2)
         sizes = list(zip(batch.n_tasks, batch.n_machines, strict=True))
         score_P = torch.cat([score_BTM[b, :t, :m].reshape(-1) for b, (t, m) in enumerate(sizes)])
-        times_T2 = torch.cat([times_BT2[b, :t] for b, (t, _) in enumerate(sizes)])
+        output_T2 = torch.cat([output_BT2[b, :t] for b, (t, _) in enumerate(sizes)])
+        start_T, finish_T = start_and_finish(batch, output_T2, self._times)
         return Prediction(
-            score=score_P.masked_fill(~batch.eligible, -torch.inf),
-            start=times_T2[:, 0],
-            finish=times_T2[:, 1],
+            score=score_P.masked_fill(~batch.eligible, -torch.inf), start=start_T, finish=finish_T
         )
 
     def _context(self, input_BTF: Tensor) -> Tensor:
