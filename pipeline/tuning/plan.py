@@ -55,7 +55,7 @@ class Search:
     def place(self, name: str) -> str:
         """Return the URI of a folder where the states lie."""
         place, query, options = self.storage.partition("?")
-        return f"{place.rstrip('/')}/{self.run}/{name}{query}{options}"
+        return f"{place.rstrip('/')}/{self.run}/{name}".rstrip("/") + query + options
 
     def document(self) -> dict[str, Any]:
         """Return what the same search has in common with itself after a restart."""

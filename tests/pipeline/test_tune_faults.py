@@ -175,3 +175,54 @@ def test_in_pbt_a_bad_trial_goes_on_from_the_state_of_a_good_one(dataset: str, t
     # Both have the first epochs of one of them: a rate of 1e-9 learns nothing.
     assert one["validations"][0] == other["validations"][0]
     assert one["validations"][0][1] != 0
+
+
+# Two nodes of one CPU; the second one is killed when its trial has been validated once. A process
+# of its own, as another Ray runs in that of the tests.
+NODE_KILLED = """
+import sys
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from deepsched.pipeline.tune import command
+from deepsched.pipeline.tuning import run
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False)
+raylets = {process.process.pid for process in second.all_processes["raylet"]}
+validated = run.Watch.validated
+
+def told(watch, trial, result):
+    validated(watch, trial, result)
+    parent = int(Path(f"/proc/{result['pid']}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    if parent in raylets and not killed:
+        killed.append(run.trial_number(trial))
+        cluster.remove_node(second, allow_graceful=False)
+
+killed = []
+run.Watch.validated = told
+command.main(sys.argv[1:], standalone_mode=False)
+assert killed
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+def test_a_trial_whose_node_is_killed_goes_on_elsewhere(tmp_path: Path):
+    out = tmp_path / "tune"
+    args = ["--out", str(out), "--config", settings(tmp_path, {**GENERATED, "steps": 40})]
+    args += ["--trials", "2", "--scheduler", "none", "--search", "seed=0"]
+    done = subprocess.run(
+        [sys.executable, "-c", NODE_KILLED, *args],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, other = json.loads((out / "results.json").read_text())
+    assert {one["trial"], other["trial"]} == {0, 1}
+    assert one["state"] == other["state"] == "finished"
+    assert one["steps"] == 40
+    assert one["validations"] == other["validations"]  # the same seed: only one was broken off
