@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepsched.pipeline.benchmarks.training_simulation import paper_sizes
 from deepsched.pipeline.dataset.storage import SampleSize
 from deepsched.pipeline.labelling import paper_preset
-from deepsched.pipeline.labelling.sources import sample_rng
 from deepsched.pipeline.training.steps import DatasetSteps, EndlessSteps, cost, dealt
 from tests.pipeline.training_helpers import PAPER, config
 
@@ -92,7 +92,7 @@ def test_validations_come_as_often_as_asked_and_at_the_end() -> None:
 
 @pytest.mark.parametrize("micro_batches", [2, 4])
 def test_micro_batches_of_a_step_cost_alike_on_the_papers_sizes(micro_batches: int) -> None:
-    tasks = [paper_preset._draw_tasks(sample_rng(0, k)) for k in range(800)]  # noqa: SLF001
+    tasks = [size.n_tasks for size in paper_sizes(800)]
     assert max(tasks) > 100 * min(tasks)
     steps = steps_of(
         tasks,
