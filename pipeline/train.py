@@ -30,6 +30,7 @@ from deepsched.pipeline.common.cli import (
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Status
 from deepsched.pipeline.training.config import RECIPES, config_options
@@ -221,7 +222,7 @@ def _progress(plan: Plan) -> Iterator[Callable[[Status], None]]:
         if messages.is_terminal:
             show.bar = stack.enter_context(progress_bar())
         else:
-            stack.enter_context(_every(LINE_SECONDS, show.line))
+            stack.enter_context(every(LINE_SECONDS, show.line))
         yield show.status
 
 
@@ -280,24 +281,6 @@ class _Progress:
                 parts += [pace(status), f"about {duration(left)} left"]
             text = f"step {status.step}/{self._total}: {', '.join(parts)}"
             messages.print(text, markup=False)
-
-
-@contextmanager
-def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
-    """Call something every so many seconds, in a thread of its own."""
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.wait(seconds):
-            call()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def pace(status: Status) -> str:

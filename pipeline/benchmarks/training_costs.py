@@ -14,11 +14,11 @@ import numpy as np
 
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import Machines, make_machines
-from deepsched.model.networks import get_network, network_config
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.labelling.paper_preset import N_MACHINES, PaperSource, paper_machines
-from deepsched.pipeline.labelling.sources import stream
 from deepsched.pipeline.training.items import make_item
+from deepsched.pipeline.training.loop import make_learner
+from deepsched.pipeline.training.rollouts import rollout_streams, run_here
 from deepsched.pipeline.training.state import new_state
 
 if TYPE_CHECKING:
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
-    from deepsched.model.learning import Learner, Loss, RolloutJob, TrainingItem
+    from deepsched.model.learning import Learner, Loss, TrainingItem
     from deepsched.pipeline.training.config import TrainConfig
+    from deepsched.pipeline.training.rollouts import Rollouts
     from deepsched.pipeline.training.steps import MicroBatch
-
-    Run = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
 
 COLUMNS = ("micro-batch", "tasks", "pairs", "longest")
 CLEARLY = 0.8  # of the error without the longest problem: so small it must be to be counted
@@ -118,31 +117,12 @@ def _non_negative(rows: FloatArray) -> FloatArray:
     return best
 
 
-def make_learner(config: TrainConfig) -> Learner:
-    """Return the learner of a training's objective."""
-    settings = network_config(config.network, config.network_options)
-    objective = get_network(config.network).objectives[str(config.objective)]
-    return objective(settings, rollouts=config.rollouts, mse_weight=config.mse_weight)
-
-
-def rollout_streams(
-    config: TrainConfig, step: int, batch: MicroBatch
-) -> Sequence[np.random.Generator]:
-    """Return what the perturbations of a micro-batch's problems are drawn from."""
-    return [np.random.default_rng([config.seed, step, k, stream("rollouts")]) for k in batch]
-
-
-def run_here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
-    """Run rollouts one after the other."""
-    return [job.decode(job) for job in jobs]
-
-
 def take(
     network: nn.Module,
     learner: Learner,
     encoded: Any,
     streams: Sequence[np.random.Generator],
-    run: Run = run_here,
+    run: Rollouts = run_here,
 ) -> Loss:
     """Compute the loss and the gradient of a micro-batch, as a training does."""
     network.train()
@@ -194,7 +174,7 @@ def measured(
     -------
     (n, len(COLUMNS)) sizes and (n,) s.
     """
-    learner, network = make_learner(config), new_state(config, "cpu").network
+    learner, network = make_learner(config, str(config.objective)), new_state(config, "cpu").network
     begin = time.monotonic()
     rows: list[list[float]] = []
     seconds: list[float] = []

@@ -13,9 +13,11 @@ import torch
 
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.benchmarks.roofline import Work, measure_machine
-from deepsched.pipeline.benchmarks.training_costs import make_learner, rollout_streams, take
+from deepsched.pipeline.benchmarks.training_costs import take
 from deepsched.pipeline.training.course import make_course
+from deepsched.pipeline.training.loop import make_learner
 from deepsched.pipeline.training.plan import plan_training
+from deepsched.pipeline.training.rollouts import rollout_streams
 from deepsched.pipeline.training.run import train_here
 from deepsched.pipeline.training.state import new_state
 
@@ -98,7 +100,8 @@ def _parts(config: TrainConfig) -> dict[str, float]:
 
     The weights are those of the beginning, on which none of it depends but the rollouts a little.
     """
-    course, learner = make_course(None, config), make_learner(config)
+    course = make_course(None, config)
+    learner = make_learner(config, str(config.objective))
     network = new_state(config, "cpu").network
     found: defaultdict[str, float] = defaultdict(float)
 

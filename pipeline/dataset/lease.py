@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import socket
-import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deepsched.baselines.errors import UnwritableOutput
+from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.dataset.stores import UnreadableStore
 
 if TYPE_CHECKING:
@@ -57,20 +57,15 @@ def leased(folder: Place) -> Iterator[None]:
     _write(folder, note)
     time.sleep(SETTLES)
     _refuse_if_taken(folder, note)
-    stop = threading.Event()
 
     def renew() -> None:
-        while not stop.wait(LASTS / 4):
-            with contextlib.suppress(UnwritableOutput):  # the next one may succeed, in time
-                _write(folder, note)
+        with contextlib.suppress(UnwritableOutput):  # the next one may succeed, in time
+            _write(folder, note)
 
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
     try:
-        yield
+        with every(LASTS / 4, renew):
+            yield
     finally:
-        stop.set()
-        thread.join()
         with contextlib.suppress(UnwritableOutput):
             folder.delete(LEASE)
 

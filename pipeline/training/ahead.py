@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ class Ahead:
         self._next = next(self._coming, None)
         self._waiting: deque[tuple[int, int, float, Future[Encoded]]] = deque()
         self._reader = ThreadPoolExecutor(1)
-        self.seconds = 0.0  # that the reader has worked
 
     def take(self, step: int, k: int) -> Encoded:
         """Return micro-batch k of a step; they are asked for in order."""
@@ -87,9 +85,7 @@ class Ahead:
             self._next = next(self._coming, None)
 
     def _encode(self, step: int, k: int, batch: MicroBatch) -> Encoded:
-        begin = time.perf_counter()
         name, learner = self._learner(step)
         items = [self._items.item(one, imitated=name == "imitation") for one in batch]
         data = learner.encode(items)
-        self.seconds += time.perf_counter() - begin
         return Encoded(k=k, data=data, tasks=sum(item.problem.n_tasks for item in items))

@@ -7,7 +7,7 @@ import functools
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.model.learning import RolloutLearner
 from deepsched.model.networks import get_network, network_config
 from deepsched.model.threads import one_thread
-from deepsched.pipeline.labelling.sources import stream
 from deepsched.pipeline.training.ahead import Ahead
 from deepsched.pipeline.training.gradients import Gradients, Ordered, Summed
 from deepsched.pipeline.training.history import ended_early
 from deepsched.pipeline.training.items import MEASURES
 from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.rollouts import rollout_streams, run_here
 from deepsched.pipeline.training.schedule import take_step
 from deepsched.pipeline.training.stale import Rolled, StaleRollouts
 from deepsched.pipeline.training.state import State, new_state
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.gradients import Look
     from deepsched.pipeline.training.history import History, Record
     from deepsched.pipeline.training.items import Items
-    from deepsched.pipeline.training.steps import Steps
-
-    Rollouts = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
+    from deepsched.pipeline.training.reporter import Reporter
+    from deepsched.pipeline.training.rollouts import Rollouts
+    from deepsched.pipeline.training.steps import MicroBatch, Steps
 
 DIVERGED = 2.0  # times as long as an untrained network's schedules: so bad is no training
 NAMED = 20  # samples in a message
@@ -49,25 +49,6 @@ NAMED = 20  # samples in a message
 
 class Diverged(InvalidInput):
     """The training no longer learns: a number that is none, or schedules that only get worse."""
-
-
-class Reporter(Protocol):
-    """Who wants to know how a training goes."""
-
-    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
-        """Take note of a finished step, its measures, and the tasks learned from until then."""
-
-    def wants_checkpoint(self) -> bool:
-        """Return whether it is time for a checkpoint; the first process decides for all."""
-        ...
-
-    def checkpoint(
-        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
-    ) -> None:
-        """Take note of a state worth keeping; `record`: of a validation, if there was one."""
-
-    def discard(self, after: int) -> None:
-        """Forget the states after a step, which lead to nothing good."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +105,7 @@ def fit(
     validation = course.items.validation()
     with (
         one_thread(),
-        _Runner(course, peers, rollouts or _here, watch, state, meta or {}) as runner,
+        _Runner(course, peers, rollouts or run_here, watch, state, meta or {}) as runner,
     ):
         began, before = time.monotonic(), state.seconds
         if not state.step:
@@ -159,6 +140,13 @@ def fit(
     return state.history
 
 
+def make_learner(config: TrainConfig, objective: str) -> Learner:
+    """Return the learner of one of a network's objectives."""
+    settings = network_config(config.network, config.network_options)
+    make = get_network(config.network).objectives[objective]
+    return make(settings, rollouts=config.rollouts, mse_weight=config.mse_weight)
+
+
 class _Runner:
     """Takes steps: this process's share of the gradients, everybody's sum, one optimiser step."""
 
@@ -175,9 +163,7 @@ class _Runner:
         self._course, self._peers, self._watch = course, peers, watch
         self._rollouts, self._meta = rollouts, meta
         row = get_network(config.network)
-        settings = network_config(config.network, config.network_options)
-        options = {"rollouts": config.rollouts, "mse_weight": config.mse_weight}
-        self._learners = {name: make(settings, **options) for name, make in row.objectives.items()}
+        self._learners = {name: make_learner(config, name) for name in row.objectives}
         self._device = torch.device(peers.device)
         gpu = self._device.type == "cuda"
         self._gradients: Gradients = (Summed if gpu else Ordered)(state.network, peers)
@@ -250,14 +236,14 @@ class _Runner:
                 batch = self._ahead.take(state.step, k)
             yield Rolled(batch=batch)
 
-    def _loss(self, state: State, learner: Learner, batch: Sequence[int], one: Rolled) -> Any:
+    def _loss(self, state: State, learner: Learner, batch: MicroBatch, one: Rolled) -> Any:
         with self._autocast():
             if one.proposal is not None and one.values is not None:
                 assert isinstance(learner, RolloutLearner)
                 with self._watch.part("rollouts"):
                     values = one.values.result()
                 return learner.learn(state.network, one.batch.data, one.proposal, values)
-            streams = self._streams(state.step, batch)
+            streams = rollout_streams(self._course.config, state.step, batch)
             return learner.loss(state.network, one.batch.data, streams, self._run_rollouts)
 
     def _propose(
@@ -270,14 +256,10 @@ class _Runner:
             batch, proposal = self._ahead.take(step, k), None
             if isinstance(learner, RolloutLearner):
                 with self._watch.part("forward"), self._autocast():
-                    streams = self._streams(step, batches[k])
+                    streams = rollout_streams(self._course.config, step, batches[k])
                     proposal = learner.propose(network, batch.data, streams)
             found.append((batch, proposal))
         return found
-
-    def _streams(self, step: int, batch: Sequence[int]) -> list[np.random.Generator]:
-        seed = self._course.config.seed
-        return [np.random.default_rng([seed, step, k, stream("rollouts")]) for k in batch]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._half)
@@ -339,7 +321,3 @@ def _check(record: Record, state: State, worst: Mapping[str, int], reporter: Rep
                 f"{ratio:.3g} times HEFT's, most on sample {worst[name]}, and was {begun:.3g} "
                 "times at the start; lower the learning rate"
             )
-
-
-def _here(jobs: Sequence[RolloutJob]) -> Sequence[FloatArray]:
-    return [job.decode(job) for job in jobs]

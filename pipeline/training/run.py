@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.training.board import Board
 from deepsched.pipeline.training.checkpoints import Checkpoints
@@ -46,8 +47,9 @@ from deepsched.pipeline.training.state import progress
 from deepsched.pipeline.training.worker import WorkerSpec, train_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from deepsched.pipeline.dataset.files import Folder
     from deepsched.pipeline.training.board import Status
     from deepsched.pipeline.training.history import History, Record
 
@@ -87,23 +89,22 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     board = start_board(plan.config.max_failures, _waiting(workers, gpu))
     spec = WorkerSpec(data=plan.data, states=plan.states, config=plan.config, meta=_meta(plan))
-    most = plan.config.max_workers
+    most, folder = plan.config.max_workers, open_folder(plan.states)
+    run_config = _run_config(folder)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"spec": spec, "board": board},
         scaling_config=ScalingConfig(
             num_workers=(workers, most) if most and most > workers else workers, use_gpu=gpu
         ),
-        run_config=(run_config := _run_config(plan)),
+        run_config=run_config,
     )
     try:
         with Curves(plan.out) as curves:
             _fit(trainer, board, _drawn(curves, on_status))
     finally:
         with contextlib.suppress(OSError):
-            open_folder(plan.states).filesystem.delete_dir(
-                f"{open_folder(plan.states).root}/{run_config.name}"
-            )
+            folder.filesystem.delete_dir(f"{folder.root}/{run_config.name}")
     return _publish(plan)
 
 
@@ -182,13 +183,12 @@ def _meta(plan: Plan) -> dict[str, Any]:
     return provenance(data=plan.data, dataset=plan.dataset)
 
 
-def _run_config(plan: Plan) -> Any:
+def _run_config(folder: Folder) -> Any:
     """Return how Ray Train runs it: it keeps nothing that a restart needs.
 
     Ray's own notes of a run are written in place, so that a kill can leave them in halves; each
     start of the command is therefore a new run to it, and states are ours.
     """
-    folder = open_folder(plan.states)
     return RunConfig(
         name=f"ray-{uuid.uuid4().hex[:12]}",
         storage_path=folder.root,
@@ -203,7 +203,13 @@ def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None])
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     failure: Exception | None = None
-    with _watching(board, on_status):
+
+    def look() -> None:
+        # A Ray that is gone ends the training with an error of its own.
+        with contextlib.suppress(ray.exceptions.RayError):
+            on_status(ray.get(board.status.remote()))
+
+    with every(POLL_SECONDS, look):
         try:
             trainer.fit()
         except SystemExit:
@@ -226,25 +232,6 @@ def _fit(trainer: TorchTrainer, board: Any, on_status: Callable[[Status], None])
             f"the training failed after step {status.step}: {type(failure).__name__}: "
             f"{reason[-1] if reason else 'no reason given'}"
         ) from failure
-
-
-@contextlib.contextmanager
-def _watching(board: Any, on_status: Callable[[Status], None]) -> Iterator[None]:
-    stop = threading.Event()
-
-    def watch() -> None:
-        # A Ray that is gone ends the training with an error of its own.
-        with contextlib.suppress(ray.exceptions.RayError):
-            while not stop.wait(POLL_SECONDS):
-                on_status(ray.get(board.status.remote()))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _publish(plan: Plan) -> Trained:

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from deepsched.baselines.arrays import FloatArray
-    from deepsched.model.learning import Proposal, RolloutJob
+    from deepsched.model.learning import Proposal
     from deepsched.pipeline.training.ahead import Encoded
+    from deepsched.pipeline.training.rollouts import Rollouts
     from deepsched.pipeline.training.state import State, Weights
-
-    Rollouts = Callable[[Sequence[RolloutJob]], Sequence[FloatArray]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -15,13 +15,14 @@ from deepsched.pipeline.training.course import make_course
 from deepsched.pipeline.training.history import SCORE
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.peers import Peers
+from deepsched.pipeline.training.reporter import Silent
 from deepsched.pipeline.training.state import State, progress
 from deepsched.pipeline.training.worker import end_with_parent
 from deepsched.pipeline.tuning.group import in_group
 from deepsched.pipeline.tuning.search_space import trial_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from deepsched.pipeline.training.config import TrainConfig
     from deepsched.pipeline.training.history import History, Record
@@ -56,7 +57,7 @@ def run_trial(params: dict[str, Any], search: Search, workers: int) -> None:
         def work(peers: Peers) -> None:
             fit(
                 make_course(search.data, config),
-                reporter=_Quiet() if peers.rank else reporter,
+                reporter=Silent() if peers.rank else reporter,
                 peers=peers,
                 start=start,
                 meta={"data": search.data, "dataset": search.dataset},
@@ -88,20 +89,13 @@ def _start(states: Checkpoints, config: TrainConfig) -> dict[str, bytes]:
     return start
 
 
-class TrialReporter:
+class TrialReporter(Silent):
     """Keeps the state of each validation and reports it to Tune, with all validations so far."""
 
     def __init__(self, states: Checkpoints, history: History, *, gives: bool) -> None:
         self._states = states
         self._history = [(int(record["step"]), float(record[SCORE])) for record in history]
         self._gives = gives  # states to Tune, for others to take over
-
-    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
-        """Say nothing: a trial is looked at when it is validated."""
-
-    def wants_checkpoint(self) -> bool:
-        """Return False: a validation comes soon enough."""
-        return False
 
     def checkpoint(
         self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
@@ -113,9 +107,6 @@ class TrialReporter:
         self._states.save(step, state)
         self._history.append((step, float(record[SCORE])))
         self._report(len(self._history), state)
-
-    def discard(self, after: int) -> None:
-        """Leave it: a trial that diverges is not tried again."""
 
     def repeat(self, step: int, state: dict[str, bytes]) -> None:
         """Report the validations up to `step` again, or the last one with its state."""
@@ -149,22 +140,3 @@ class TrialReporter:
             for name, data in state.items():
                 (Path(folder) / name).write_bytes(data)
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
-
-
-class _Quiet:
-    """The reporter of the other processes of a trial."""
-
-    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
-        """Say nothing."""
-
-    def wants_checkpoint(self) -> bool:
-        """Return False: the first process decides."""
-        return False
-
-    def checkpoint(
-        self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
-    ) -> None:
-        """Keep nothing."""
-
-    def discard(self, after: int) -> None:
-        """Forget nothing."""

@@ -6,9 +6,8 @@ after row of each problem), F feature.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -67,15 +66,6 @@ class Batch:
                 torch.split(values_P, sizes), self.n_tasks, self.n_machines, strict=True
             )
         ]
-
-    def to(self, device: torch.device | str) -> Batch:
-        """Return the same batch with its tensors on `device`."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        moved: dict[str, Any] = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in values.items()
-        }
-        return Batch(**moved)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

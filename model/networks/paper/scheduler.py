@@ -11,6 +11,7 @@ from torch import nn
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.settings import parse_settings
+from deepsched.model.batches import on_device
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from deepsched.model.networks.paper.batch import batches_by_size, collate
 from deepsched.model.networks.paper.build import build_paper
@@ -103,7 +104,7 @@ class PaperScheduler:
         sizes = [problem.n_tasks for problem in problems]
         for members in batches_by_size(sizes, MAX_BATCH_TASKS):
             samples = [encode(problems[i]) for i in members]
-            batch = collate(samples).to(self._device)
+            batch = on_device(collate(samples), self._device)
             with torch.inference_mode(), one_thread():
                 prediction = self._network(batch)
             for i, part in zip(

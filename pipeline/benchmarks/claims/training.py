@@ -20,6 +20,7 @@ from deepsched.pipeline.training.config import complete, make_config
 from deepsched.pipeline.training.history import SCORE, best_record
 from deepsched.pipeline.training.items import validation_item
 from deepsched.pipeline.training.loop import Course, Diverged, fit
+from deepsched.pipeline.training.reporter import Silent
 from deepsched.pipeline.training.steps import DatasetSteps
 
 if TYPE_CHECKING:
@@ -168,19 +169,12 @@ def _measured(network: PaperScheduler, group: str, problems: Sequence[Problem]) 
     }
 
 
-class _Best:
+class _Best(Silent):
     """A reporter that keeps the network of the best validation."""
 
     def __init__(self) -> None:
         self.history: History = []
         self.files: dict[str, bytes] = {}
-
-    def step(self, step: int, measures: Mapping[str, float], tasks: int) -> None:
-        """Take no note."""
-
-    def wants_checkpoint(self) -> bool:
-        """Return False: a training is short, and made again from its beginning."""
-        return False
 
     def checkpoint(
         self, step: int, record: Record | None, files: Callable[[], dict[str, bytes]]
@@ -191,9 +185,6 @@ class _Best:
         if not self.history or record[SCORE] < best_record(self.history)[SCORE]:
             self.files = {name: data for name, data in files().items() if name in (CONFIG, WEIGHTS)}
         self.history.append(record)
-
-    def discard(self, after: int) -> None:
-        """Leave it: only the best is kept."""
 
 
 class _Listed:

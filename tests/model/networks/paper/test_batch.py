@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsched.baselines.heft import heft
+from deepsched.model.batches import on_device
 from deepsched.model.networks.paper.batch import batches_by_size, collate
 from deepsched.model.networks.paper.features import encode
 from tests.model.examples import layered, limited
@@ -54,7 +55,7 @@ def test_an_empty_batch_is_refused() -> None:
 
 
 def test_a_batch_moves_as_a_whole() -> None:
-    moved = collate([encode(layered(3, 2))]).to("meta")
+    moved = on_device(collate([encode(layered(3, 2))]), "meta")
     tensors = [v for name in moved.__slots__ if isinstance(v := getattr(moved, name), torch.Tensor)]
     assert len(tensors) == 7
     assert all(tensor.device.type == "meta" for tensor in tensors)

@@ -14,6 +14,7 @@ from deepsched.baselines.errors import InvalidInput, TooLarge
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import Problem, make_problem
+from deepsched.model.batches import on_device
 from deepsched.model.networks import build_network
 from deepsched.model.networks.paper.batch import Prediction, collate
 from deepsched.model.networks.paper.config import PaperConfig
@@ -142,7 +143,7 @@ def test_cuda_predicts_what_the_cpu_does(variant: str) -> None:
     asks = network(variant)
     with torch.inference_mode():
         here = asks(batch)
-        there = asks.to("cuda")(batch.to("cuda"))
+        there = asks.to("cuda")(on_device(batch, "cuda"))
     for name in ("score", "start", "finish"):
         torch.testing.assert_close(
             getattr(there, name).cpu(), getattr(here, name), atol=1e-3, rtol=1e-3
