@@ -43,8 +43,8 @@ class S3:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3]:
-    """Run a server in a thread."""
+def run_s3_server() -> Iterator[S3]:
+    """Run a server in a thread. Its state is the process's: run one at a time, and once only."""
     import boto3
     from moto.server import ThreadedMotoServer
 

@@ -27,7 +27,6 @@ from deepsched.pipeline.labelling.spec import LabelSpec
 from deepsched.pipeline.verify import shard_checks
 from tests.pipeline.cli_helpers import ROOT, deepsched_here
 from tests.pipeline.label_helpers import Even, EvenPreset
-from tests.pipeline.s3_server import s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,25 +60,19 @@ def spec_for(out: object, **changes: Any) -> LabelSpec:
     return replace(spec, **changes)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3]:
-    with s3_server() as running:
-        yield running
-
-
 @pytest.fixture
-def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     """The server, its key in the environment."""
-    for name, value in server.environment.items():
+    for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(lease, "SETTLES", 0.05)
-    return server
+    return s3_server
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unreachable(server: S3) -> Iterator[subprocess.Popen[str]]:
+def unreachable(s3_server: S3) -> Iterator[subprocess.Popen[str]]:
     """A command whose store does not answer. It tries for six seconds, beside the other tests."""
-    uri = server.uri("x", login="NOBODY:hidden", address="127.0.0.1:1")
+    uri = s3_server.uri("x", login="NOBODY:hidden", address="127.0.0.1:1")
     with subprocess.Popen(
         [sys.executable, "-m", "deepsched", "verify", uri],
         cwd=ROOT,
@@ -160,17 +153,17 @@ def test_traces_from_a_disk_go_to_a_store(s3: S3, capsys: pytest.CaptureFixture[
 
 
 def test_workers_reach_the_store_by_the_key_in_the_uri(
-    local_ray: None, server: S3, local: Manifest, monkeypatch: pytest.MonkeyPatch
+    local_ray: None, s3_server: S3, local: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SETTLES", 0.05)
-    uri = server.uri("ray", login=server.login)
+    uri = s3_server.uri("ray", login=s3_server.login)
     assert label(spec_for(uri), Workers(count=2)) == local
     dataset = Dataset.open(uri)
     found = list(shard_checks(dataset, quick=False, workers=2))
     assert sum(check.schedules for check in found) == 22
     assert [check.findings for check in found] == [()] * 4
     # What a worker cannot read is an error of one line here too.
-    other = open_folder(server.uri("ray", login="NOBODY:hidden"))
+    other = open_folder(s3_server.uri("ray", login="NOBODY:hidden"))
     with pytest.raises(UnreadableStore, match="is denied") as raised:
         list(shard_checks(replace(dataset, folder=other), quick=True, workers=1))
     assert "\n" not in str(raised.value)

@@ -23,7 +23,6 @@ from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
 from deepsched.pipeline.training.run import run_training, start_board, train_here
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
-from tests.pipeline.s3_server import s3_server
 from tests.pipeline.training_helpers import (
     GENERATED,
     PAPER,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepsched.pipeline.training.history import History
+    from tests.pipeline.s3_server import S3
 
 # Ray's own: Ray Data warns of settings of its own, whoever imports it.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_\\w+` is deprecated")
@@ -554,26 +554,25 @@ def test_neither_ctrl_c_nor_a_killed_process_changes_what_is_learned(
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_states_on_an_object_store_are_gone_on_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with s3_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        storage = server.uri("states", login=server.login)
-        whole = here(tmp_path / "whole", {**GENERATED, "steps": 6})
-        first = here(tmp_path / "parts", {**GENERATED, "schedule": "root"}, storage=storage)
-        plan = plan_training(None, tmp_path / "parts", options={"steps": 6}, resume=True)
-        assert Checkpoints.at(plan.states).steps() == [2, 4]
-        assert without_seconds(first.history) != without_seconds(whole.history)
-        options = {**GENERATED, "steps": 6, "checkpoint_seconds": 1e-9}
-        two = there(tmp_path / "two", {**options, "workers": 2}, storage=storage)
-        assert same_weights(two.checkpoint, whole.checkpoint)
-        assert not (tmp_path / "two" / "states").exists()
-        again = plan_training(None, tmp_path / "two", resume=True)
-        assert Checkpoints.at(again.states).steps()[-2:] == [5, 6]
-        # What Ray notes of a run is not kept.
-        left = Checkpoints.at(again.states)._folder.names()  # noqa: SLF001
-        assert {name.split("/")[0][:5] for name in left} == {"step-", "write"}
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = s3_server.uri("states", login=s3_server.login)
+    whole = here(tmp_path / "whole", {**GENERATED, "steps": 6})
+    first = here(tmp_path / "parts", {**GENERATED, "schedule": "root"}, storage=storage)
+    plan = plan_training(None, tmp_path / "parts", options={"steps": 6}, resume=True)
+    assert Checkpoints.at(plan.states).steps() == [2, 4]
+    assert without_seconds(first.history) != without_seconds(whole.history)
+    options = {**GENERATED, "steps": 6, "checkpoint_seconds": 1e-9}
+    two = there(tmp_path / "two", {**options, "workers": 2}, storage=storage)
+    assert same_weights(two.checkpoint, whole.checkpoint)
+    assert not (tmp_path / "two" / "states").exists()
+    again = plan_training(None, tmp_path / "two", resume=True)
+    assert Checkpoints.at(again.states).steps()[-2:] == [5, 6]
+    # What Ray notes of a run is not kept.
+    left = Checkpoints.at(again.states)._folder.names()  # noqa: SLF001
+    assert {name.split("/")[0][:5] for name in left} == {"step-", "write"}
 
 
 def kill_training_process() -> int:

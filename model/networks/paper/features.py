@@ -34,6 +34,8 @@ TASK_FEATURES = (
     "memory",  # memory / largest limit
     "eligible",  # share of the machines that can hold the task
     "position",  # place in the sequence, from 0 to 1
+    "batch position",  # place among the tasks that arrive at the same time, from 0 to 1
+    "batch size",  # log of how many these are
     "size rank",  # place among the tasks by mean burst time, from 0 (shortest) to 1
     "crowding",  # mean work per machine / scale: 1 where machines, not paths, are scarce
 )
@@ -224,6 +226,7 @@ def _task_features(
         memory / _memory_unit(problem),
         eligible.mean(axis=1),
         (np.arange(n) + 0.5) / n,
+        *_batches(problem.arrival[order]),
         _ranks(row) / n,
         np.full(n, (mean_etc / problem.n_machines / scale).sum()),
     ]
@@ -250,6 +253,18 @@ def _machine_features(problem: Problem, column: FloatArray) -> Float32Array:
         np.full(p, np.log(problem.n_tasks / p)),
     ]
     return _bounded(np.stack(columns, axis=1))
+
+
+def _batches(arrival: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return each task's place in its batch, from 0 to 1, and the log of the batch's size.
+
+    A batch are the tasks that arrive at the same time; arrivals ascend.
+    """
+    first = np.flatnonzero(np.diff(arrival, prepend=-np.inf))
+    size = np.diff(first, append=arrival.size)
+    place = np.arange(arrival.size) - np.repeat(first, size)
+    size_of_task = np.repeat(size, size)
+    return (place + 0.5) / size_of_task, np.log(size_of_task)
 
 
 def _ranks(values: FloatArray) -> FloatArray:

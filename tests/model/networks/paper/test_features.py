@@ -63,6 +63,17 @@ def test_degenerate_numbers_stay_finite(cost: float, capacity: float) -> None:
         assert np.isfinite(values).all()
 
 
+def test_tasks_that_arrive_together_are_a_batch() -> None:
+    problem = make_problem(
+        machines=make_machines(2), etc=np.ones((6, 2)), arrival=[3.0, 0.0, 7.0, 3.0, 0.0, 3.0]
+    )
+    seen = encode(problem).task_features
+    place = seen[:, column(TASK_FEATURES, "batch position")]
+    np.testing.assert_allclose(place, [0.25, 0.75, 0.5 / 3, 1.5 / 3, 2.5 / 3, 0.5])
+    size = seen[:, column(TASK_FEATURES, "batch size")]
+    np.testing.assert_allclose(size, np.log([2, 2, 3, 3, 3, 1]), rtol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_other_units_give_the_same_features(seed: int) -> None:
     problem = limited(seed)
