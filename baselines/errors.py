@@ -40,11 +40,16 @@ class UnwritableOutput(DeepSchedError, OSError):
     """An output path cannot be written; nothing was left there half-written."""
 
 
+class InputWarning(UserWarning):
+    """A file is read, but may not mean what its author meant; the message names file and place."""
+
+
 # What each optional part of the installation brings, by the import name.
 EXTRAS = {
-    "ray": ("ray", "torch", "pyarrow", "pydantic", "yaml", "fsspec", "starlette", "optuna"),
+    "ray": ("ray", "torch", "pyarrow", "pydantic", "fsspec", "starlette", "optuna"),
     "plot": ("matplotlib", "pandas"),
     "exact": ("ortools",),
+    "formats": ("pydot", "defusedxml", "yaml"),
 }
 
 

@@ -40,6 +40,7 @@ class Problem:
     Attributes
     ----------
     name : where it came from, for messages and reports.
+    format : of the file it was read from; "" where it was made otherwise.
     task_ids : names, unique.
     machines : what the tasks run on.
     etc : (n_tasks, n_machines) s; inf where the task cannot run.
@@ -73,6 +74,7 @@ class Problem:
     pred_bytes: FloatArray
     topo: IntArray
     topo_index: IntArray
+    format: str = ""
 
     def __repr__(self) -> str:
         counts = (("task", self.n_tasks), ("edge", self.n_edges), ("machine", self.n_machines))

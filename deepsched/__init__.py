@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepsched.baselines.bounds import lower_bound
-    from deepsched.baselines.errors import DeepSchedError
+    from deepsched.baselines.errors import DeepSchedError, InputWarning
     from deepsched.baselines.machines import Machines, draw_machines, make_machines
     from deepsched.baselines.metrics import METRICS
     from deepsched.baselines.problem import Problem
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS",
     "DeepSchedError",
+    "InputWarning",
     "Machines",
     "Problem",
     "Schedule",
@@ -69,6 +70,7 @@ if not os.path.isdir(os.path.join(__path__[0], "baselines")):  # noqa: PTH112, P
 _HOMES = {
     "METRICS": "baselines.metrics",
     "DeepSchedError": "baselines.errors",
+    "InputWarning": "baselines.errors",
     "Machines": "baselines.machines",
     "Problem": "baselines.problem",
     "Schedule": "baselines.schedule",

@@ -44,11 +44,15 @@ def read_problem(
     noise_seed: int = 0,
     bandwidth: float | None = None,
     latency: float | None = None,
+    format: str | None = None,
+    runtime: float | None = None,
+    delimiter: str | None = None,
 ) -> Problem:
     """Return the problem in a workflow file, whose format is found by its content.
 
-    Formats: WfFormat 1.5 (.json, .json.gz), deepsched-problem/1 JSON, STG, HCSP ETC matrices, job
-    lists like the paper's, GoCJ.
+    Formats: WfFormat 1.0 to 1.6, deepsched-problem/1, SAGA and node-link JSON, GraphML, GML, DOT,
+    Pegasus DAX and YAML, STG, job shops, HCSP ETC matrices, job lists like the paper's, GoCJ, TGFF,
+    DSLab, Alibaba 2018; plain, gzip, bz2, xz, or alone in a zip.
 
     Parameters
     ----------
@@ -57,11 +61,22 @@ def read_problem(
     machine_seed : of the drawn speeds.
     noise, noise_seed : sigma of the lognormal factor between each task and machine, and its seed.
     bandwidth, latency : bytes/s and s of every link, in place of what the file says.
+    format : name of the format, in place of the one found: what `--format` of the command takes.
+    runtime : s, of each task for which the file has none.
+    delimiter : one character between the fields of a CSV file, in place of the one found.
 
     Raises
     ------
     InvalidInput, InvalidProblem
         Naming the file and the place in it, or the value that is out of range.
+    NotInstalled
+        If the format needs a package of the extra `formats`.
+
+    Warns
+    -----
+    InputWarning
+        Where the file may not mean what its author meant, such as files that one task writes and
+        another reads with no edge between the two.
 
     Examples
     --------
@@ -76,6 +91,9 @@ def read_problem(
         noise_seed=noise_seed,
         bandwidth=bandwidth,
         latency=latency,
+        format=format,
+        runtime=runtime,
+        delimiter=delimiter,
     )
     return readers.read_problem(path, options)
 

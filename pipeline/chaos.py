@@ -12,6 +12,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 import click
 
 from deepsched.pipeline.faults.label import command as label
+from deepsched.pipeline.faults.read import command as read
 from deepsched.pipeline.faults.train import command as train
 
 
@@ -21,4 +22,5 @@ def command() -> None:
 
 
 command.add_command(label, "label")
+command.add_command(read, "read")
 command.add_command(train, "train")

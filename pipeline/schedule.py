@@ -86,8 +86,9 @@ def command(
 ) -> None:
     r"""Schedule one workflow FILE; print a summary, or write the schedule where asked.
 
-    FILE may be WfFormat 1.5 (.json, .json.gz), deepsched-problem/1 JSON, STG, an HCSP ETC matrix,
-    the paper's jobs CSV or a GoCJ list; - reads standard input.
+    FILE may be WfFormat, deepsched-problem/1, SAGA or node-link JSON, GraphML, GML, DOT, Pegasus
+    DAX or YAML, STG, a job shop, an HCSP ETC matrix, the paper's jobs CSV, a GoCJ list and others,
+    plain or compressed; - reads standard input.
 
     \b
     Examples:
@@ -140,7 +141,8 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
         f"{problem.name}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
         f"{problem.n_machines} machines"
     )
-    rows = [("scheduler", schedule.scheduler)]
+    rows = [("format", problem.format)] if problem.format else []
+    rows.append(("scheduler", schedule.scheduler))
     for metric, measure in METRICS.items():
         unit = " s" if metric in SECONDS else ""
         rows.append((metric.replace("_", " "), f"{measure(problem, schedule):.6g}{unit}"))

@@ -1,15 +1,34 @@
 """Workflow files of every known format as problems. The format is found by content.
 
-To add a format, write a module with `NAME`, `recognise` and `read` (and `SUFFIX` for text files),
-and enter it in one of the two tables below.
+To add a format, write a module with `NAME` (what `--format` calls it), `TITLE`, `recognise` and
+`read` (and `SUFFIXES` for text files), and enter it in one of the two tables below.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers import explicit, gocj, hcsp, jobs_csv, machines_file, stg, wfformat
+from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.readers import (
+    alibaba,
+    dax,
+    dot,
+    dslab,
+    explicit,
+    gml,
+    gocj,
+    graphml,
+    hcsp,
+    job_shop,
+    jobs_csv,
+    node_link,
+    pegasus,
+    saga,
+    stg,
+    tgff,
+    wfformat,
+)
 from deepsched.baselines.readers._values import an_object
 from deepsched.baselines.readers.explicit import problem_document, write_problem
 from deepsched.baselines.readers.files import decode, parse_json, read_bytes, shown_path
@@ -17,6 +36,8 @@ from deepsched.baselines.readers.hcsp import HcspSolution, read_hcsp_solution
 from deepsched.baselines.readers.machines_file import read_machines
 from deepsched.baselines.readers.networkx_graph import from_networkx, to_networkx
 from deepsched.baselines.readers.options import ReadOptions
+from deepsched.baselines.readers.packed import plain_name
+from deepsched.baselines.readers.strangers import known_stranger
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -38,14 +59,12 @@ __all__ = [
     "write_problem",
 ]
 
-HEAD_LINES = 2  # lines of a text file that its format is known by
-HEAD_CHARACTERS = 100_000  # where they are looked for
-
 
 class JsonFormat(Protocol):
     """A module that reads one family of JSON documents."""
 
     NAME: str
+    TITLE: str
 
     def recognise(self, document: dict[str, Any], /) -> bool: ...
 
@@ -53,27 +72,46 @@ class JsonFormat(Protocol):
 
 
 class TextFormat(Protocol):
-    """A module that reads one kind of text file, known by the fields of its first two lines."""
+    """A module that reads one kind of text file."""
 
     NAME: str
-    SUFFIX: str
+    TITLE: str
+    SUFFIXES: tuple[str, ...]
 
-    def recognise(self, head: list[list[str]], /) -> bool: ...
+    def recognise(self, text: str, where: str, /) -> bool: ...
 
     def read(self, text: str, where: str, options: ReadOptions, /) -> Problem: ...
 
 
 # The first that recognises a document or text reads it.
-JSON_FORMATS: tuple[JsonFormat, ...] = (explicit, wfformat)
-TEXT_FORMATS: tuple[TextFormat, ...] = (jobs_csv, hcsp, stg, gocj)
+JSON_FORMATS: tuple[JsonFormat, ...] = (explicit, wfformat, saga, node_link)
+TEXT_FORMATS: tuple[TextFormat, ...] = (
+    graphml,
+    dax,
+    dot,
+    gml,
+    tgff,
+    pegasus,
+    dslab,
+    alibaba,
+    jobs_csv,
+    job_shop,
+    hcsp,
+    stg,
+    gocj,
+)
 FORMATS = (
     *(module.NAME for module in JSON_FORMATS),
     *(module.NAME for module in TEXT_FORMATS),
 )
+TITLES = (
+    *(module.TITLE for module in JSON_FORMATS),
+    *(module.TITLE for module in TEXT_FORMATS),
+)
 
 
 def read_problem(path: str | PathLike[str], options: ReadOptions | None = None) -> Problem:
-    """Return the problem in a file of any known format, plain or gzip.
+    """Return the problem in a file of any known format, plain, gzip, bz2, xz or alone in a zip.
 
     Parameters
     ----------
@@ -86,6 +124,11 @@ def read_problem(path: str | PathLike[str], options: ReadOptions | None = None) 
         If the file cannot be read or is of no known format, naming the line or the JSON path.
     InvalidProblem
         If its parts do not make a problem, naming the task, machine or edge.
+
+    Warns
+    -----
+    InputWarning
+        Where the file may not mean what its author meant.
     """
     return problem_from_bytes(read_bytes(path), shown_path(path), options)
 
@@ -94,41 +137,48 @@ def problem_from_bytes(data: bytes, where: str, options: ReadOptions | None = No
     """Return the problem in the bytes of a file, as `read_problem`; `where` names their source."""
     text = decode(data, where)
     chosen = options or ReadOptions()
-    name = where.removesuffix(".gz")
+    name = plain_name(where).lower()
+    if chosen.format is not None:
+        wanted = next((one for one in TEXT_FORMATS if chosen.format == one.NAME), None)
+        if wanted is not None:
+            return _read_text(wanted, text, where, chosen)
+        return problem_from_json(parse_json(text, where), where, chosen)
     if name.endswith(".json") or text.lstrip().startswith(("{", "[")):
         return problem_from_json(parse_json(text, where), where, chosen)
-    head = _head(text)
     for module in TEXT_FORMATS:
-        if module.recognise(head):
-            return module.read(text, where, chosen)
-    if head and machines_file.COLUMNS[0] in jobs_csv.cells(head[0]):
-        raise InvalidInput(f"{where}: a list of machines, not a problem; give it as the machines")
+        if module.recognise(text, where):
+            return _read_text(module, text, where, chosen)
+    stranger = known_stranger(text)
+    if stranger:
+        raise InvalidInput(f"{where}: {stranger}")
     # Content tells nothing: let the reader that the name asks for say what is wrong.
     for module in TEXT_FORMATS:
-        if name.endswith(module.SUFFIX):
-            return module.read(text, where, chosen)
-    raise InvalidInput(f"{where}: unknown format; known: {', '.join(FORMATS)}")
-
-
-def problem_from_json(document: Any, where: str, options: ReadOptions | None = None) -> Problem:
-    """Return the problem of a parsed JSON document, explicit or WfFormat; as `read_problem`."""
-    given = an_object(document, f"{where}: the document")
-    for module in JSON_FORMATS:
-        if module.recognise(given):
-            return module.read(given, where, options or ReadOptions())
-    known = ", ".join(module.NAME for module in JSON_FORMATS)
+        if name.endswith(module.SUFFIXES):
+            return _read_text(module, text, where, chosen)
     raise InvalidInput(
-        f"{where}: unknown JSON format, without the key 'format' or 'schemaVersion'; known: {known}"
+        f"{where}: unknown format; known: {', '.join(TITLES)}; --format NAME names one"
     )
 
 
-def _head(text: str) -> list[list[str]]:
-    """Return the fields of the first lines that hold more than a comment."""
-    head: list[list[str]] = []
-    for line in text[:HEAD_CHARACTERS].splitlines():
-        fields = line.split("#", 1)[0].split()
-        if fields:
-            head.append(fields)
-        if len(head) == HEAD_LINES:
-            break
-    return head
+def problem_from_json(document: Any, where: str, options: ReadOptions | None = None) -> Problem:
+    """Return the problem of a parsed JSON document, as `read_problem`."""
+    given = an_object(document, f"{where}: the document")
+    chosen = options or ReadOptions()
+    if chosen.format is not None and chosen.format not in FORMATS:
+        raise UnknownName("format", chosen.format, FORMATS)
+    for module in JSON_FORMATS:
+        if chosen.format == module.NAME or (chosen.format is None and module.recognise(given)):
+            return _named(module.read(given, where, chosen), module.TITLE)
+    known = ", ".join(TITLES[: len(JSON_FORMATS)])
+    raise InvalidInput(
+        f"{where}: unknown JSON format, without the keys 'format', 'schemaVersion', 'task_graph' "
+        f"or 'nodes'; known: {known}"
+    )
+
+
+def _read_text(module: TextFormat, text: str, where: str, options: ReadOptions) -> Problem:
+    return _named(module.read(text, where, options), module.TITLE)
+
+
+def _named(problem: Problem, title: str) -> Problem:
+    return dataclasses.replace(problem, format=title)

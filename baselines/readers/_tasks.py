@@ -190,7 +190,7 @@ def check_keys(items: list[dict[str, Any]], known: tuple[str, ...], place: Place
         if judged.issuperset(item):
             continue
         for key in item:
-            if key not in judged:
+            if key not in judged and isinstance(key, str):
                 close = difflib.get_close_matches(key[:40], known, 1, SIMILAR)
                 if close:
                     raise InvalidInput(

@@ -19,6 +19,9 @@ def read_options(
     noise_seed: int = 0,
     bandwidth: float | None = None,
     latency: float | None = None,
+    format: str | None = None,
+    runtime: float | None = None,
+    delimiter: str | None = None,
     label: str = "machines",
 ) -> ReadOptions:
     """Return what the readers need to complete a source; see `ReadOptions`.
@@ -58,4 +61,7 @@ def read_options(
         noise_seed=noise_seed,
         bandwidth=bandwidth,
         latency=latency,
+        format=format,
+        runtime=runtime,
+        delimiter=delimiter,
     )

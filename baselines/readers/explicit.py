@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
 
-NAME = "deepsched-problem/1"
+NAME = "deepsched"
+TITLE = "deepsched-problem/1"
 WORK_ALPHA = 1.0  # all cores of a machine share a task's `work`
 KEYS = ("format", "tasks", "machines", "edges", "bandwidth", "latency")
 EDGE_KEYS = ("from", "to", "bytes")
@@ -50,8 +51,8 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
     InvalidInput, InvalidProblem
         Naming the place, such as `tasks[3].etc[1]`.
     """
-    if document["format"] != NAME:
-        raise InvalidInput(f"{where}: unknown format {echo(document['format'])}; known: {NAME}")
+    if document["format"] != TITLE:
+        raise InvalidInput(f"{where}: unknown format {echo(document['format'])}; known: {TITLE}")
     check_keys([document], KEYS, lambda _: where)
 
     def task_place(k: int) -> str:
@@ -95,12 +96,12 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     a problem whose ETC was modelled otherwise is written with its times.
     """
     return {
-        "format": NAME,
+        "format": TITLE,
         "tasks": list(_task_entries(problem)),
-        "machines": list(_machine_entries(problem)),
+        "machines": list(machine_entries(problem)),
         "edges": list(_edge_entries(problem)),
-        "bandwidth": _link_value(problem.machines.bandwidth),
-        "latency": _link_value(problem.machines.latency),
+        "bandwidth": link_value(problem.machines.bandwidth),
+        "latency": link_value(problem.machines.latency),
     }
 
 
@@ -117,9 +118,9 @@ def write_problem(path: str | PathLike[str], problem: Problem) -> None:
 
 def _text(problem: Problem) -> Iterator[str]:
     # Entry by entry: the whole document of a large problem is many times its arrays.
-    yield f'{{"format": "{NAME}"'
+    yield f'{{"format": "{TITLE}"'
     for key, items in (
-        ("machines", _machine_entries(problem)),
+        ("machines", machine_entries(problem)),
         ("tasks", _task_entries(problem)),
         ("edges", _edge_entries(problem)),
     ):
@@ -129,7 +130,7 @@ def _text(problem: Problem) -> Iterator[str]:
             yield json.dumps(item, allow_nan=False)
         yield "]"
     for key in ("bandwidth", "latency"):
-        value = _link_value(getattr(problem.machines, key))
+        value = link_value(getattr(problem.machines, key))
         yield f',\n"{key}": {json.dumps(value, allow_nan=False)}'
     yield "}\n"
 
@@ -154,7 +155,8 @@ def _task_entries(problem: Problem) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def _machine_entries(problem: Problem) -> Iterator[dict[str, Any]]:
+def machine_entries(problem: Problem) -> Iterator[dict[str, Any]]:
+    """Yield each machine as the format has it."""
     machines = problem.machines
     for k, name in enumerate(machines.ids):
         entry: dict[str, Any] = {
@@ -174,7 +176,8 @@ def _edge_entries(problem: Problem) -> Iterator[dict[str, Any]]:
         yield {"from": ids[parent], "to": ids[child], "bytes": data}
 
 
-def _link_value(matrix: FloatArray) -> Any:
+def link_value(matrix: FloatArray) -> Any:
+    """Return bandwidths or latencies as the format has them: one number, null, or rows."""
     n = len(matrix)
     links = matrix[~np.eye(n, dtype=bool)]
     if links.size == 0:

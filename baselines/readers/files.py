@@ -1,23 +1,30 @@
-"""Bytes of a file, unpacked where they are gzip, as text and as JSON."""
+"""Bytes of a file, unpacked where they are compressed, as text and as JSON."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers._values import echo
+from deepsched.baselines.readers.packed import limited, unpacked
 
 if TYPE_CHECKING:
     from os import PathLike
 
-MAX_BYTES = 2**30  # unpacked; 84,654 tasks x 188 machines in JSON are a third of it
-CHUNK = 2**20
+# What is not text says so by its first bytes.
+BINARY = {
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89PNG": "a picture",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a numpy array",
+    b"ARROW1": "an Arrow file",
+    b"\x7fELF": "a program",
+}
 UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -37,7 +44,9 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     where = shown_path(path)
     try:
         with Path(path).open("rb") as file:
-            return _limited(file, where)
+            return limited(file, where)
+    except InvalidInput:
+        raise  # it is a ValueError too
     except IsADirectoryError:
         raise InvalidInput(f"{where} is a folder; give a file in it") from None
     except FileNotFoundError:
@@ -48,41 +57,31 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise InvalidInput(f"{where!r} is not a path") from None
 
 
-def _limited(file: IO[bytes] | gzip.GzipFile, where: str) -> bytes:
-    chunks, size = [], 0
-    while chunk := file.read(CHUNK):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise InvalidInput(f"{where}: larger than {MAX_BYTES // 2**20} MiB")
-    return b"".join(chunks)
-
-
 def decode(data: bytes, where: str) -> str:
-    """Return the text of a file's bytes, plain or gzip, UTF-8 with or without a byte order mark.
+    """Return the text of a file's bytes, plain or packed, UTF-8 with or without a byte order mark.
 
     Raises
     ------
     InvalidInput
-        If the gzip is truncated or damaged, the text is not UTF-8, or there is none.
+        If they cannot be unpacked, are no text, not UTF-8, or there are none.
     """
-    if data[:2] == b"\x1f\x8b":
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-                data = _limited(file, where)
-        except EOFError:
-            raise InvalidInput(f"{where}: truncated gzip; its compressed data stop early") from None
-        except (OSError, zlib.error) as error:
-            raise InvalidInput(f"{where}: damaged gzip: {error}") from None
+    data = unpacked(data, where)
     if data.startswith(UTF_16_OR_32):
         raise InvalidInput(f"{where}: UTF-16 or UTF-32 text; save it as UTF-8")
+    for mark, kind in BINARY.items():
+        if data.startswith(mark):
+            raise InvalidInput(f"{where}: {kind}, not a workflow file")
+    if data[257:262] == b"ustar":
+        raise InvalidInput(f"{where}: a tar archive; unpack it, and give one of its files")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         byte = data[error.start]
         raise InvalidInput(
-            f"{where}: line {line}: not UTF-8 text (byte 0x{byte:02x} at offset {error.start})"
+            f"{where}: line {line}: not UTF-8 text (byte 0x{byte:02x} at byte {column} of the "
+            f"line, offset {error.start}); save it as UTF-8"
         ) from None
     if not text.strip():
         raise InvalidInput(f"{where}: the file is empty")

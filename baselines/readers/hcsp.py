@@ -29,8 +29,10 @@ from deepsched.baselines.readers.options import ReadOptions, own_machines, refus
 if TYPE_CHECKING:
     from os import PathLike
 
-NAME = "HCSP ETC"
-SUFFIX = ".hcsp"
+NAME = "hcsp"
+TITLE = "HCSP ETC matrix"
+SUFFIXES: tuple[str, ...] = (".hcsp",)
+FORCE = "--format hcsp reads it all the same"
 MAKESPAN_IN_NAME = re.compile(r"_(\d+),(\d+)\.sol", re.ASCII)
 
 
@@ -48,9 +50,10 @@ class HcspSolution:
     makespan: float
 
 
-def recognise(head: list[list[str]]) -> bool:
-    """Tell whether the file begins with two or three whole numbers."""
-    return bool(head) and len(head[0]) in (2, 3) and all(map(is_count, head[0]))
+def recognise(text: str, where: str) -> bool:
+    """Tell whether the file begins with two or three whole numbers, as no other known one does."""
+    head = next((line.split() for line in text_lines(text) if line.strip()), [])
+    return len(head) in (2, 3) and all(map(is_count, head))
 
 
 def read(text: str, where: str, options: ReadOptions) -> Problem:
@@ -71,6 +74,8 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     p = count(header[1], f"{place}: the number of machines")
     if n == 0 or p == 0:
         raise InvalidInput(f"{place}: {n} tasks on {p} machines; there must be at least one each")
+    if options.format != NAME:
+        _check_layout(lines, start, len(header), n, p, where)
     etc = _numbers(lines, start + 1, where)
     if etc.size != n * p:
         raise InvalidInput(
@@ -81,6 +86,30 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     machines = own_machines(make_machines(p), options, where)
     with naming(where):
         return make_problem(machines=machines, etc=etc.reshape(n, p), name=source_name(where))
+
+
+def _check_layout(lines: list[str], start: int, n_header: int, n: int, p: int, where: str) -> None:
+    """Refuse numbers that are as many as the header says, and something else all the same.
+
+    Files of other problems begin with two numbers too, such as those of project scheduling; their
+    rows are of different lengths.
+    """
+    if n_header == 3 and lines[start].split()[2] != "0":
+        raise InvalidInput(
+            f"{where}: line {start + 1}: the header must be: tasks machines 0; {FORCE}"
+        )
+    widths = [(k, len(line.split())) for k, line in enumerate(lines[start + 1 :], start + 2)]
+    rows = [(k, width) for k, width in widths if width]
+    if len(rows) == 1 and rows[0][1] == n * p:  # all in one line
+        return
+    if any(all(found == width for _, found in rows) for width in (1, p)):
+        return  # whether they are enough is said below
+    odd = next((k for k, found in rows if found not in (1, p)), rows[0][0])
+    raise InvalidInput(
+        f"{where}: line {odd}: rows of an ETC matrix have one number each or {p}, one a machine; "
+        "this looks like another format, maybe one of project scheduling (several resources are "
+        f"outside the model); {FORCE}"
+    )
 
 
 def _numbers(lines: list[str], start: int, where: str) -> FloatArray:

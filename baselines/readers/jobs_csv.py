@@ -3,6 +3,7 @@
 Columns `job_id,arrival_time,burst_time,priority,mem_util`: seconds, seconds on a machine of speed
 1, larger is more urgent, MB. A job is sequential (alpha 0). The machines lie in a file of their
 own, which `read_machines` reads; it is used where it is given, not because it lies beside the jobs.
+Columns may be separated by commas, semicolons, tabs or bars, and be in any order and case.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers._csv import parse_table, unique_ids
+from deepsched.baselines.readers._csv import cell_place, header_of, parse_table, unique_ids
 from deepsched.baselines.readers._values import Rule, decimal
 from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
 
-NAME = "jobs.csv"
-SUFFIX = ".csv"
+NAME = "jobs-csv"
+TITLE = "job list (CSV)"
+SUFFIXES: tuple[str, ...] = (".csv", ".tsv")
 ALPHA = 0.0
 COLUMNS = ("job_id", "arrival_time", "burst_time", "priority", "mem_util")
 RULES = {
@@ -32,14 +34,9 @@ RULES = {
 }
 
 
-def recognise(head: list[list[str]]) -> bool:
+def recognise(text: str, where: str) -> bool:
     """Tell whether the first line names at least one of the columns."""
-    return bool(head) and not set(COLUMNS).isdisjoint(cells(head[0]))
-
-
-def cells(fields: list[str]) -> list[str]:
-    """Return the cells of a header line that was split at blanks."""
-    return [cell.strip(' "') for cell in " ".join(fields).split(",")]
+    return bool(header_of(text, COLUMNS))
 
 
 def read(text: str, where: str, options: ReadOptions) -> Problem:
@@ -50,13 +47,13 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     InvalidInput, InvalidProblem
         Naming the line.
     """
-    table = parse_table(text, COLUMNS, where)
+    table = parse_table(text, COLUMNS, where, options.delimiter)
     if not table.lines:
         raise InvalidInput(f"{where}: there is no job below the header")
     columns: dict[str, FloatArray] = {
         name: np.array(
             [
-                decimal(field, rule, f"{where}: line {line}: {name}")
+                decimal(field, rule, cell_place(name, line, field, where))
                 for line, field in zip(table.lines, table.columns[name], strict=True)
             ]
         )

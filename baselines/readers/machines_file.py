@@ -2,7 +2,7 @@
 
 CSV columns `machine_id,num_cores,core_freq,mem_cap`: cores, MHz, MB. JSON
 `{"machines": [{"id", "cores", "frequency", "memory"}], "bandwidth", "latency"}` as in the explicit
-problem format; memory, bandwidth and latency are optional.
+problem format; memory, bandwidth and latency are optional. Or a network of SAGA, see `saga`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines, make_machines
-from deepsched.baselines.readers._csv import parse_table, unique_ids
+from deepsched.baselines.readers._csv import cell_place, parse_table, unique_ids
 from deepsched.baselines.readers._tasks import check_keys, parse_machines
 from deepsched.baselines.readers._values import Rule, an_object, decimal, naming
 from deepsched.baselines.readers.files import decode, parse_json, read_bytes, shown_path
+from deepsched.baselines.readers.packed import plain_name
+from deepsched.baselines.readers.saga import network_machines
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,7 +26,7 @@ RULES = {"num_cores": Rule.POSITIVE, "core_freq": Rule.POSITIVE, "mem_cap": Rule
 
 
 def read_machines(path: str | PathLike[str]) -> Machines:
-    """Return the machines of a file, CSV or JSON, plain or gzip.
+    """Return the machines of a file, CSV or JSON, plain or packed.
 
     Raises
     ------
@@ -33,8 +35,10 @@ def read_machines(path: str | PathLike[str]) -> Machines:
     """
     where = shown_path(path)
     text = decode(read_bytes(path), where)
-    if where.removesuffix(".gz").endswith(".json") or text.lstrip().startswith(("{", "[")):
+    if plain_name(where).endswith(".json") or text.lstrip().startswith(("{", "[")):
         document = an_object(parse_json(text, where), f"{where}: the document")
+        if "machines" not in document and "nodes" in document and "edges" in document:
+            return network_machines(document, where, parent="")
         check_keys([document], ("machines", "bandwidth", "latency"), lambda _: where)
         return parse_machines(document, where, speeds_needed="the machine model needs it")
     table = parse_table(text, COLUMNS, where)
@@ -42,7 +46,7 @@ def read_machines(path: str | PathLike[str]) -> Machines:
         raise InvalidInput(f"{where}: there is no machine below the header")
     cores, frequency, memory = (
         [
-            decimal(field, rule, f"{where}: line {line}: {name}")
+            decimal(field, rule, cell_place(name, line, field, where))
             for line, field in zip(table.lines, table.columns[name], strict=True)
         ]
         for name, rule in RULES.items()

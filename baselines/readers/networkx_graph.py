@@ -5,23 +5,34 @@ the task cannot run) or `work` (as in the explicit format) and maybe its `noise`
 machine; `arrival`, `priority` and `memory` are optional. Edges carry `bytes`, 0 where they have
 none. Graph attributes: `machines` (a `Machines`, or a list as in the explicit format beside
 `bandwidth` and `latency`), `alpha`, the exponent of the cores where tasks give work, and `name`.
+
+A list may be its JSON text. `to_networkx` writes lists so, since GraphML has none, and GML and
+GraphML no null.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines, make_machines
-from deepsched.baselines.readers._tasks import TaskColumns, assemble, parse_machines, task_columns
+from deepsched.baselines.readers._tasks import (
+    TaskColumns,
+    assemble,
+    check_keys,
+    parse_machines,
+    task_columns,
+)
 from deepsched.baselines.readers._values import Rule, a_list, column, echo, naming, number
-from deepsched.baselines.readers.explicit import WORK_ALPHA
+from deepsched.baselines.readers.explicit import WORK_ALPHA, link_value, machine_entries
 from deepsched.baselines.readers.options import (
     ReadOptions,
     chosen_machines,
     own_machines,
+    source_name,
     with_links,
 )
 
@@ -31,11 +42,14 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
 
 
-def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Problem:
+def from_networkx(
+    graph: nx.DiGraph, options: ReadOptions | None = None, *, where: str = ""
+) -> Problem:
     """Return the problem of a graph; a node that is not a string is named by its `str`.
 
     A graph without `machines` runs on those of the options where its tasks give work, and on as
-    many equal machines as there are times where they give etc.
+    many equal machines as there are times where they give etc. `where` names the graph's source in
+    messages; without it they name the graph.
 
     Raises
     ------
@@ -47,7 +61,8 @@ def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Prob
     options = options or ReadOptions()
     if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise InvalidInput(f"a networkx.DiGraph is needed, not {type(graph).__name__}")
-    where = f"graph {str(graph.name)[:60]!r}" if graph.name else "graph"
+    name = str(graph.name or (source_name(where) if where else "graph"))
+    where = where or (f"graph {str(graph.name)[:60]!r}" if graph.name else "graph")
     nodes = list(graph)
 
     def place(k: int) -> str:
@@ -57,17 +72,25 @@ def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Prob
         {key: _plain(value) for key, value in attributes.items()} | {"id": _node_name(node)}
         for node, attributes in graph.nodes(data=True)
     ]
-    for item in items:
+    for k, item in enumerate(items):
+        for key in ("etc", "noise"):
+            if key in item:
+                item[key] = _from_text(item[key], f"{place(k)}.{key}")
         if isinstance(item.get("etc"), list):
             item["etc"] = [None if value == np.inf else value for value in item["etc"]]
     tasks = task_columns(items, place)
     machines = _machines(graph, tasks, options, where)
     index = {node: i for i, node in enumerate(nodes)}
-    links = list(graph.edges(data="bytes", default=0.0))
+    links = [(u, v, dict(attributes)) for u, v, attributes in graph.edges(data=True)]
+
+    def edge_place(k: int) -> str:
+        return f"{where}: edge {echo(links[k][0])} -> {echo(links[k][1])}"
+
+    _check_edges([attributes for _, _, attributes in links], edge_place)
     size = column(
-        [_plain(data) for _, _, data in links],
+        [_plain(attributes.get("bytes", 0.0)) for _, _, attributes in links],
         Rule.COST,
-        lambda k: f"{where}: edge {echo(links[k][0])} -> {echo(links[k][1])}: bytes",
+        lambda k: f"{edge_place(k)}: bytes",
     )
     return assemble(
         tasks,
@@ -76,24 +99,36 @@ def from_networkx(graph: nx.DiGraph, options: ReadOptions | None = None) -> Prob
         alpha=number(_plain(graph.graph.get("alpha", WORK_ALPHA)), Rule.FINITE, f"{where}: alpha"),
         options=options,
         where=where,
-        name=str(graph.name or "graph"),
+        name=name,
         noise=_noise(items, len(machines), place),
     )
 
 
 def to_networkx(problem: Problem) -> nx.DiGraph:
-    """Return the problem as a graph that `from_networkx` turns into the same problem."""
+    """Return the problem as a graph that `from_networkx` turns into the same problem.
+
+    All attributes are numbers and strings, lists among them as JSON text, so that it passes through
+    node-link JSON, GML and GraphML.
+    """
     import networkx as nx
 
-    graph = nx.DiGraph(name=problem.name, machines=problem.machines, alpha=problem.alpha)
+    machines = problem.machines
+    graph = nx.DiGraph(
+        name=problem.name,
+        machines=json.dumps(list(machine_entries(problem))),
+        bandwidth=_as_text(link_value(machines.bandwidth)),
+        latency=_as_text(link_value(machines.latency)),
+        alpha=problem.alpha,
+    )
     for i, name in enumerate(problem.task_ids):
         costs: dict[str, Any]
         if problem.work is None:
-            costs = {"etc": problem.etc[i].tolist()}
+            row = problem.etc[i].tolist()
+            costs = {"etc": json.dumps([None if value == np.inf else value for value in row])}
         else:
             costs = {"work": float(problem.work[i])}
             if problem.noise is not None:
-                costs["noise"] = problem.noise[i].tolist()
+                costs["noise"] = json.dumps(problem.noise[i].tolist())
         graph.add_node(
             name,
             **costs,
@@ -112,7 +147,12 @@ def _machines(graph: nx.DiGraph, tasks: TaskColumns, options: ReadOptions, where
     if isinstance(given, Machines):
         return own_machines(given, options, where)
     if given is not None:
-        document = {key: _plain(value) for key, value in graph.graph.items()}
+        document = {
+            key: _from_text(_plain(value), f"{where}: {key}")
+            if key in ("machines", "bandwidth", "latency")
+            else None
+            for key, value in graph.graph.items()
+        }
         reason = "" if tasks.timed.all() else "tasks give work"
         machines = parse_machines(document, where, speeds_needed=reason)
         return own_machines(machines, options, where)
@@ -136,6 +176,37 @@ def _noise(items: list[dict[str, Any]], p: int, place: Any) -> np.ndarray | None
             raise InvalidInput(f"{place(k)}.noise has {len(row)} entries for {p} machines")
         rows.append(column(row, Rule.POSITIVE, lambda q, k=k: f"{place(k)}.noise[{q}]"))  # type: ignore[misc]
     return np.array(rows)
+
+
+# What other libraries call the data of an edge: nobody should lose it for another word.
+OTHER_NAMES = ("weight", "size", "data", "cost", "volume", "communication", "comm", "transfer")
+
+
+def _check_edges(items: list[dict[str, Any]], place: Any) -> None:
+    """Refuse an edge whose data has another name: it would cost nothing."""
+    check_keys(items, ("bytes",), place)
+    for k, item in enumerate(items):
+        if "bytes" in item:
+            continue
+        for key in item:
+            if isinstance(key, str) and key.lower().strip("_") in OTHER_NAMES:
+                raise InvalidInput(
+                    f"{place(k)}: {echo(key)} is not read; what is transferred is its 'bytes'"
+                )
+
+
+def _as_text(value: Any) -> Any:
+    return value if isinstance(value, float) else json.dumps(value)
+
+
+def _from_text(value: Any, place: str) -> Any:
+    """Return what a JSON text says, or the value itself where it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{place} is {echo(value)}; it must be a list, or its JSON") from None
 
 
 def _node_name(node: object) -> str:

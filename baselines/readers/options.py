@@ -18,7 +18,8 @@ from deepsched.baselines.machines import (
     make_machines,
 )
 from deepsched.baselines.problem import NO_EDGES, Edges, Problem, make_problem
-from deepsched.baselines.readers._values import naming
+from deepsched.baselines.readers._values import echo, naming
+from deepsched.baselines.readers.packed import plain_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,6 +40,9 @@ class ReadOptions:
         its seed; 0 is no noise.
     bandwidth, latency : bytes/s and s of every link, in place of what the source or the machines
         say.
+    format : name of the format, one of `FORMATS`, in place of the one found by content.
+    runtime : s, of each task for which the source has no runtime; without it that is an error.
+    delimiter : one character between the fields of a CSV file, in place of the one found.
 
     Raises
     ------
@@ -53,6 +57,9 @@ class ReadOptions:
     noise_seed: int = 0
     bandwidth: float | None = None
     latency: float | None = None
+    format: str | None = None
+    runtime: float | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if self.machines is not None and self.n_machines is not None:
@@ -70,6 +77,12 @@ class ReadOptions:
             raise InvalidInput(
                 f"latency {self.latency:g}: it must be a finite number of at least 0"
             )
+        if self.runtime is not None and not (math.isfinite(self.runtime) and self.runtime >= 0):
+            raise InvalidInput(
+                f"runtime {self.runtime:g}: it must be a finite number of at least 0"
+            )
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise InvalidInput(f"delimiter {echo(self.delimiter)}: it must be one character")
 
 
 def chosen_machines(options: ReadOptions, *, equal: bool = False) -> Machines:
@@ -159,12 +172,28 @@ def modelled_problem(
         )
 
 
-SUFFIXES = (".gz", ".json", ".stg", ".csv", ".txt")
+SUFFIXES = (
+    ".json",
+    ".stg",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".dot",
+    ".gv",
+    ".gml",
+    ".graphml",
+    ".dax",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".tgff",
+    ".jsp",
+)
 
 
 def source_name(where: str) -> str:
     """Return the file's name without its folders and known suffixes; other places as they are."""
-    name = where.replace("\\", "/").rsplit("/", 1)[-1]
+    name = plain_name(where.replace("\\", "/").rsplit("/", 1)[-1])
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name or where

@@ -12,6 +12,7 @@ Tobita, Kasahara (2002), doi:10.1002/jos.116; https://www.kasahara.cs.waseda.ac.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,14 +24,17 @@ from deepsched.baselines.readers.options import ReadOptions, chosen_machines, mo
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
 
-NAME = "STG"
-SUFFIX = ".stg"
+NAME = "stg"
+TITLE = "Standard Task Graph"
+SUFFIXES: tuple[str, ...] = (".stg",)
 ALPHA = 0.0
 DUMMIES = 2
 
 
-def recognise(head: list[list[str]]) -> bool:
+def recognise(text: str, where: str) -> bool:
     """Tell whether a whole number alone is followed by a row of several fields."""
+    rows = (line.split("#", 1)[0].split() for line in text_lines(text))
+    head = list(itertools.islice((row for row in rows if row), 2))
     return len(head) == 2 and len(head[0]) == 1 and is_count(head[0][0]) and len(head[1]) > 1
 
 

@@ -1,8 +1,9 @@
-"""WfFormat 1.5: measured workflow executions of the WfCommons project.
+"""WfFormat 1.0 to 1.6: measured workflow executions of the WfCommons project.
 
-Tasks of `workflow.specification` are joined by id with their measurements in
-`workflow.execution.tasks`; measurements of other ids are ignored. A task's work is its measured
-runtime (alpha 0: a task is sequential), its memory is `memoryInBytes`.
+From 1.5 on, tasks of `workflow.specification` are joined by id with their measurements in
+`workflow.execution.tasks`; measurements of other ids are ignored. Before, a task of
+`workflow.tasks` (`jobs` in 1.0) holds its measurements and its files itself, and names its parents
+by their names or ids. A task's work is its measured runtime (alpha 0: a task is sequential).
 
 An edge exists where the parent lists the child or the child lists the parent: traces are known that
 give only one side. Listed twice, it is still one edge. Its bytes are the sum over the files that
@@ -15,13 +16,12 @@ Coleman et al. (2022), doi:10.1016/j.future.2021.09.043; https://github.com/wfco
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers._tasks import optional_column
+from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
 from deepsched.baselines.readers._values import (
     Rule,
     a_list,
@@ -30,6 +30,7 @@ from deepsched.baselines.readers._values import (
     echo,
     entries,
     names,
+    number,
     positions,
     required,
 )
@@ -39,12 +40,19 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Edges, Problem
 
-NAME = "WfFormat 1.5"
-VERSION = "1.5"
+NAME = "wfformat"
+TITLE = "WfFormat"
+ONE_LIST = ("1.0", "1.1", "1.2", "1.3", "1.4")  # versions in which a task holds all
+TWO_LISTS = ("1.5", "1.6")
 ALPHA = 0.0
 MB = 1e6  # bytes
+KB = 1e3  # bytes
 SPECIFICATION = "workflow.specification."
 EXECUTION = "workflow.execution."
+# What a version may call a task's measurements; memory in bytes and in KB.
+RUNTIMES = ("runtimeInSeconds", "runtime")
+BYTES = ("sizeInBytes", "size")
+LINKS = {"input": 0, "output": 1}
 
 
 def recognise(document: dict[str, Any]) -> bool:
@@ -60,19 +68,63 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
     InvalidInput, InvalidProblem
         Naming the place, such as `workflow.specification.tasks[3].parents[0]`.
     """
-    version = required(document, "schemaVersion", where)
-    if version != VERSION:
-        raise InvalidInput(
-            f"{where}: WfFormat version {echo(version)} is not known, only {VERSION}"
-        )
+    version = _version(document, where)
     workflow = an_object(required(document, "workflow", where), f"{where}: workflow")
-    parts = {}
-    for key in ("specification", "execution"):
-        part = required(workflow, key, where, "workflow.")
-        parts[key] = an_object(part, f"{where}: workflow.{key}")
-    tasks = entries(parts["specification"], "tasks", where, SPECIFICATION)
-    ids = _ids(tasks, f"{where}: {SPECIFICATION}tasks")
-    runtime, priority, memory = _measured(parts["execution"], ids, where)
+    if version in ONE_LIST:
+        return _read_one_list(workflow, where, options)
+    part = required(workflow, "specification", where, "workflow.")
+    specification = an_object(part, f"{where}: workflow.specification")
+    tasks = entries(specification, "tasks", where, SPECIFICATION)
+    place = f"{where}: {SPECIFICATION}tasks"
+    ids = _ids(tasks, place)
+    index = {name: i for i, name in enumerate(ids)}
+    written, read_ = (
+        [_files(task, key, f"{place}[{i}].{key}") for i, task in enumerate(tasks)]
+        for key in ("outputFiles", "inputFiles")
+    )
+    runtime, priority, memory = _measured(workflow, ids, options, where)
+    return _problem(
+        ids=ids,
+        edges=edge_bytes(
+            ids,
+            _relatives(tasks, index, place),
+            written,
+            read_,
+            _file_sizes(specification, where),
+            where,
+            missing=f"{SPECIFICATION}files has no entry for {{file}}, which task {{child}} gets "
+            "from {parent}",
+        ),
+        runtime=runtime,
+        priority=priority,
+        memory=memory,
+        options=options,
+        where=where,
+    )
+
+
+def _version(document: dict[str, Any], where: str) -> str:
+    version = required(document, "schemaVersion", where)
+    known = (*ONE_LIST, *TWO_LISTS)
+    # A number is what YAML and careless writers make of it; 1.5 is no other version than "1.5".
+    found = str(version) if type(version) in (str, float) else ""
+    if found not in known:
+        raise InvalidInput(
+            f"{where}: WfFormat version {echo(version)} is not known, only {', '.join(known)}"
+        )
+    return found
+
+
+def _problem(
+    *,
+    ids: list[str],
+    edges: Edges,
+    runtime: FloatArray,
+    priority: FloatArray,
+    memory: FloatArray,
+    options: ReadOptions,
+    where: str,
+) -> Problem:
     return modelled_problem(
         work=runtime,
         alpha=ALPHA,
@@ -80,10 +132,13 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
         options=options,
         where=where,
         task_ids=ids,
-        edges=_edges(tasks, ids, parts["specification"], where),
+        edges=edges,
         priority=priority,
         memory=memory,
     )
+
+
+# Versions from 1.5 on.
 
 
 def _ids(items: list[dict[str, Any]], place: str) -> list[str]:
@@ -94,86 +149,46 @@ def _ids(items: list[dict[str, Any]], place: str) -> list[str]:
 
 
 def _measured(
-    execution: dict[str, Any], ids: list[str], where: str
+    workflow: dict[str, Any], ids: list[str], options: ReadOptions, where: str
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return each task's runtime (s), priority and memory (MB)."""
+    if "execution" not in workflow:
+        given = given_runtime(
+            ids, options.runtime, where, "workflow.execution is missing, so tasks have no runtimes"
+        )
+        return np.full(len(ids), given), np.zeros(len(ids)), np.zeros(len(ids))
+    execution = an_object(workflow["execution"], f"{where}: workflow.execution")
     items = entries(execution, "tasks", where, EXECUTION)
 
     def place(k: int) -> str:
         return f"{where}: {EXECUTION}tasks[{k}]"
 
     index = {name: k for k, name in enumerate(_ids(items, f"{where}: {EXECUTION}tasks"))}
-    missing = [name for name in ids if name not in index]
-    if missing:
-        raise InvalidInput(f"{where}: {EXECUTION}tasks has no entry for task {echo(missing[0])}")
-    rows = [index[name] for name in ids]
-    measured = [items[row] for row in rows]
-    for row, item in zip(rows, measured, strict=True):
-        if "runtimeInSeconds" not in item:
-            raise InvalidInput(f"{place(row)}.runtimeInSeconds is missing")
+    rows = [index.get(name) for name in ids]
+    measured = [{} if row is None else items[row] for row in rows]
 
     def measured_place(k: int) -> str:
-        return place(rows[k])
+        row = rows[k]
+        return f"{where}: {EXECUTION}tasks" if row is None else place(row)
 
-    runtime = column(
-        [item["runtimeInSeconds"] for item in measured],
-        Rule.COST,
-        lambda k: f"{measured_place(k)}.runtimeInSeconds",
+    def lacking(i: int) -> str:
+        if rows[i] is None:
+            return f"{EXECUTION}tasks has no entry for task {echo(ids[i])}"
+        state = "null" if "runtimeInSeconds" in measured[i] else "missing"
+        text = f"{place(rows[i] or 0)}.runtimeInSeconds is {state}"
+        return text.removeprefix(f"{where}: ")
+
+    runtime = _runtimes(
+        [item.get("runtimeInSeconds") for item in measured],
+        ids,
+        options,
+        where,
+        lacking,
+        measured_place,
     )
-    priority = optional_column(measured, "priority", Rule.FINITE, measured_place)
-    memory = optional_column(measured, "memoryInBytes", Rule.COST, measured_place)
+    priority = _optional(measured, "priority", Rule.FINITE, measured_place)
+    memory = _optional(measured, "memoryInBytes", Rule.COST, measured_place)
     return runtime, priority, memory / MB
-
-
-def _edges(
-    tasks: list[dict[str, Any]], ids: list[str], specification: dict[str, Any], where: str
-) -> Edges:
-    index = {name: i for i, name in enumerate(ids)}
-
-    def listed(i: int, key: str) -> list[Any]:
-        found = tasks[i].get(key, [])
-        if type(found) is list:  # spelling the place takes longer than looking
-            return found
-        return a_list(found, f"{where}: {SPECIFICATION}tasks[{i}].{key}")
-
-    def relatives(i: int, key: str) -> list[int]:
-        place = f"{where}: {SPECIFICATION}tasks[{i}].{key}"
-        return positions(listed(i, key), index, lambda k: f"{place}[{k}]")
-
-    def files(i: int, key: str) -> dict[str, None]:
-        found = listed(i, key)
-        for k, name in enumerate(found):
-            if type(name) is not str:
-                place = f"{where}: {SPECIFICATION}tasks[{i}].{key}[{k}]"
-                raise InvalidInput(f"{place} is {echo(name)}; it must be a file id")
-        return dict.fromkeys(found)
-
-    carried: dict[tuple[int, int], float] = {}
-    for i in range(len(ids)):
-        carried.update(((parent, i), 0) for parent in relatives(i, "parents"))
-        carried.update(((i, child), 0) for child in relatives(i, "children"))
-    producers = defaultdict(list)
-    for i in range(len(ids)):
-        for name in files(i, "outputFiles"):
-            producers[name].append(i)
-    sizes = _file_sizes(specification, where)
-    for child in range(len(ids)):
-        for name in files(child, "inputFiles"):
-            for parent in producers.get(name, ()):
-                if (parent, child) in carried:
-                    if name not in sizes:
-                        raise InvalidInput(
-                            f"{where}: {SPECIFICATION}files has no entry for {echo(name)}, which "
-                            f"task {echo(ids[child])} gets from {echo(ids[parent])}"
-                        )
-                    carried[parent, child] += sizes[name]
-    pairs = np.array(list(carried), dtype=np.int64).reshape(-1, 2)
-    size = column(
-        list(carried.values()),
-        Rule.COST,
-        lambda k: f"{where}: bytes from {echo(ids[pairs[k, 0]])} to {echo(ids[pairs[k, 1]])}",
-    )
-    return pairs[:, 0], pairs[:, 1], size
 
 
 def _file_sizes(specification: dict[str, Any], where: str) -> dict[str, float]:
@@ -189,3 +204,138 @@ def _file_sizes(specification: dict[str, Any], where: str) -> dict[str, float]:
     column(sizes, Rule.COST, lambda k: f"{place}[{k}].sizeInBytes")
     # Kept as written: sums of whole numbers are exact in any order.
     return dict(zip(ids, sizes, strict=True))
+
+
+def _files(task: dict[str, Any], key: str, place: str) -> list[str]:
+    found = task.get(key, [])
+    if type(found) is not list:  # spelling the place takes longer than looking
+        found = a_list(found, place)
+    for k, name in enumerate(found):
+        if type(name) is not str:
+            raise InvalidInput(f"{place}[{k}] is {echo(name)}; it must be a file id")
+    return list(dict.fromkeys(found))
+
+
+# Versions before 1.5.
+
+
+def _read_one_list(workflow: dict[str, Any], where: str, options: ReadOptions) -> Problem:
+    key = "jobs" if "tasks" not in workflow and "jobs" in workflow else "tasks"
+    tasks = entries(workflow, key, where, "workflow.")
+    place = f"{where}: workflow.{key}"
+    ids, index = _names_and_ids(tasks, place)
+    written: list[list[str]] = []
+    read_: list[list[str]] = []
+    sizes: dict[str, float] = {}
+    for i, task in enumerate(tasks):
+        found: tuple[dict[str, None], dict[str, None]] = ({}, {})
+        files = a_list(task.get("files", []), f"{place}[{i}].files")
+        for k, item in enumerate(files):
+            at = f"{place}[{i}].files[{k}]"
+            item = an_object(item, at)
+            name = next((item[x] for x in ("id", "name") if x in item), None)
+            if type(name) is not str:
+                raise InvalidInput(f"{at}.name is {echo(name)}; it must be a file's name")
+            link = item.get("link")
+            if link not in LINKS:
+                raise InvalidInput(f"{at}.link is {echo(link)}; it must be input or output")
+            found[LINKS[link]][name] = None
+            size_key = next((x for x in BYTES if x in item), None)
+            if size_key is not None:
+                number(item[size_key], Rule.COST, f"{at}.{size_key}")
+                # The writer knows best; readers may have seen a part.
+                if link == "output" or name not in sizes:
+                    sizes[name] = item[size_key]
+        read_.append(list(found[0]))
+        written.append(list(found[1]))
+
+    def task_place(k: int) -> str:
+        return f"{place}[{k}]"
+
+    runtime_key = [next((x for x in RUNTIMES if x in task), RUNTIMES[0]) for task in tasks]
+
+    def lacking(i: int) -> str:
+        state = "null" if runtime_key[i] in tasks[i] else "missing"
+        return f"workflow.{key}[{i}].{runtime_key[i]} is {state}"
+
+    values = [task.get(name) for task, name in zip(tasks, runtime_key, strict=True)]
+    memory = _optional(tasks, "memoryInBytes", Rule.COST, task_place) / MB
+    memory = np.maximum(memory, _optional(tasks, "memory", Rule.COST, task_place) * KB / MB)
+    return _problem(
+        ids=ids,
+        edges=edge_bytes(
+            ids, _relatives(tasks, index, place), written, read_, sizes, where, missing=""
+        ),
+        runtime=_runtimes(values, ids, options, where, lacking, task_place, runtime_key),
+        priority=_optional(tasks, "priority", Rule.FINITE, task_place),
+        memory=memory,
+        options=options,
+        where=where,
+    )
+
+
+def _names_and_ids(tasks: list[dict[str, Any]], place: str) -> tuple[list[str], dict[str, int]]:
+    """Return what tasks are called, and the position of each name and id.
+
+    Parents and children are told by name in most files, by id in some.
+    """
+    lists = {}
+    for key in ("id", "name"):
+        if all(key in task for task in tasks):
+            given = [task[key] for task in tasks]
+            # Names may repeat where ids tell tasks apart.
+            if key == "name" and "id" in lists and len({str(name) for name in given}) < len(given):
+                continue
+            lists[key] = names(given, lambda k, key=key: f"{place}[{k}].{key}")  # type: ignore[misc]
+    if not lists:
+        k = next(k for k, task in enumerate(tasks) if "name" not in task)
+        raise InvalidInput(f"{place}[{k}].name is missing")
+    index: dict[str, int] = {}
+    for found in reversed(lists.values()):  # a name before an id, where both exist
+        for i, name in enumerate(found):
+            index.setdefault(name, i)
+    return lists.get("id") or lists["name"], index
+
+
+# All versions.
+
+
+def _relatives(
+    tasks: list[dict[str, Any]], index: dict[str, int], place: str
+) -> list[tuple[int, int]]:
+    def listed(i: int, key: str) -> list[int]:
+        found = tasks[i].get(key, [])
+        if type(found) is not list:
+            found = a_list(found, f"{place}[{i}].{key}")
+        return positions(found, index, lambda k: f"{place}[{i}].{key}[{k}]")
+
+    edges: dict[tuple[int, int], None] = {}
+    for i in range(len(tasks)):
+        edges.update(((parent, i), None) for parent in listed(i, "parents"))
+        edges.update(((i, child), None) for child in listed(i, "children"))
+    return list(edges)
+
+
+def _runtimes(
+    values: list[Any],
+    ids: list[str],
+    options: ReadOptions,
+    where: str,
+    lacking: Any,
+    place: Any,
+    keys: list[str] | None = None,
+) -> FloatArray:
+    absent = [i for i, value in enumerate(values) if value is None]
+    if absent:
+        given = given_runtime([ids[i] for i in absent], options.runtime, where, lacking(absent[0]))
+        for i in absent:
+            values[i] = given
+    return column(
+        values, Rule.COST, lambda k: f"{place(k)}.{keys[k] if keys else 'runtimeInSeconds'}"
+    )
+
+
+def _optional(items: list[dict[str, Any]], key: str, rule: Rule, place: Any) -> FloatArray:
+    """Return (len(items),) numbers, 0 where none was measured."""
+    values = [0.0 if item.get(key) is None else item[key] for item in items]
+    return column(values, rule, lambda k: f"{place(k)}.{key}")

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from deepsched.baselines.errors import DeepSchedError, missing_extra
+from deepsched.pipeline.common.doubts import doubts_shown
 from deepsched.pipeline.common.interrupts import true_error
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     """
     keep_lines(command)
     try:
-        code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
+        with doubts_shown():
+            code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
     except DeepSchedError as error:
         _leave(EXIT_BAD_INPUT, str(error))
     except ImportError as error:

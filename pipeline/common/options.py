@@ -13,6 +13,7 @@ from deepsched.baselines.machines import (
     DEFAULT_MACHINES,
     SPEED_RANGE,
 )
+from deepsched.baselines.readers import FORMATS
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.settings import SettingInfo, Settings, setting_infos
 
@@ -70,8 +71,30 @@ _MACHINE_OPTIONS = (
 )
 
 
+_FILE_OPTIONS = (
+    click.option(
+        "--format",
+        "format_name",
+        metavar="NAME",
+        type=click.Choice(FORMATS),
+        help=f"Format of the file, in place of the one found by content: {', '.join(FORMATS)}.",
+    ),
+    click.option(
+        "--runtime",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        help="Runtime of each task for which the file has none.",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="CHAR",
+        help="Between the fields of a CSV file, in place of the one found; 'tab' is one.",
+    ),
+)
+
+
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the machine model; the command gets them as one `read_options`."""
+    """Add the options of a file and of its machines; the command gets one `read_options`."""
 
     @functools.wraps(command)
     def with_read_options(
@@ -82,6 +105,9 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         noise_seed: int,
         bandwidth: float | None,
         latency: float | None,
+        format_name: str | None,
+        runtime: float | None,
+        delimiter: str | None,
         **kwargs: Any,
     ) -> Any:
         options = read_options(
@@ -91,12 +117,15 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             noise_seed=noise_seed,
             bandwidth=bandwidth,
             latency=latency,
+            format=format_name,
+            runtime=runtime,
+            delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
             label="--machines",
         )
         return command(*args, read_options=options, **kwargs)
 
     decorated: Callable[..., Any] = with_read_options
-    for option in reversed(_MACHINE_OPTIONS):
+    for option in reversed((*_FILE_OPTIONS, *_MACHINE_OPTIONS)):
         decorated = option(decorated)
     return decorated
 

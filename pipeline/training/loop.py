@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.steps import MicroBatch, Steps
 
 DIVERGED = 2.0  # times as long as an untrained network's schedules: so bad is no training
+LOST = 10.0  # times the first step's loss: so bad is no imitation
+IMITATION, LOSS = "imitation", "train_loss"
 NAMED = 20  # samples in a message
 
 
@@ -114,8 +116,12 @@ def fit(
             state.begun = {name: ratio for name, ratio in ratios.items() if ratio is not None}
         while state.step < course.steps.total and not ended_early(state.history, config.early_stop):
             checked = course.steps.checked(state.step)
-            look = runner.step(state, reporter, look=checked)
+            imitates = runner.learner(state.step)[0] == IMITATION
+            first_loss = imitates and LOSS not in state.begun
+            look = runner.step(state, reporter, look=checked or first_loss)
             state.step += 1
+            if look and first_loss:
+                state.begun[LOSS] = look.measures["loss"] / look.steps
             state.seconds = before + time.monotonic() - began
             if look:
                 means = {name: total / look.steps for name, total in look.measures.items()}
@@ -133,7 +139,7 @@ def fit(
                     "busy": round(_busy(watch, peers), 4),
                     "shares": watch.shares(),
                 }
-                _check(record, state, worst, reporter)
+                _check(record, state, worst, reporter, imitates=imitates)
                 state.note(record)
             if record is not None or (look and look.flagged):
                 reporter.checkpoint(state.step, record, runner.files(state))
@@ -191,7 +197,7 @@ class _Runner:
     def learner(self, step: int) -> tuple[str, Learner]:
         """Return the objective of a step and its learner."""
         config = self._course.config
-        name = "imitation" if step < config.imitation_steps else str(config.objective)
+        name = IMITATION if step < config.imitation_steps else str(config.objective)
         return name, self._learners[name]
 
     def files(self, state: State) -> Callable[[], dict[str, bytes]]:
@@ -309,15 +315,29 @@ def _busy(watch: Stopwatch, peers: Peers) -> float:
     return float(peers.together(own, peers.world, 1).mean())
 
 
-def _check(record: Record, state: State, worst: Mapping[str, int], reporter: Reporter) -> None:
-    """Stop a training whose schedules, of either objective, are far worse than at the start."""
-    for name, begun in state.begun.items():
-        ratio = record[name]
-        if not ratio <= DIVERGED * begun:
-            what = name.removeprefix("val_")
-            reporter.discard(state.last_validated)
-            raise Diverged(
-                f"training diverged by step {state.step}: on the validation problems the {what} is "
-                f"{ratio:.3g} times HEFT's, most on sample {worst[name]}, and was {begun:.3g} "
-                "times at the start; lower the learning rate"
-            )
+def _check(
+    record: Record, state: State, worst: Mapping[str, int], reporter: Reporter, *, imitates: bool
+) -> None:
+    """Stop a training that gets far worse than its start in what it learns.
+
+    That is the loss while it imitates: who imitates better may well make worse schedules, as long
+    as one wrong machine in twenty holds up all that wait. Else it is the schedules of either
+    objective.
+    """
+    said = ""
+    if imitates:
+        loss, begun = record[LOSS], state.begun[LOSS]
+        if not loss <= LOST * begun:
+            said = f"the loss is {loss:.3g}, and was {begun:.3g} in the first step"
+    else:
+        for name, begun in state.begun.items():
+            if name != LOSS and not record[name] <= DIVERGED * begun:
+                said = (
+                    f"on the validation problems the {name.removeprefix('val_')} is "
+                    f"{record[name]:.3g} times HEFT's, most on sample {worst[name]}, and was "
+                    f"{begun:.3g} times at the start"
+                )
+                break
+    if said:
+        reporter.discard(state.last_validated)
+        raise Diverged(f"training diverged by step {state.step}: {said}; lower the learning rate")

@@ -40,8 +40,8 @@ class State:
     step : optimiser steps done; which samples come next follows from it.
     seconds : spent on them.
     history : of the validations so far.
-    begun : mean ratios to HEFT of the untrained network's schedules, by their names in a record;
-        empty where there is nothing to validate on.
+    begun : mean ratios to HEFT of the untrained network's schedules, by their names in a record,
+        where there is something to validate on; and `train_loss` of the first step that imitates.
     sums : of each measure since the last validation, and over how many steps.
     tasks : learned from so far, as often as they were.
     past : weights before the last few steps, by step, where rollouts run ahead.

@@ -131,7 +131,7 @@ EXPLICIT_CASES: list[tuple[str, object, str]] = [
     ("format", "deepsched-problem/2", "unknown format 'deepsched-problem/2'; known: deepsched"),
     ("format", 1, "unknown format 1; known"),
     ("format", None, "unknown format null; known"),
-    ("format", MISSING, "unknown JSON format.*known: deepsched-problem/1, WfFormat 1.5"),
+    ("format", MISSING, "unknown JSON format.*known: deepsched-problem/1, WfFormat"),
     ("tasks", MISSING, "tasks is missing"),
     ("machines", MISSING, "machines is missing"),
     ("edges", MISSING, "edges is missing"),
@@ -212,7 +212,10 @@ def test_keys_that_resemble_none_of_the_format_are_the_writers_own() -> None:
 
 SPEC, RUN = "workflow.specification", "workflow.execution"
 WFFORMAT_CASES: list[tuple[str, object, str]] = [
-    ("schemaVersion", "1.4", "WfFormat version '1.4' is not known, only 1.5"),
+    ("schemaVersion", "1.7", "WfFormat version '1.7' is not known, only 1.0, 1.1, .*, 1.6"),
+    ("schemaVersion", 2, "WfFormat version 2 is not known"),
+    ("schemaVersion", None, "WfFormat version null is not known"),
+    ("schemaVersion", True, "WfFormat version true is not known"),
     ("schemaVersion", MISSING, "schemaVersion is missing"),
     ("workflow", MISSING, "workflow is missing"),
     ("workflow", [], "workflow is a list of 0; it must be an object"),
@@ -332,7 +335,11 @@ FILE_CASES: dict[str, tuple[str, bytes, str]] = {
     "UTF-16 without mark": ("p.json", "{}".encode("utf-16-le"), "line 1: a NUL byte"),
     "UTF-32": ("p.json", "{}".encode("utf-32"), "UTF-16 or UTF-32 text"),
     "binary": ("p", bytes(range(256)), "not UTF-8 text|a NUL byte"),
-    "prose": ("p.md", b"Dear reader,\nhello\n", "unknown format; known: .*STG.*GoCJ"),
+    "prose": (
+        "p.md",
+        b"Dear reader,\nhello\n",
+        "unknown format; known: .*Standard Task Graph.*GoCJ",
+    ),
     "not JSON": ("p.json", b'{"a": 1,\n "b": }', "line 2 column 7: not JSON: Expecting value"),
     "text as JSON": ("p.json", b"hello", "line 1 column 1: not JSON"),
     "numbers as JSON": ("p.json", b"1\n2\n", "line 2 column 1: not JSON: Extra data"),
@@ -404,6 +411,13 @@ FILE_CASES: dict[str, tuple[str, bytes, str]] = {
     "GoCJ two numbers": ("p.txt", b"1000\n2000\n1 2\n", "line 3: one number a line"),
     "GoCJ NaN": ("p.txt", b"1000\n\nnan\n", "line 3: the length is 'nan'"),
     "GoCJ negative": ("p.txt", b"-1000\n5\n", "line 1: the length is '-1000'"),
+    "ETC matrix without its header": (
+        "p.txt",
+        b"91753.195312\n263115.4375\n",
+        "line 1: 91753.195312 is not a whole number.* an ETC matrix .*--format gocj",
+    ),
+    "small whole numbers": ("p.txt", b"3\n5\n7\n20000\n", "most numbers are not lengths"),
+    "numbers under no name": ("p", b"3\n5\n7\n", "unknown format"),
     "GoCJ huge": ("p.txt", b"5\n" + b"9" * 400, "line 2: the length is too large"),
     "GoCJ only comments": ("p.txt", b"# none\n", "there is no task"),
     # CSV
@@ -454,7 +468,7 @@ def test_files(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
 
 
 def test_a_gzip_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepsched.baselines.readers.files.MAX_BYTES", 2**21)
+    monkeypatch.setattr("deepsched.baselines.readers.packed.MAX_BYTES", 2**21)
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(b" " * 2**24))
     with pytest.raises(InvalidInput, match=r"bomb\.json\.gz: larger than 2 MiB"):

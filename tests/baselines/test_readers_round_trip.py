@@ -106,7 +106,7 @@ def differences(one: Any, other: Any, leave_out: tuple[str, ...] = ()) -> list[s
     return found
 
 
-FACTORS = ("work", "noise", "alpha", "name")
+FACTORS = ("work", "noise", "alpha", "name", "format")
 
 
 @given(problem=problems())

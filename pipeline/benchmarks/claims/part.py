@@ -31,7 +31,7 @@ class Extent:
 
     samples: int = SAMPLES
     largest: int = TASKS[1]
-    steps: int = 3_000
+    steps: int = 6_000
     sizes: tuple[int, ...] = ()
 
 
