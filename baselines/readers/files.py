@@ -65,7 +65,11 @@ def decode(data: bytes, where: str) -> str:
     InvalidInput
         If they cannot be unpacked, are no text, not UTF-8, or there are none.
     """
-    data = unpacked(data, where)
+    return as_text(unpacked(data, where), where)
+
+
+def as_text(data: bytes, where: str) -> str:
+    """Return the text of bytes that are not packed, as :func:`decode`."""
     if data.startswith(UTF_16_OR_32):
         raise InvalidInput(f"{where}: UTF-16 or UTF-32 text; save it as UTF-8")
     for mark, kind in BINARY.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deepsched.baselines.errors import DeepSchedError, InvalidInput, TooLarge
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_json
-from deepsched.baselines.readers.files import decode, parse_json
+from deepsched.baselines.readers.files import as_text, parse_json
 from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.serving.settings import MEGABYTE
@@ -30,6 +30,17 @@ LONGEST_MESSAGE = 400  # characters; an answer never echoes a request at length
 RETRY_AFTER = 1  # s; what a refused client is told to wait
 WHERE = "request body"
 GZIP = b"\x1f\x8b"
+
+# Where the formats have their tasks and machines; 0 is the first of a list.
+TASK_PLACES = (
+    "tasks",
+    "nodes",
+    "task_graph.tasks",
+    "workflow.tasks",
+    "workflow.jobs",
+    "workflow.specification.tasks",
+)
+MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 MAX_SAMPLES = 256
 LARGEST_SEED = 2**63 - 1
@@ -170,12 +181,9 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
     RequestError
         413, naming the limit.
     """
-    workflow = _get(document, "workflow")
-    tasks = _count(document, "tasks") or max(
-        _count(workflow, "tasks"),
-        _count(_get(workflow, "specification"), "tasks"),
-    )
-    machines = _count(document, "machines") or query.settings.machines or DEFAULT_MACHINES
+    tasks = max(_count(document, place) for place in TASK_PLACES)
+    machines = max(_count(document, place) for place in MACHINE_PLACES)
+    machines = machines or query.settings.machines or DEFAULT_MACHINES
     if tasks > args.max_tasks:
         raise RequestError(413, f"{tasks} tasks; this service takes {args.max_tasks}")
     if machines > args.max_machines:
@@ -193,13 +201,17 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         )
 
 
-def _get(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _count(value: Any, key: str) -> int:
-    items = _get(value, key)
-    return len(items) if isinstance(items, list | dict) else 0
+def _count(document: Any, place: str) -> int:
+    """Return how many entries a list has, or the text of one at most; 0 where there is none."""
+    value = document
+    for key in place.split("."):
+        if key == "0":
+            value = value[0] if isinstance(value, list) and value else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, str):
+        return value.count(",") + 1
+    return len(value) if isinstance(value, list | dict) else 0
 
 
 def read_request(body: bytes, encoding: str, query: Query, args: ServeArgs) -> Problem:
@@ -210,7 +222,7 @@ def read_request(body: bytes, encoding: str, query: Query, args: ServeArgs) -> P
     DeepSchedError
         If it is too large or not a valid problem; `refusal` makes the answer from it.
     """
-    text = decode(unpack(body, encoding, args.max_body), WHERE)
+    text = as_text(unpack(body, encoding, args.max_body), WHERE)
     document = parse_json(text, WHERE)
     check_size(document, query, args)
     return problem_from_json(document, WHERE, query.settings.read_options())

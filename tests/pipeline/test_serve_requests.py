@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gzip
 import json
+import lzma
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +78,7 @@ def refused(body, query="", args=None, encoding=""):
         (b'{"format": "a", "format": "b"}', 400, "twice"),
         ([], 400, "object"),
         ("text", 400, "object"),
-        ({}, 400, "deepsched-problem/1, WfFormat 1.5"),
+        ({}, 400, "deepsched-problem/1, WfFormat"),
         (SMALL | {"format": "deepsched-problem/9"}, 400, "unknown format"),
         (SMALL | {"tasks": []}, 400, "task"),
         (SMALL | {"machines": []}, 400, "machine"),
@@ -91,7 +93,8 @@ def refused(body, query="", args=None, encoding=""):
         (SMALL | {"edges": [{"from": "a", "to": "a", "bytes": 1}]}, 400, "self-loop"),
         (SMALL | {"edges": [{"from": "a", "to": "b", "bytes": 1}]}, 400, "'b'"),
         ({"schemaVersion": "1.5", "workflow": {}}, 400, "specification"),
-        ({"schemaVersion": "1.3", "workflow": {}}, 400, "1.3"),
+        ({"schemaVersion": "1.9", "workflow": {}}, 400, "1.9"),
+        ({"schemaVersion": "1.3", "workflow": {}}, 400, "workflow.tasks is missing"),
         (SMALL | {"tasks": [{"id": "é" * 100_000, "etc": [1]}]}, 400, "etc"),
     ],
     ids=lambda value: repr(value)[:40],
@@ -139,6 +142,14 @@ def test_bad_queries_are_refused(query, words):
         ({"workflow": {"specification": {"tasks": [FLAT] * 11}}}, "", "11 tasks"),
         ({"workflow": {"specification": {"tasks": [FLAT] * 9}}}, "machines=4", "9 tasks x 4"),
         ({"workflow": {}, "schemaVersion": "1.5"}, "machines=1000000", "1000000 machines"),
+        # Each format's own places.
+        ({"nodes": [{}] * 11, "edges": []}, "", "11 tasks"),
+        ({"task_graph": {"tasks": [{}] * 11, "dependencies": []}}, "", "11 tasks"),
+        ({"schemaVersion": "1.0", "workflow": {"jobs": [{}] * 11}}, "", "11 tasks"),
+        ({"schemaVersion": "1.4", "workflow": {"tasks": [{}] * 11}}, "", "11 tasks"),
+        ({"nodes": [{}], "edges": [], "graph": {"machines": "[{},{},{},{},{},{}]"}}, "", "6 mach"),
+        ({"nodes": [{"etc": [1] * 6}], "edges": []}, "", "6 machines"),
+        ({"task_graph": {"tasks": []}, "network": {"nodes": [{}] * 6}}, "", "6 machines"),
     ],
 )
 def test_sizes_are_refused_before_anything_is_built(document, query, words):
@@ -186,6 +197,11 @@ def test_unpacking_is_bounded_and_strict():
     assert "damaged gzip" in refused(text, encoding="gzip")[1]
     assert "inside" in refused(gzip.compress(gzip.compress(text)), encoding="gzip")[1]
     assert refused(text, encoding="br")[0] == 415
+
+
+def test_a_body_is_unpacked_once_and_only_as_gzip():
+    for data in (bz2.compress(b"{}"), lzma.compress(b"{}"), gzip.compress(gzip.compress(b"{}"))):
+        assert refused(data)[0] == 400
 
 
 def test_a_scheduler_that_is_not_offered_for_the_size_is_a_413():
