@@ -10,13 +10,14 @@ import functools
 import itertools
 import logging
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.errors import DeepSchedError, InputWarning
 from deepsched.baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
 from deepsched.baselines.schedule import Schedule, violations
 from deepsched.baselines.timing import timed, warm_up
@@ -58,14 +59,20 @@ def has_network(args: ServeArgs) -> bool:
     return network_of(args.checkpoint).wants_batches
 
 
+def _one_reader() -> ThreadPoolExecutor:
+    # A warning would only reach the log; and Python would keep the text of each, for ever.
+    warnings.simplefilter("ignore", InputWarning)
+    # Parsing holds the GIL, so a second thread would only double the memory it takes.
+    return ThreadPoolExecutor(1)
+
+
 class Heuristics:
     """One process that runs the compiled schedulers and `deepsched`, `threads` at a time."""
 
     def __init__(self, args: ServeArgs) -> None:
         self._args = args
         self._checkpoint = None if has_network(args) else args.checkpoint
-        # Parsing holds the GIL, so a second thread would only double the memory it takes.
-        self._reader = ThreadPoolExecutor(1)
+        self._reader = _one_reader()
         self._workers = ThreadPoolExecutor(args.threads)
         warm_up(SCHEDULERS["heft"])
         # Each way to decode, with samples and search, read and compiled now: a request waits for
@@ -132,7 +139,7 @@ class Network:
             raise ValueError("the network needs a checkpoint")
         self._args = args
         self._network = load_network(args.checkpoint, device=args.device)
-        self._reader = ThreadPoolExecutor(1)
+        self._reader = _one_reader()
         self._runner = ThreadPoolExecutor(1)
         warm_up(self._network)
         # serve.batch hands over what arrived within the wait, as far as it fits. A problem larger

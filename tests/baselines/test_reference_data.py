@@ -136,3 +136,22 @@ def test_gocj(data_dir: Path, n_jobs: int) -> None:
     problem = read_problem(data_dir / "gocj" / f"gocj_{n_jobs}.txt", ONE_MACHINE)
     assert problem.n_tasks == n_jobs
     assert 15 <= problem.etc.min() <= problem.etc.max() <= 900  # 15,000 to 900,000 MI at 1,000 a s
+
+
+def test_all_job_shops_are_read(data_dir: Path) -> None:
+    with (data_dir / "jsp" / "best_known.csv").open(newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    gaps = []
+    for path in sorted((data_dir / "jsp").glob("*.txt")):
+        problem = read_problem(path)
+        row = rows[path.stem]
+        jobs, machines = int(row["jobs"]), int(row["machines"])
+        assert problem.format == "job shop"
+        assert (problem.n_tasks, problem.n_machines) == (jobs * machines, machines)
+        assert problem.n_edges == jobs * (machines - 1)
+        assert (np.isfinite(problem.etc).sum(axis=1) == 1).all()
+        schedule = heft(problem)
+        assert violations(problem, schedule) == []
+        gaps.append(schedule.makespan / float(row["upper"]))
+    assert len(gaps) == 63
+    assert min(gaps) >= 1.0
