@@ -9,6 +9,7 @@ import numpy as np
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.schedule import check_belongs
 from deepsched.baselines.writers.names import legible
+from deepsched.baselines.writers.panels import origin_of
 from deepsched.baselines.writers.svg_elements import seconds as time
 from deepsched.baselines.writers.svg_elements import short
 from deepsched.baselines.writers.svg_style import COLOURS
@@ -48,11 +49,14 @@ def write_dot(
     """
     check_belongs(problem, schedule)
     title = f"{short(problem.name, LONGEST)}, {schedule.scheduler}, {time(schedule.makespan)}"
+    origin = origin_of([schedule])
+    if origin:
+        title += f", 0 is {origin!r} s"
     lines = [
         f"digraph {_quoted(problem.name)} {{",
         f"graph [label={_label(title)}, rankdir=LR];",
         'node [shape=box, style="filled,rounded"];',
-        *_nodes(problem, schedule),
+        *_nodes(problem, schedule, origin),
         *_clusters(problem, schedule),
         *_edges(problem),
         "}",
@@ -60,7 +64,7 @@ def write_dot(
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _nodes(problem: Problem, schedule: Schedule) -> Iterator[str]:
+def _nodes(problem: Problem, schedule: Schedule, origin: float) -> Iterator[str]:
     """Yield all nodes outside of the clusters, where readers such as pydot's look for them."""
     machines = [_quoted(name) for name in problem.machines.ids]
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(machines))]
@@ -73,7 +77,7 @@ def _nodes(problem: Problem, schedule: Schedule) -> Iterator[str]:
     )
     for task, machine, start, finish in columns:
         fill, ink = colours[machine]
-        about = f"{time(start)} to {time(finish)}"
+        about = f"{time(start - origin)} to {time(finish - origin)}"
         values = {
             "label": f'{_label(short(task, LONGEST))[:-1]}\\n{about}"',
             "fillcolor": f'"{fill}"',
