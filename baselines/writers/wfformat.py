@@ -15,7 +15,7 @@ from deepsched.baselines.schedule import check_belongs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
@@ -40,8 +40,9 @@ def write_wfformat(
     A task's runtime is its time on the machine that it is scheduled on, so that a reader who takes
     equal machines finds that time on all of them. Each edge that carries bytes is a file of its
     own; fractions of a byte stay. Dates count from 1970-01-01, or from the first start where no
-    date could be so late; each task has its exact `startInSeconds` and `finishInSeconds` beside
-    them. WfFormat has no arrivals, nor times on machines where a task does not run.
+    date could be so late, and tasks have none where ten thousand years lie between them; each has
+    its exact `startInSeconds` and `finishInSeconds`. WfFormat has no arrivals, nor times on
+    machines where a task does not run.
 
     References
     ----------
@@ -129,7 +130,7 @@ def _executed(
             "id": name,
             # Infinite where somebody's schedule put a task that cannot run there.
             "runtimeInSeconds": took if math.isfinite(took) else finish - start,
-            "executedAt": date,
+            **({"executedAt": date} if date else {}),
             "machines": [names[machine]],
             "startInSeconds": start,
             "finishInSeconds": finish,
@@ -155,8 +156,11 @@ def _machines(problem: Problem) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def _dates(starts: FloatArray, offset: float) -> list[str]:
+def _dates(starts: FloatArray, offset: float) -> Sequence[str]:
+    """Return the date of each start, or of none where they are too far apart for dates."""
     after = (starts - offset).tolist()
+    if max(after) > LAST_DATE:
+        return [""] * len(after)
     apart = len(set(after))
     for digits in DIGITS:
         found = [_date(seconds, digits) for seconds in after]
