@@ -135,7 +135,7 @@ def command(
     if trace_out is not None:  # first, as only a trace may refuse a schedule
         write_trace(Path(trace_out), problem, schedule, seconds)
     if json_out == STANDARD:
-        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2))
+        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2, allow_nan=False))
     elif json_out is not None:
         write_json(Path(json_out), problem, schedule, seconds)
     if csv_out is not None:

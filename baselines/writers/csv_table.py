@@ -70,9 +70,14 @@ def name_of(cell: str) -> str:
     return cell.removeprefix(TEXT)
 
 
+def safe_cell(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; :func:`name_of` undoes it."""
+    return TEXT + text if text.startswith((TEXT, *FORMULA)) else text
+
+
 def _cell(name: str) -> str:
     """Return an id, safe and quoted where it must be."""
-    safe = TEXT + name if name.startswith((TEXT, *FORMULA)) else name
+    safe = safe_cell(name)
     # Also in quotes: what readers would trim or end a line at, whichever they know.
     plain = safe.isprintable() and safe == safe.strip() and not set(safe) & set('",;')
     return safe if plain else '"' + safe.replace('"', '""') + '"'

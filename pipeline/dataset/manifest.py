@@ -138,7 +138,9 @@ def record_of(part: str) -> str:
 def write_document(folder: Folder, name: str, document: BaseModel | Mapping[str, Any]) -> None:
     """Write a JSON file, atomically; equal documents make equal bytes."""
     plain = document.model_dump() if isinstance(document, BaseModel) else document
-    folder.write(name, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+    folder.write(
+        name, (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read_manifest(folder: Folder) -> Manifest:

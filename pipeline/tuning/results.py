@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.writers.csv_table import safe_cell
 from deepsched.pipeline.tuning.plan import put_text
 from deepsched.pipeline.tuning.records import ENDED
 from deepsched.pipeline.tuning.report import render
@@ -58,9 +59,13 @@ def trial_results(records: Iterable[TrialRecord]) -> list[TrialResult]:
             params=record.params,
             state=record.state,
             steps=record.steps,
-            score=record.score,
+            score=record.score
+            if record.score is not None and math.isfinite(record.score)
+            else None,
             error=record.error,
-            validations=record.validations,
+            validations=[
+                (step, score) for step, score in record.validations if math.isfinite(score)
+            ],
         )
         for record in ended
     ]
@@ -119,7 +124,8 @@ def results_csv(results: list[TrialResult]) -> str:
     for rank, result in enumerate(results, 1):
         row = asdict(result)
         values = [row[name] for name in fields] + [result.params.get(name) for name in params]
-        table.writerow([rank, *values])
+        cells = (safe_cell(value) if isinstance(value, str) else value for value in values)
+        table.writerow([rank, *cells])
     return text.getvalue()
 
 
