@@ -65,7 +65,8 @@ def strange_names(rng: np.random.Generator, n: int, *, halves: bool = True) -> l
     found: dict[str, None] = {}
     while len(found) < n:
         name = "".join(parts[k] for k in rng.integers(0, len(parts), int(rng.integers(1, 4))))
-        found.setdefault(name if len(found) % 4 else f"{name}{len(found)}")
+        if name:  # readers take no empty ones
+            found.setdefault(name if len(found) % 4 else f"{name}{len(found)}")
     return list(found)
 
 

@@ -59,13 +59,9 @@ def trial_results(records: Iterable[TrialRecord]) -> list[TrialResult]:
             params=record.params,
             state=record.state,
             steps=record.steps,
-            score=record.score
-            if record.score is not None and math.isfinite(record.score)
-            else None,
+            score=record.score,
             error=record.error,
-            validations=[
-                (step, score) for step, score in record.validations if math.isfinite(score)
-            ],
+            validations=record.validations,
         )
         for record in ended
     ]
