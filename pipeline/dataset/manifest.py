@@ -97,7 +97,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[3]
+    version: Literal[4]
     generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]

@@ -40,6 +40,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
 # One in so many samples gets forward-backward improvement, in the time of two others.
 SAMPLES_PER_IMPROVEMENT = 8
+WARM_UP = 0.05  # s
 MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
 BOUNDS = dict(zip(OBJECTIVES, (lower_bound, mean_turnaround_bound), strict=True))
 
@@ -128,6 +129,10 @@ class DeepSchedScheduler:
         now = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__}
         chosen = parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
         return DeepSchedScheduler(self._weights, chosen, meta=self.meta)
+
+    def shortened(self) -> DeepSchedScheduler:
+        """Return the same scheduler with a search that is over soon, to be compiled by."""
+        return self.with_options(budget=min(self.options.budget, WARM_UP))
 
     def without_network(self) -> DeepSchedScheduler:
         """Return the same decoder and search with all outputs of the network 0: the control."""
