@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsched.baselines.bounds import enough, lower_bound
 from deepsched.baselines.kernels import balancing as kernels
 from deepsched.baselines.list_schedule import append_in_order
 
@@ -26,13 +27,20 @@ def applies(problem: Problem) -> bool:
 
 
 def balanced(
-    problem: Problem, schedule: Schedule, seconds: float, seed: int, threads: int
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float,
+    seed: int,
+    threads: int,
+    stop: np.ndarray | None = None,
 ) -> Schedule:
     """Return a schedule of independent tasks that is no longer than the one given.
 
     Parameters
     ----------
-    seconds : for kicks and further descents, beyond the first one; 0: none.
+    seconds : for kicks and further descents, beyond the first one; 0: none. What reaches the lower
+        bound ends them.
+    stop : (1,) bool; set by somebody else, it ends them too.
 
     References
     ----------
@@ -40,21 +48,26 @@ def balanced(
     doi:10.1006/jpdc.2000.1714, and its successors; kicks make it an iterated local search.
     """
     deadline = time.perf_counter() + seconds
+    least = enough(lower_bound(problem))
+    if schedule.makespan <= least:
+        return schedule
+    stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
     states = [
         np.array([word | 1], dtype=np.uint64)
         for word in np.random.SeedSequence(seed).generate_state(threads, np.uint64)
     ]
     best = schedule.proc.astype(np.int64)
-    value = float(kernels.rebalance(problem.etc, best, 0, WORK, states[0]))
+    value = float(kernels.rebalance(problem.etc, best, 0, WORK, states[0], least, stop))
     rounds = 1
 
     def run(state: np.ndarray) -> tuple[float, IntArray]:
         own = best.copy()
-        return float(kernels.rebalance(problem.etc, own, rounds, WORK, state)), own
+        level = kernels.rebalance(problem.etc, own, rounds, WORK, state, least, stop)
+        return float(level), own
 
     if seconds > 0:
         with ThreadPoolExecutor(threads) as pool:
-            while time.perf_counter() < deadline:
+            while value > least and not stop[0] and time.perf_counter() < deadline:
                 begin = time.perf_counter()
                 for level, own in pool.map(run, states):
                     if level <= value:

@@ -1,4 +1,4 @@
-"""Bounds on the makespan, below which no schedule can come."""
+"""Bounds below which no schedule can come: on the makespan, on mean waiting and turnaround."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsched.baselines.errors import UnknownName
 from deepsched.baselines.kernels import bounds as bounds_kernels
 
 if TYPE_CHECKING:
-    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray, IntArray
     from deepsched.baselines.problem import Problem
 
-AREA_WORK = 50_000_000  # task-machine visits that the area bound may spend
-AREA_ROUNDS = (4, 400)  # least and most ascent steps
+LEVELS = ("cheap", "strong")
+REACHED = 1e-9  # relative, as in the validator: sums in another order differ in their last bits
+# Ascent steps of the area bound. Strong: within so many task-machine visits, least and most.
+STRONG_WORK = 50_000_000
+STRONG_ROUNDS = (4, 400)
+# Cheap: within so many machine visits a task, which is less than HEFT takes, least and most.
+CHEAP_WORK = 256
+CHEAP_ROUNDS = (4, 12)
+EXACT = 1e-12  # relative distance to the linear relaxation at which further steps find nothing
 
 
 def critical_path(problem: Problem, *, arrivals: bool = False) -> float:
@@ -22,41 +30,84 @@ def critical_path(problem: Problem, *, arrivals: bool = False) -> float:
     With `arrivals` no task starts before it arrives, which makes it a lower bound on the makespan
     of problems whose tasks arrive over time.
     """
-    release = problem.arrival if arrivals else np.zeros(problem.n_tasks)
-    return float(
-        bounds_kernels.longest_path(
-            problem.topo, problem.etc.min(axis=1), release, problem.predecessors
-        )
-    )
+    start, cost = _earliest(problem, arrivals=arrivals)
+    return float((start + cost).max())
 
 
-def area_bound(problem: Problem) -> float:
+def area_bound(problem: Problem, level: str = "strong") -> float:
     """Return a makespan, s, that the machines' capacity alone does not allow to beat.
 
     For any weights λ ≥ 0 over machines with sum 1, every schedule's makespan is at least
     Σ_i min_q λ_q etc[i, q]; the best weights give the value of the linear relaxation (fractional
-    assignment). A few steps of multiplicative ascent are taken; each step's value is a valid bound
-    and the greatest is returned. On uniformly related machines the first is exact:
-    total work / total speed.
+    assignment). Some steps of multiplicative ascent are taken, fewer for the level "cheap"; each
+    step's value is a valid bound and the greatest is returned. On uniformly related machines the
+    first is exact, total work / total speed, and the only one.
     """
-    low, high = AREA_ROUNDS
-    rounds = int(np.clip(AREA_WORK // problem.etc.size, low, high))
-    bound = bounds_kernels.area_bound(problem.etc, _inverse_mean_cost(problem.etc), rounds)
+    etc = problem.etc
+    if level == "cheap":
+        work, (low, high) = CHEAP_WORK // problem.n_machines, CHEAP_ROUNDS
+    else:
+        work, (low, high) = STRONG_WORK // etc.size, STRONG_ROUNDS
+    total, count = bounds_kernels.machine_sums(etc)
+    # What the relaxation cannot exceed: every task split alike, so that the machines end together.
+    alike = (count == problem.n_tasks) & (total > 0)
+    with np.errstate(over="ignore"):
+        split = 1.0 / float((1.0 / total[alike]).sum()) if alike.any() else np.inf
+    bound = bounds_kernels.area_bound(
+        etc, _first_weights(total, count), min(max(work, low), high), split * (1 - EXACT)
+    )
     return float(bound) + float(problem.arrival.min())
 
 
-def lower_bound(problem: Problem) -> float:
-    """Return the greater of the critical-path and the area bound on the makespan, s."""
-    return max(critical_path(problem, arrivals=True), area_bound(problem))
+def lower_bound(problem: Problem, level: str = "cheap") -> float:
+    """Return the greater of the critical-path and the area bound on the makespan, s.
+
+    Parameters
+    ----------
+    level : "cheap" takes less time than HEFT; "strong" takes as long as it needs, up to some
+        hundred times as many steps, for a bound that is higher where machines are not related.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such level.
+    """
+    if level not in LEVELS:
+        raise UnknownName("level", level, LEVELS)
+    return max(critical_path(problem, arrivals=True), area_bound(problem, level))
 
 
-def _inverse_mean_cost(etc: FloatArray) -> FloatArray:
+def mean_waiting_bound(problem: Problem) -> float:
+    """Return a mean waiting time, s, that no schedule can beat: each task as early as can be."""
+    start, _ = _earliest(problem, arrivals=True)
+    return float((start - problem.arrival).mean())
+
+
+def mean_turnaround_bound(problem: Problem) -> float:
+    """Return a mean turnaround, s, that no schedule can beat: the same, each on its fastest."""
+    start, cost = _earliest(problem, arrivals=True)
+    return float((start + cost - problem.arrival).mean())
+
+
+def enough(bound: float) -> float:
+    """Return the value from which on downwards a search has reached the bound and ends."""
+    return bound * (1 + REACHED)
+
+
+def _earliest(problem: Problem, *, arrivals: bool) -> tuple[FloatArray, FloatArray]:
+    """Return (n_tasks,) the earliest start and the least cost of each task, s."""
+    release = problem.arrival if arrivals else np.zeros(problem.n_tasks)
+    cost = problem.etc.min(axis=1)
+    start = bounds_kernels.earliest_start(problem.topo, cost, release, problem.predecessors)
+    return start, cost
+
+
+def _first_weights(total: FloatArray, count: IntArray) -> FloatArray:
     """Return (n_machines,) first weights: how fast each machine is on what it can hold."""
-    finite = np.isfinite(etc)
-    relative = np.where(finite, etc, 0.0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+    relative = total / np.maximum(count, 1)
     slowest = float(relative.max())
     if slowest > 0:  # else every cost is 0 and so is the bound, whatever the weights
         relative = relative / slowest
     weights = 1.0 / np.maximum(relative, 1e-12)
-    weights[~finite.any(axis=0)] = 0.0
+    weights[count == 0] = 0.0
     return np.asarray(weights / weights.sum(), dtype=np.float64)

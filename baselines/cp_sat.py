@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepsched.baselines.best_of import best_of
+from deepsched.baselines.bounds import enough, lower_bound
 from deepsched.baselines.errors import NotInstalled, TooLarge
 from deepsched.baselines.list_schedule import append_in_order, replay_order
 from deepsched.baselines.schedule import Schedule, make_schedule
@@ -47,7 +48,8 @@ def cp_sat(problem: Problem, rng: np.random.Generator) -> Schedule:
             f"and {problem.name} has {problem.n_tasks} times {problem.n_machines}; use best-of"
         )
     start = best_of(problem, rng)
-    found = _solve(problem, start) if start.makespan > SMALLEST else None
+    least = max(SMALLEST, enough(lower_bound(problem)))
+    found = _solve(problem, start) if start.makespan > least else None
     if found is None or found.makespan >= start.makespan:
         return make_schedule(NAME, start.proc, start.ast, start.aft)
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from deepsched.baselines.bounds import enough, lower_bound, mean_waiting_bound
 from deepsched.baselines.heft import heft
 from deepsched.baselines.kernels import genetic as kernels
 from deepsched.baselines.list_schedule import append_in_order, replay_order
@@ -42,7 +43,8 @@ def genetic(
 
     A chromosome names a machine per task. Parents are chosen by binary tournament, children made by
     one-point crossover along the order. With the defaults this is the paper's algorithm: random
-    start, crossover only, fitness = mean waiting time. The best individual ever met is returned.
+    start, crossover only, fitness = mean waiting time. The best individual ever met is returned;
+    one that reaches the lower bound on the fitness ends the search.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def genetic(
         people[:, 0] = start.proc[sequence]
     children = np.empty_like(people)
     best, best_value = people[:, 0].copy(), np.inf
+    bound = lower_bound if fitness == "makespan" else mean_waiting_bound
+    least = enough(bound(problem))
     with ThreadPoolExecutor(workers) as pool:
         evaluate = _evaluator(problem, sequence, population, fitness, workers, pool)
         for generation in range(generations + 1):
@@ -82,7 +86,7 @@ def genetic(
             leader = int(value.argmin())
             if value[leader] < best_value:
                 best, best_value = people[:, leader].copy(), float(value[leader])
-            if generation == generations:
+            if generation == generations or best_value <= least:
                 break
             rivals = rng.integers(0, population, 4 * population).reshape(4, population)
             cut = rng.integers(1, max(n, 2), population)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsched.baselines.bounds import enough, lower_bound
 from deepsched.baselines.kernels import placement as placement_kernels
 from deepsched.baselines.kernels import ranks as ranks_kernels
 from deepsched.baselines.ranks import upward_rank
@@ -25,11 +26,12 @@ def perturbation(
     """Change upward ranks at random, schedule as HEFT does, keep what is no longer than the best.
 
     Never longer than HEFT's schedule, which is the first. Each change is of a few tasks or of many,
-    alike likely on a logarithmic scale. Ties as in HEFT.
+    alike likely on a logarithmic scale. The first that reaches the lower bound on the makespan is
+    the last. Ties as in HEFT.
 
     Parameters
     ----------
-    evaluations : schedules made, the first one included.
+    evaluations : schedules made at most, the first one included.
 
     References
     ----------
@@ -41,7 +43,7 @@ def perturbation(
     fewest, most = np.log(min(FEWEST, n)), np.log(n)
     ordering = (problem.topo_index, problem.successors, problem.pred_ptr)
     placing = (problem.etc, problem.arrival, problem.predecessors, problem.machines.links)
-    best, value = None, np.inf
+    best, value, least = None, np.inf, enough(lower_bound(problem))
     for k in range(evaluations):
         tried = ranks
         if k > 0:
@@ -53,6 +55,8 @@ def perturbation(
         makespan = float(found[2].max())
         if makespan <= value:
             best, value, ranks = found, makespan, tried
+        if value <= least:
+            break
     if best is None:
         raise ValueError("evaluations ≥ 1")
     return make_schedule("perturbation", *best)

@@ -35,6 +35,7 @@ from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
+from deepsched.pipeline.common.strict_json import json_text
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.labelling.presets import PresetSource, get_preset
 
@@ -110,7 +111,7 @@ def command(data: Path | None, out: Path | None, quick: bool, tune: bool) -> Non
     found = held_out_ratios(
         str(out / "data"), out / "model" / "checkpoint", out / "paper" / "checkpoint"
     )
-    write_text(out / SUMMARY, json.dumps(found, indent=1) + "\n")
+    write_text(out / SUMMARY, json_text(found) + "\n")
     before, after = draw(workflow, NOISE if traces else 0.0, out / "schedule.html")
     results.print(f"\nDone in {time.perf_counter() - begin:.0f} s. Open these in a browser:")
     for path in (out / "evaluation" / "report.html", out / "schedule.html"):

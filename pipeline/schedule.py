@@ -25,11 +25,15 @@ from deepsched.baselines.registry import teacher_rng
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.baselines.writers import (
     write_csv,
+    write_dot,
     write_gantt,
     write_json,
+    write_node_link,
     write_svg,
     write_trace,
+    write_wfformat,
 )
+from deepsched.baselines.writers.names import legible
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.common.cli import messages, results
@@ -71,6 +75,16 @@ if TYPE_CHECKING:
 )
 @click.option("--svg", "svg_out", metavar="FILE", help="Write a Gantt chart as a picture.")
 @click.option("--trace", "trace_out", metavar="FILE", help="Write a Chrome trace, for Perfetto.")
+@click.option(
+    "--wfformat",
+    "wfformat_out",
+    metavar="FILE",
+    help="Write it as a workflow's execution, WfFormat 1.5.",
+)
+@click.option(
+    "--node-link", "node_link_out", metavar="FILE", help="Write the graph as networkx's JSON."
+)
+@click.option("--dot", "dot_out", metavar="FILE", help="Write the graph for Graphviz.")
 def command(
     file: str,
     read_options: ReadOptions,
@@ -83,6 +97,9 @@ def command(
     gantt_out: str | None,
     svg_out: str | None,
     trace_out: str | None,
+    wfformat_out: str | None,
+    node_link_out: str | None,
+    dot_out: str | None,
 ) -> None:
     r"""Schedule one workflow FILE; print a summary, or write the schedule where asked.
 
@@ -106,6 +123,9 @@ def command(
         "--gantt": gantt_out,
         "--svg": svg_out,
         "--trace": trace_out,
+        "--wfformat": wfformat_out,
+        "--node-link": node_link_out,
+        "--dot": dot_out,
     }
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
@@ -113,8 +133,10 @@ def command(
     problem = _read(file, read_options)
     warm_up(run)
     schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))
+    if trace_out is not None:  # first, as only a trace may refuse a schedule
+        write_trace(Path(trace_out), problem, schedule, seconds)
     if json_out == STANDARD:
-        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2))
+        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2, allow_nan=False))
     elif json_out is not None:
         write_json(Path(json_out), problem, schedule, seconds)
     if csv_out is not None:
@@ -123,8 +145,12 @@ def command(
         write_gantt(Path(gantt_out), problem, schedule, seconds=[seconds])
     if svg_out is not None:
         write_svg(Path(svg_out), problem, schedule)
-    if trace_out is not None:
-        write_trace(Path(trace_out), problem, schedule, seconds)
+    if wfformat_out is not None:
+        write_wfformat(Path(wfformat_out), problem, schedule, seconds)
+    if node_link_out is not None:
+        write_node_link(Path(node_link_out), problem, schedule, seconds)
+    if dot_out is not None:
+        write_dot(Path(dot_out), problem, schedule, seconds)
     for option, path in outputs.items():
         if path not in (None, STANDARD):
             messages.print(f"{option[2:]} written to {path}", markup=False)
@@ -138,7 +164,7 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     makespan = METRICS["makespan"](problem, schedule)
     above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
     head = (
-        f"{problem.name}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
+        f"{legible(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
         f"{problem.n_machines} machines"
     )
     rows = [("format", problem.format)] if problem.format else []

@@ -54,10 +54,11 @@ def balance(etc, proc, load, work):
 
 
 @jit
-def rebalance(etc, proc, rounds, work, state):
+def rebalance(etc, proc, rounds, work, state, enough, stop):
     """Kick a few tasks to other machines and balance again; keep what is no worse, in place.
 
-    Returns the largest load, s.
+    It ends before `rounds` where the largest load is at most `enough`, s, or where `stop[0]` is
+    set, which is looked at before each round. Returns the largest load, s.
     """
     n, p = etc.shape
     load = np.zeros(p)
@@ -66,6 +67,8 @@ def rebalance(etc, proc, rounds, work, state):
     balance(etc, proc, load, work)
     value = load.max()
     for _ in range(rounds):
+        if value <= enough or stop[0]:
+            break
         tried = proc.copy()
         for _ in range(2 + int(4 * uniform(state))):
             i, q = int(uniform(state) * n), int(uniform(state) * p)

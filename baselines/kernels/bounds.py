@@ -8,22 +8,36 @@ from deepsched.baselines.kernels.structures import jit
 
 
 @jit
-def longest_path(topo, cost, release, preds):
-    """Return the latest finish when every task starts as soon as released and its parents done."""
-    finish = np.empty(cost.size)
-    latest = 0.0
+def earliest_start(topo, cost, release, preds):
+    """Return (n,) when each task starts that waits only for its release and its parents' ends."""
+    start, finish = np.empty(cost.size), np.empty(cost.size)
     for i in topo:
-        start = release[i]
+        begin = release[i]
         for e in range(preds.ptr[i], preds.ptr[i + 1]):
-            start = max(start, finish[preds.task[e]])
-        finish[i] = start + cost[i]
-        latest = max(latest, finish[i])
-    return latest
+            begin = max(begin, finish[preds.task[e]])
+        start[i], finish[i] = begin, begin + cost[i]
+    return start
 
 
 @jit
-def area_bound(etc, weights, rounds):
-    """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent over λ."""
+def machine_sums(etc):
+    """Return (p,) the sum and the number of the finite costs on each machine."""
+    n, p = etc.shape
+    total, count = np.zeros(p), np.zeros(p, np.int64)
+    for i in range(n):
+        for q in range(p):
+            if etc[i, q] != np.inf:
+                total[q] += etc[i, q]
+                count[q] += 1
+    return total, count
+
+
+@jit
+def area_bound(etc, weights, rounds, enough):
+    """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent over λ.
+
+    It ends before where the value is `enough`.
+    """
     n, p = etc.shape
     weights = weights.copy()
     load = np.empty(p)
@@ -41,7 +55,7 @@ def area_bound(etc, weights, rounds):
             load[machine] += etc[i, machine]
         best = max(best, total)
         mean = load.mean()
-        if mean == 0.0:
+        if mean == 0.0 or best >= enough:
             break
         # The load of the greedy assignment is a supergradient: raise the price of loaded machines.
         scale = 1.0 / (p * (1.0 + step) ** 0.75)

@@ -45,6 +45,7 @@ def busy_runs(
     span: float,
     columns: int,
     most: int,
+    origin: float = 0.0,
 ) -> list[Runs]:
     """Return when which rows of machines are busy, with what, in grids of one size.
 
@@ -55,23 +56,29 @@ def busy_runs(
     row_of : (n_machines,) row of each machine; several may share one.
     span : s, from the first column's left to the last one's right end.
     columns : of each grid at first; halved until `most` runs are enough for all, or one is left.
+    origin : s, the time at the first column's left end.
     """
     while True:
-        found = [_runs(_busy(own, kind, row_of, span, columns)) for own in schedules]
+        found = [_runs(_busy(own, kind, row_of, span, columns, origin)) for own in schedules]
         if sum(runs.row.size for runs in found) <= most or columns == 1:
             return found
         columns //= 2
 
 
 def _busy(
-    schedule: Schedule, kind: NDArray[np.uint8], row_of: IntArray, span: float, columns: int
+    schedule: Schedule,
+    kind: NDArray[np.uint8],
+    row_of: IntArray,
+    span: float,
+    columns: int,
+    origin: float,
 ) -> FloatArray:
     """Return (n_rows, n_kinds, columns) shares of a cell that tasks of a kind take, 0 to 1."""
     rows, kinds = int(row_of.max()) + 1, int(kind.max()) + 1
     line = (row_of[schedule.proc] * kinds + kind) * (columns + 2)
     change = np.zeros(rows * kinds * (columns + 2))
     for times, sign in ((schedule.ast, 1.0), (schedule.aft, -1.0)):
-        at = np.clip(times / span, 0.0, 1.0) * columns
+        at = np.clip((times - origin) / span, 0.0, 1.0) * columns
         before = np.floor(at)
         part = at - before
         place = line + before.astype(np.int64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deepsched.baselines.atomic import write_text
+from deepsched.baselines.schedule import check_belongs
+from deepsched.baselines.writers.ticks import scale_of
 
 if TYPE_CHECKING:
     import os
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-MICROSECONDS = 1e6  # in a second
 MAX_FLOWS = 20_000  # arrows a viewer still moves well
 PID = 1
 
@@ -29,8 +28,12 @@ def write_trace(
     """Write one track a machine, one slice a task, and an arrow an edge.
 
     Times are whole microseconds, rounded down: fractions would let neighbouring slices overlap in
-    their last digit, which viewers repair by dropping one. Arrows are left out when the problem has
-    more than 20,000 edges; `otherData` says how many were.
+    their last digit, which viewers repair by dropping one. Where different times would become one,
+    or too large for a viewer, they are whole numbers of 1/512 microsecond, counted from the first
+    start, or in another unit, whichever is enough. `otherData` says the moment that is 0 and what a
+    microsecond of the file stands for, both in s, and so does the process' name where it is not the
+    usual; `args` of a slice have its exact times. Arrows are left out when the problem has more
+    than 20,000 edges; `otherData` says how many were.
 
     References
     ----------
@@ -38,15 +41,25 @@ def write_trace(
 
     Raises
     ------
+    InvalidInput
+        If the schedule is none of this problem's, or its times are too close to each other.
     UnwritableOutput
         If the file cannot be written.
     """
+    check_belongs(problem, schedule)
     machines, n = problem.machines.ids, problem.n_tasks
-    start = np.floor(schedule.ast * MICROSECONDS).astype(np.int64).tolist()
-    finish = np.floor(schedule.aft * MICROSECONDS).astype(np.int64).tolist()
+    scale = scale_of(schedule.ast, schedule.aft)
+    start, finish = (scale.ticks(times).tolist() for times in (schedule.ast, schedule.aft))
+    exact = list(zip(schedule.ast.tolist(), schedule.aft.tolist(), strict=True))
+
+    def microseconds(ticks: int) -> float:
+        return ticks if scale.parts == 1 else ticks / scale.parts
+
     # Tracks count from 1: viewers take thread 0 for the idle thread of the system.
     track, arrival = (schedule.proc + 1).tolist(), problem.arrival.tolist()
     title = f"{problem.name}, {schedule.scheduler}"
+    if not scale.true:
+        title += f" (0 is {scale.offset!r} s, 1 µs stands for {scale.microsecond:g} s)"
     events = [_metadata("process_name", 0, name=title)]
     for k, machine in enumerate(machines, start=1):
         events.append(_metadata("thread_name", k, name=machine))
@@ -58,9 +71,9 @@ def write_trace(
             "tid": track[i],
             "name": problem.task_ids[i],
             "cat": "task",
-            "ts": start[i],
-            "dur": finish[i] - start[i],
-            "args": {"arrival": arrival[i]},
+            "ts": microseconds(start[i]),
+            "dur": microseconds(finish[i] - start[i]),
+            "args": {"arrival": arrival[i], "start": exact[i][0], "finish": exact[i][1]},
         }
         for i in range(n)
     ]
@@ -72,12 +85,15 @@ def write_trace(
         ends = {"pid": PID, "cat": "edge", "name": "edge", "id": k}
         # From the middle of the parent: at its very end the next slice would be taken for it.
         middle = (start[i] + finish[i]) // 2
-        events.append({"ph": "s", "tid": track[i], "ts": middle, **ends})
-        events.append({"ph": "f", "bp": "e", "tid": track[j], "ts": start[j], **ends})
+        events.append({"ph": "s", "tid": track[i], "ts": microseconds(middle), **ends})
+        begin = microseconds(start[j])
+        events.append({"ph": "f", "bp": "e", "tid": track[j], "ts": begin, **ends})
     other = {
         "problem": problem.name,
         "scheduler": schedule.scheduler,
         "makespan_s": schedule.makespan,
+        "offset_s": scale.offset,
+        "microsecond_s": scale.microsecond,
         **({} if seconds is None else {"scheduling_s": float(seconds)}),
         "edges_left_out": problem.n_edges - drawn,
     }

@@ -12,7 +12,8 @@ from deepsched.baselines.atomic import write_text
 from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import mean_turnaround, mean_waiting
-from deepsched.baselines.writers.panels import Panel, panels_of, task_kinds
+from deepsched.baselines.writers.names import legible
+from deepsched.baselines.writers.panels import Panel, origin_of, panels_of, task_kinds
 
 if TYPE_CHECKING:
     import os
@@ -63,7 +64,7 @@ def gantt_page(
     middle, _, foot = rest.partition("<!--data-->")
     data = chart_data(problem, *schedules, seconds=seconds)
     names = ", ".join(panel["name"] for panel in data["panels"])
-    title = html.escape(f"{problem.name} · {names}")
+    title = html.escape(legible(f"{problem.name} · {names}"))
     return f"{head}{title}{middle}{embeddable(data)}{foot}"
 
 
@@ -71,6 +72,8 @@ def chart_data(
     problem: Problem, *schedules: Schedule, seconds: Sequence[float] | None = None
 ) -> dict[str, Any]:
     """Return what the page holds, JSON-ready; arrays as base64 of little-endian bytes.
+
+    `origin` is where the axis begins, s; all times count from the problem's own 0.
 
     Arrays of the problem: arrival float64, kind uint8, each one a task; parents of task i as int32
     in `pred[pred_ptr[i]:pred_ptr[i + 1]]`. Of each panel: machine int32, start, finish float64.
@@ -81,6 +84,7 @@ def chart_data(
     kinds, kind = task_kinds(problem.task_ids)
     return {
         "problem": problem.name,
+        "origin": origin_of(schedules),
         "lower_bound": lower_bound(problem),
         "tasks": list(problem.task_ids),
         "machines": list(problem.machines.ids),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
+NARROW = 1e-3  # of the latest time: what happens within less is no wider than a pixel
 MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
 
 
@@ -65,6 +66,13 @@ def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
             )
         )
     return found
+
+
+def origin_of(schedules: Sequence[Schedule]) -> float:
+    """Return where a chart's axis begins, s: at 0, unless all happens far from it and close by."""
+    first = min(float(schedule.ast.min()) for schedule in schedules)
+    last = max(schedule.makespan for schedule in schedules)
+    return first if last - first < NARROW * last else 0.0
 
 
 def _difference(schedule: Schedule, first: Schedule) -> str:

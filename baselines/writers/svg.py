@@ -10,7 +10,7 @@ import numpy as np
 
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.writers.cells import SHADES, Runs, busy_runs
-from deepsched.baselines.writers.panels import panels_of, task_kinds
+from deepsched.baselines.writers.panels import origin_of, panels_of, task_kinds
 from deepsched.baselines.writers.svg_elements import (
     escaped,
     label,
@@ -57,6 +57,7 @@ class Frame:
     Attributes
     ----------
     left, width : of the plot, px.
+    origin : s, the time at the plot's left end, from which the axis counts.
     span : s, from the plot's left to its right end.
     row_of : (n_machines,) row of each machine.
     rows, row : how many, and how high, px.
@@ -64,6 +65,7 @@ class Frame:
 
     left: int
     width: int
+    origin: float
     span: float
     row_of: IntArray
     rows: int
@@ -81,10 +83,14 @@ class Frame:
 
     def x(self, time: float) -> float:
         """Return where a time is, px from the plot's left end."""
-        return self.width * min(max(time / self.span, 0.0), 1.0)
+        return self.at(time - self.origin)
+
+    def at(self, after: float) -> float:
+        """Return where a time of the axis is, px from the plot's left end."""
+        return self.width * min(max(after / self.span, 0.0), 1.0)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
-        """Yield the round times of the axis, s, and how they are written."""
+        """Yield the round times of the axis, s after its origin, and how they are written."""
         rough = self.span / 11
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -119,10 +125,13 @@ def svg_text(problem: Problem, *schedules: Schedule) -> str:
     """Return the picture; the same text for the same schedules."""
     panels = panels_of(problem, schedules)
     kinds, kind = task_kinds(problem.task_ids)
-    frame = _frame(problem, max(panel.schedule.makespan for panel in panels))
+    origin = origin_of(schedules)
+    frame = _frame(problem, origin, max(panel.schedule.makespan for panel in panels) - origin)
     name = short(problem.name, 80)
     counts = {"tasks": problem.n_tasks, "edges": problem.n_edges, "machines": problem.n_machines}
     facts = " · ".join(f"{what} {count:,}" for what, count in counts.items())
+    if origin:
+        facts += f" · 0 is {origin!r} s"
     parts = [
         label("name", MARGIN, MARGIN + 12, name),
         label("soft end", WIDTH - RIGHT, MARGIN + 12, facts),
@@ -133,7 +142,7 @@ def svg_text(problem: Problem, *schedules: Schedule) -> str:
         parts += _panel(problem, panel, schedules[0], drawn, frame, y)
         y += TITLE + frame.height + GAP
     parts += [
-        label("soft middle", frame.left + frame.x(t), y + 6, text) for t, text in frame.ticks()
+        label("soft middle", frame.left + frame.at(t), y + 6, text) for t, text in frame.ticks()
     ]
     height = px(y + LINE)
     spoken = "; ".join(f"{short(p.name, 60)} {seconds(p.schedule.makespan)}" for p in panels)
@@ -148,14 +157,15 @@ def svg_text(problem: Problem, *schedules: Schedule) -> str:
     return "\n".join([*head, *parts, "</svg>\n"])
 
 
-def _frame(problem: Problem, makespan: float) -> Frame:
+def _frame(problem: Problem, origin: float, span: float) -> Frame:
     p = problem.n_machines
     rows = min(p, MAX_ROWS)
     left = round(MARGIN + max(width(short(name, 14)) for name in problem.machines.ids) + 8)
     return Frame(
         left=left,
         width=WIDTH - RIGHT - left,
-        span=makespan if makespan > 1e-300 else 1.0,  # below, the axis' steps would be 0
+        origin=origin,
+        span=span if span > 1e-300 else 1.0,  # below, the axis' steps would be 0
         row_of=np.arange(p) * rows // p,
         rows=rows,
         row=min(ROW[1], max(ROW[0], PANEL // p)),
@@ -185,7 +195,7 @@ def _drawn(
     if count <= MAX_BARS and frame.rows == problem.n_machines:
         named = count <= MAX_NAMED
         return [_bars(problem, schedule, kind, frame, named=named) for schedule in schedules]
-    grids = busy_runs(schedules, kind, frame.row_of, frame.span, COLUMNS, MAX_RUNS)
+    grids = busy_runs(schedules, kind, frame.row_of, frame.span, COLUMNS, MAX_RUNS, frame.origin)
     return [_cells(runs, frame) for runs in grids]
 
 
@@ -220,7 +230,7 @@ def _rows(problem: Problem, frame: Frame) -> list[str]:
         f"M0 {px(k * frame.row + top)}h{frame.width}v{px(frame.bar)}h-{frame.width}z"
         for k in range(frame.rows)
     )
-    lines = "".join(f"M{px(frame.x(t))} 0v{px(frame.height)}" for t, _ in frame.ticks())
+    lines = "".join(f"M{px(frame.at(t))} 0v{px(frame.height)}" for t, _ in frame.ticks())
     every = math.ceil(13 / frame.row)
     named = np.searchsorted(frame.row_of, np.arange(0, frame.rows, every)).tolist()
     return [
@@ -252,7 +262,8 @@ def _bars(
             parts.append(f"{bar}/>")
             continue
         task = problem.task_ids[i]
-        about = f"{short(task, 40)}: {seconds(start)} to {seconds(finish)}"
+        begin, end = seconds(start - frame.origin), seconds(finish - frame.origin)
+        about = f"{short(task, 40)}: {begin} to {end}"
         parts.append(f"{bar}><title>{escaped(about)}</title></rect>")
         if frame.bar >= 13 and width(task, 11) + 6 <= shown:
             parts.append(label(f"middle t{kind[i]}", x + shown / 2, y + frame.bar / 2 + 4, task))

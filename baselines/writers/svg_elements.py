@@ -6,16 +6,16 @@ import html
 import re
 import unicodedata
 
+from deepsched.baselines.writers.names import legible
+
 CHARACTER = 6.7  # px, the width of most characters at 12 px
 
-# What XML 1.0 cannot hold, even escaped; lone surrogates are not text at all.
-FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SPACES = re.compile(r"[ \t\n\r]+")
 
 
 def escaped(text: str) -> str:
     r"""Return a text as it may stand in an element or attribute; what may not, as \x00, \ud800."""
-    legible = FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
-    return html.escape(" ".join(legible.split()))
+    return html.escape(legible(SPACES.sub(" ", text).strip(" ")))
 
 
 def short(text: str, most: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from deepsched.baselines.atomic import write_text
 from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.ray_session import ROOT, ray_session
+from deepsched.pipeline.common.strict_json import json_text
 from deepsched.pipeline.labelling.paper_preset import NAME, SAMPLES
 from deepsched.pipeline.labelling.plan import Projection, project
 from deepsched.pipeline.labelling.presets import preset_source
@@ -61,7 +61,7 @@ def command(samples: int, repeats: int, no_ga: bool, json_path: str | None) -> N
     for teacher in ["heft"] if no_ga else ["heft", "ga"]:
         rows += _projected(teacher)
     if json_path is not None:
-        write_text(json_path, json.dumps(rows, indent=1) + "\n")
+        write_text(json_path, json_text(rows) + "\n")
     table = Table(title="Labelling the preset `paper`")
     for heading in ("measure", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")

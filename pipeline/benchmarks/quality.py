@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from deepsched.pipeline.benchmarks.quality_tables import by_ccr, lead, ratios, t
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.outputs import check_writable
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.strict_json import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,7 +134,7 @@ def _write_json(path: Path, parts: dict[str, list[Outcome]], about: dict[str, An
         "parts": {part: ratios(outcomes) for part, outcomes in parts.items()},
         "ahead": _leads(parts),
     }
-    write_text(path, json.dumps(document, indent=1) + "\n")
+    write_text(path, json_text(document) + "\n")
 
 
 def _parts(quick: bool, data: Path | None) -> Iterator[Part]:

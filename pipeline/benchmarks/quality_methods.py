@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.bounds import enough, lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.genetic import genetic
 from deepsched.baselines.heft import heft
@@ -94,7 +94,7 @@ class Runner:
         self._timed(found, f"zeroed, {SAMPLES} samples", problem, self._zeroed)
         self._timed(found, "search, equal time", problem, Search(budget))
         self._timed(found, "ga, equal time", problem, EqualTimeGA(budget))
-        found.values["lower bound"] = lower_bound(problem)
+        found.values["lower bound"] = lower_bound(problem, "strong")
         return found
 
     def turnaround(self, cell: str, problem: Problem) -> Outcome:
@@ -115,7 +115,7 @@ class Runner:
             self._timed(found, "heft", problem, heft)
             self._timed(found, "deepsched, no guard", problem, self._one)
             self._timed(found, TOPK, problem, self._topk)
-        found.values["lower bound"] = lower_bound(problem)
+        found.values["lower bound"] = lower_bound(problem, "strong")
         return found
 
     def solved(self, cell: str, problem: Problem, best: float) -> Outcome:
@@ -186,7 +186,8 @@ class Search:
         value = heft(problem).makespan
         left = self._seconds - (time.perf_counter() - begin)
         seed = int(rng.integers(2**63))
-        best, _ = hill_climb(problem, view, start, value, left, seed, thread_count())
+        least = enough(lower_bound(problem))
+        best, _ = hill_climb(problem, view, start, value, left, seed, thread_count(), least)
         return decode_schedule(problem, view, best, "search")
 
 

@@ -27,6 +27,7 @@ from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import progress_bar, results
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.common.strict_json import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,7 +199,7 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
                 rows.append(row)
             bar.advance(task)
     if json_path is not None:
-        write_text(json_path, json.dumps(rows, indent=1) + "\n")
+        write_text(json_path, json_text(rows) + "\n")
     results.print(_table(rows, counts))
     results.print(_growth(rows))
 

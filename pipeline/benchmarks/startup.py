@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from deepsched.baselines.atomic import write_text
 from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.strict_json import json_text
 
 ROUNDS = 9
 REFERENCE = "import numpy, numba"
@@ -49,4 +49,4 @@ def command(json_path: str | None) -> None:
         table.add_row(name, f"{1e3 * value:.0f}", f"{value / median['numpy and numba']:.2f}")
     results.print(table)
     if json_path is not None:
-        write_text(json_path, json.dumps(median, indent=1) + "\n")
+        write_text(json_path, json_text(median) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from deepsched.model.networks import NETWORKS
 from deepsched.pipeline.common.cli import progress_bar, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.strict_json import json_text
 from deepsched.pipeline.training.config import complete, make_config
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def command(
         figures = _timed(options, steps)
     if json_out is not None:
         document = {"provenance": provenance(network=network), "figures": figures}
-        write_text(json_out, json.dumps(document, indent=1) + "\n")
+        write_text(json_out, json_text(document) + "\n")
 
 
 def _simulated(options: dict[str, Any], samples: int, seconds: float) -> dict[str, Any]:

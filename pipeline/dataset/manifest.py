@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "deepsched-dataset"
-VERSION: Final = 3  # of the schema; it changes with any rule that decides problems or labels
+VERSION: Final = 4  # of the schema; it changes with any rule that decides problems or labels
 MANIFEST = "manifest.json"  # published last: a dataset exists when its manifest does
 MACHINES = "machines.json"  # the machines that all samples share, if they do
 OLD_MANIFESTS = "manifests"  # earlier generations
@@ -97,7 +97,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[3]
+    version: Literal[4]
     generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]
@@ -138,7 +138,9 @@ def record_of(part: str) -> str:
 def write_document(folder: Folder, name: str, document: BaseModel | Mapping[str, Any]) -> None:
     """Write a JSON file, atomically; equal documents make equal bytes."""
     plain = document.model_dump() if isinstance(document, BaseModel) else document
-    folder.write(name, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+    folder.write(
+        name, (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read_manifest(folder: Folder) -> Manifest:

@@ -132,7 +132,9 @@ def machines_document(machines: Machines) -> bytes:
     columns = _machine_columns(machines)
     ids = columns.pop("machine_id")
     plain = {name: _finite(values) for name, values in columns.items()}
-    text = json.dumps({"n_machines": len(machines), "machine_id": ids, **plain}, indent=1)
+    text = json.dumps(
+        {"n_machines": len(machines), "machine_id": ids, **plain}, indent=1, allow_nan=False
+    )
     return (text + "\n").encode()
 
 

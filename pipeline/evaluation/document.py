@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.model.checkpoint_files import WEIGHTS
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.strict_json import finite
 from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS, Row
 from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from deepsched.model.network import NetworkScheduler
@@ -105,8 +104,8 @@ def evaluation_document(
         "notes": _notes(dataset, network, summaries, rows),
         "rows": [asdict(row) for row in rows],
     }
-    finite: dict[str, Any] = _finite(document)
-    return finite
+    without: dict[str, Any] = finite(document)
+    return without
 
 
 def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
@@ -183,14 +182,3 @@ def _notes(
 def weights_sha256(checkpoint: Path) -> str:
     """Return the hash of a checkpoint's weights."""
     return hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()
-
-
-def _finite(value: Any) -> Any:
-    """Return the same document with None for numbers that JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -92,7 +92,7 @@ def evaluate_case(
     target = case.labels.get(teacher)
     if target is None:
         target, _ = timed(schedulers[teacher], case.problem, stream_of(teacher))
-    least = lower_bound(case.problem)
+    least = lower_bound(case.problem, "strong")
     rows = []
     for name, scheduler in schedulers.items():
         stored, seconds, reproduced = case.labels.get(name), None, None

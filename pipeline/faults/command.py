@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import tempfile
 import time
@@ -17,6 +16,7 @@ from rich.table import Table
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput, UnknownName
 from deepsched.pipeline.common.cli import EXIT_FAILED, results
+from deepsched.pipeline.common.strict_json import json_text
 from deepsched.pipeline.faults.trial import Broken, Different, NotPossible, Trial
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run_scenarios(
         ]
     results.print(_table(title, found))
     if json_path is not None:
-        write_text(json_path, json.dumps({**size, "scenarios": found}, indent=1) + "\n")
+        write_text(json_path, json_text({**size, "scenarios": found}) + "\n")
     good = all(row["outcome"].startswith((SAME, NOT_RUN)) for row in found)
     return 0 if good else EXIT_FAILED
 

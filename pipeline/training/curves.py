@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 FOLDER = "tensorboard"
 FLUSH_SECONDS = 10.0
+LARGEST = 3.4e38
 
 
 class Curves:
     """Writes what a board says to event files in the folder of a training.
 
     A training that goes on adds a file; what the one before says of later steps is taken back. They
-    are only for looking at: a disk that fails ends the curves and not the training.
+    are only for looking at: a disk that fails ends the curves and not the training, and a value
+    that is no number, or too large for the files, is left out.
 
     Attributes
     ----------
@@ -88,7 +90,9 @@ class Curves:
         self._records = max(self._records, len(status.history))
 
     def _scalar(self, name: str, value: float, step: int) -> None:
-        self._write(step, summary=scalar(name, value))
+        # The files hold float32, and a point that is none spoils the axis of all others.
+        if abs(value) <= LARGEST:  # also false for NaN
+            self._write(step, summary=scalar(name, value))
 
     def _write(self, step: int, **what: Any) -> None:
         self._writer.write_event(Event(wall_time=time.time(), step=step, **what))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.writers.csv_table import safe_cell
 from deepsched.pipeline.tuning.plan import put_text
 from deepsched.pipeline.tuning.records import ENDED
 from deepsched.pipeline.tuning.report import render
@@ -119,7 +120,8 @@ def results_csv(results: list[TrialResult]) -> str:
     for rank, result in enumerate(results, 1):
         row = asdict(result)
         values = [row[name] for name in fields] + [result.params.get(name) for name in params]
-        table.writerow([rank, *values])
+        cells = (safe_cell(value) if isinstance(value, str) else value for value in values)
+        table.writerow([rank, *cells])
     return text.getvalue()
 
 

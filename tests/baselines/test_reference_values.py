@@ -30,6 +30,18 @@ from tests import strategies
 from tests.baselines import reference
 
 
+def test_a_task_of_no_length_goes_into_no_gap_of_no_length() -> None:
+    # The rule of docs/rules.md: z waits for an end, and c gets its bytes 5 s after that. Between
+    # the start and the first task there would be a place for z, and c could end at 13.
+    problem = make_problem(
+        machines=make_machines(2, bandwidth=1.0),
+        task_ids=list("eabzc"),
+        etc=[[0, 0], [10, 40], [40, 12], [0, 0], [math.inf, 1]],
+        edges=([0, 0, 0, 3], [1, 2, 3, 4], [0, 0, 0, 5]),
+    )
+    assert heft(problem).makespan == 16
+
+
 def topcuoglu() -> Problem:
     """Return the ten-task example of Topcuoglu, Hariri, Wu (2002), figures 1 and 2."""
     etc = [

@@ -13,7 +13,9 @@ import torch
 
 from deepsched.baselines import registry
 from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import METRICS
+from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers import read_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import make_schedule, violations
@@ -119,6 +121,9 @@ def test_every_output_is_written(
         "gantt": "s.html",
         "svg": "s.svg",
         "trace": "t.json",
+        "wfformat": "w.json",
+        "node-link": "n.json",
+        "dot": "g.dot",
     }
     options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
@@ -329,3 +334,70 @@ def test_a_fast_scheduler_is_timed_again_with_the_same_stream(example: Path) -> 
     timed(recording, read_problem(example), lambda: np.random.default_rng(3), repeats=4)
     assert len(drawn) == 4
     assert len(set(drawn)) == 1
+
+
+def one_machine(*tasks: dict[str, Any]) -> str:
+    items = [{"id": f"t{k}", **task} for k, task in enumerate(tasks)]
+    return json.dumps(
+        {"format": "deepsched-problem/1", "tasks": items, "machines": [{"id": "m0"}], "edges": []}
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "starts"),
+    [
+        (({"etc": [1e-12]}, {"etc": [1e-12]}), [0, 1000]),
+        (({"etc": [0.5], "arrival": 1e15}, {"etc": [0.5], "arrival": 1e15}), [0, 500_000]),
+        (({"etc": [1e300 / 8]}, {"etc": [1e300 / 8]}), [0, 1250]),
+    ],
+    ids=["tiny", "far", "huge"],
+)
+def test_a_trace_of_any_times_keeps_starts_apart(
+    tasks: tuple[dict[str, Any], ...],
+    starts: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(one_machine(*tasks))
+    done = deepsched_here(capsys, "schedule", path, "--trace", tmp_path / "t.json")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Warning" not in done.stderr
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert sorted(event["ts"] for event in events if event["ph"] == "X") == starts
+
+
+def test_a_trace_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(one_machine({"etc": [5e-324]}, {"etc": [5e-324]}))
+    done = deepsched_here(
+        capsys, "schedule", path, "--trace", tmp_path / "t", "--json", tmp_path / "s"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written as whole numbers of any unit" in done.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize("objective", ["makespan", "turnaround"])
+def test_a_budget_is_not_used_up_where_nothing_is_left_to_find(
+    objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(one_machine({"etc": [3.0]}))
+    # An hour and more would pass.
+    options = ("--budget", "5000", "--samples", "64", "--objective", objective)
+    done = deepsched_here(capsys, "schedule", path, *options)
+    assert done.returncode == 0
+    assert "  makespan         3 s\n" in done.stdout
+    assert "  lower bound      3 s  (makespan is 1.000 x this)\n" in done.stdout
+
+
+def test_the_summary_shows_a_strange_name_on_one_line() -> None:
+    name = "a\nb\x1b[31m\u202e"
+    problem = make_problem(machines=make_machines(1), etc=[[1.0]], name=name)
+    schedule = SCHEDULERS["heft"](problem, teacher_rng(0, 0, "heft"))
+    head = summary(problem, schedule, 0.1).split("\n")[0]
+    assert head == r"a\nb\x1b[31m\u202e: 1 tasks, 0 edges, 1 machines"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX import event_file_writer
 
+from deepsched.pipeline.training.board import Status
+from deepsched.pipeline.training.curves import Curves
 from deepsched.pipeline.training.plan import plan_training
 from deepsched.pipeline.training.run import train_here
 from tests.pipeline.training_helpers import GENERATED
@@ -60,3 +64,11 @@ def test_a_disk_that_fails_ends_the_curves_and_not_the_training(tmp_path: Path) 
     trained = train_here(plan, on_status=lambda status: notes.append(status.notes))
     assert [record["step"] for record in trained.history] == [2, 4]
     assert notes[-1] == [f"{tmp_path / 'tensorboard'}: no more curves: File exists"]
+
+
+def test_a_value_that_no_axis_has_room_for_is_left_out(tmp_path: Path) -> None:
+    told = {"good": 1.5, "nan": math.nan, "infinite": -math.inf, "beyond float32": 1e300}
+    with Curves(tmp_path) as written:
+        written.note(replace(Status(), attempt=1, step=1, measures=told))
+    assert written.failure is None
+    assert curves(tmp_path) == {"train/good": [(1, 1.5)]}

@@ -191,6 +191,11 @@ def test_the_table_lists_every_trial_and_every_setting():
     assert (rows[0]["score"], rows[1]["error"]) == ("0.5", "<diverged> & gone")
 
 
+def test_an_error_in_the_table_is_no_formula():
+    (row,) = csv.DictReader(results_csv([result(0, None, error="=1+1")]).splitlines())
+    assert row["error"] == "'=1+1"
+
+
 def test_the_report_shows_all_trials_and_needs_nothing_from_the_network():
     results = [result(k, 0.9 + k / 100) for k in range(9)] + [result(9, None)]
     ranges = {"learning_rate": "1e-4..1e-2", "schedule": "root,constant"}

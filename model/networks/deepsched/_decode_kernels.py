@@ -98,6 +98,8 @@ def hill_climb(
     objective,
     steps,
     state,
+    enough,
+    stop,
     rank,
     step,
     topo_index,
@@ -111,9 +113,12 @@ def hill_climb(
 ):
     """Perturb `best` (n, outputs) again and again, keep what is no worse; return its value, s.
 
-    `terms` hold weights of its own for each thread.
+    It ends before `steps` where the value is at most `enough`, s, or where `stop[0]` is set, which
+    is looked at before each step. `terms` hold weights of its own for each thread.
     """
     for _ in range(steps):
+        if value <= enough or stop[0]:
+            break
         tried = best.copy()
         perturb(tried, state)
         _, _, aft = decode(

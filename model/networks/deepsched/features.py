@@ -59,6 +59,7 @@ TASK_FEATURES = (
 )
 CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness
 LIMIT = 8.0  # features are clipped to ±LIMIT
+LARGEST = np.finfo(np.float64).max
 TINY = 1e-12
 
 
@@ -143,30 +144,32 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
-    found[:, 0] = up / path
-    found[:, 1] = down / path
-    found[:, 2] = 1.0 - (up + down) / path
-    found[:, 3] = np.log((mean + TINY) / (unit + TINY))
-    found[:, 4] = np.log((least + TINY) / (mean + TINY))
-    found[:, 5] = costs[:, 2] / (mean + TINY)
-    found[:, 6:8] = np.log1p(graph[:, :2])
-    found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
-    found[:, 12] = np.log(crowding / p)
-    found[:, 13] = problem.arrival / path
-    found[:, 14] = costs[:, 3] / p
-    found[:, 15] = np.log1p(regret / unit)
-    found[:, 16] = np.log(total / (path * p))
-    found[:, 17] = np.log(p)
-    found[:, 18] = np.log1p(float(comm.sum()) / total)
-    found[:, 19] = np.log(n)
-    found[:, 20] = slow.std()
-    found[:, 21] = OBJECTIVES.index(objective)
+    with np.errstate(over="ignore"):  # what is beyond the largest float is beyond the limit too
+        found[:, 0] = up / path
+        found[:, 1] = down / path
+        found[:, 2] = 1.0 - (up + down) / path
+        found[:, 3] = np.log((mean + TINY) / (unit + TINY))
+        found[:, 4] = np.log((least + TINY) / (mean + TINY))
+        found[:, 5] = costs[:, 2] / (mean + TINY)
+        found[:, 6:8] = np.log1p(graph[:, :2])
+        found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
+        found[:, 12] = np.log(crowding / p)
+        found[:, 13] = problem.arrival / path
+        found[:, 14] = costs[:, 3] / p
+        found[:, 15] = np.log1p(regret / unit)
+        found[:, 16] = np.log(total / (path * p))
+        found[:, 17] = np.log(p)
+        found[:, 18] = np.log1p(float(comm.sum()) / total)
+        found[:, 19] = np.log(n)
+        found[:, 20] = slow.std()
+        found[:, 21] = OBJECTIVES.index(objective)
+        weight = np.log1p(np.minimum(comm / unit, LARGEST)).astype(np.float32)
     np.clip(found, -LIMIT, LIMIT, out=found)
     return GraphView(
         features=found,
         children=problem.succ,
         child_ptr=problem.succ_ptr,
-        weight=np.log1p(comm / unit).astype(np.float32),
+        weight=weight,
         objective=objective,
         rank=up,
         step=unit + float(graph[:, 5].mean()),

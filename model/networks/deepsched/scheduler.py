@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from deepsched.baselines.balancing import applies, balanced
+from deepsched.baselines.bounds import enough, lower_bound, mean_turnaround_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.heft import heft
@@ -39,7 +40,9 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
 # One in so many samples gets forward-backward improvement, in the time of two others.
 SAMPLES_PER_IMPROVEMENT = 8
+WARM_UP = 0.05  # s
 MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
+BOUNDS = dict(zip(OBJECTIVES, (lower_bound, mean_turnaround_bound), strict=True))
 
 
 class DeepSchedScheduler:
@@ -127,6 +130,10 @@ class DeepSchedScheduler:
         chosen = parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
         return DeepSchedScheduler(self._weights, chosen, meta=self.meta)
 
+    def shortened(self) -> DeepSchedScheduler:
+        """Return the same scheduler with a search that is over soon, to be compiled by."""
+        return self.with_options(budget=min(self.options.budget, WARM_UP))
+
     def without_network(self) -> DeepSchedScheduler:
         """Return the same decoder and search with all outputs of the network 0: the control."""
         weights = {
@@ -148,7 +155,8 @@ class DeepSchedScheduler:
     def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
         """Schedule one problem; independent tasks are also balanced by moves and swaps.
 
-        Deterministic for a given `rng` and no budget; without `rng` its seed is 0.
+        Deterministic for a given `rng` and no budget; without `rng` its seed is 0. Samples and
+        search end where the lower bound on what is made short is reached.
         """
         begin = time.perf_counter()
         options = self.options
@@ -157,13 +165,16 @@ class DeepSchedScheduler:
         )
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[options.objective]
+        least = -np.inf
+        if options.samples > 1 or options.budget > 0:
+            least = enough(BOUNDS[options.objective](problem))
         improved = 0
         if options.objective == "makespan":
             improved = options.samples // SAMPLES_PER_IMPROVEMENT
         drawn = [outputs]
         if options.samples > 1:
             count = options.samples - 2 * improved
-            drawn = sample(problem, view, outputs, hidden, count, seed, self._threads)
+            drawn = sample(problem, view, outputs, hidden, count, seed, self._threads, least)
         outputs = drawn[0]
         once = time.perf_counter()
         start = decode_schedule(problem, view, outputs, NAME)
@@ -176,14 +187,18 @@ class DeepSchedScheduler:
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.
                     outputs, value = np.zeros_like(outputs), measure(problem, other)
+        if measure(problem, start) <= least:
+            return start
         best = self._improved(problem, view, start, drawn[:improved])
+        if measure(problem, best) <= least:
+            return best
         left = options.budget - (time.perf_counter() - begin)
         if options.objective == "makespan" and applies(problem):
             return balanced(problem, best, left, seed, self._threads)
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
-            outputs, _ = hill_climb(problem, view, outputs, value, left, seed, self._threads)
+            outputs, _ = hill_climb(problem, view, outputs, value, left, seed, self._threads, least)
             found = decode_schedule(problem, view, outputs, NAME)
             if improved:
                 found = forward_backward_improvement(problem, found)

@@ -40,10 +40,12 @@ def sample(
     count: int,
     seed: int,
     threads: int,
+    enough: float = -np.inf,
 ) -> list[Float32Array]:
     """Return the centre and `count` - 1 samples around it, the best first.
 
-    The result does not depend on the threads.
+    The result does not depend on the threads. Samples after the first few that reach `enough`, s,
+    are left out.
 
     Parameters
     ----------
@@ -52,21 +54,31 @@ def sample(
     """
     objective = OBJECTIVES.index(view.objective)
     level = None if hidden is None else _normalised(hidden)
+    chunks = range(-(-count // CHUNK))
+    last = len(chunks)  # the first chunk known to reach `enough`: nobody asks for later ones
 
     def run(chunk: int) -> list[tuple[float, Float32Array]]:
+        nonlocal last
+        if chunk > last:
+            return []
         first = chunk * CHUNK
         rng = np.random.default_rng([seed, chunk])
         perturbations = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
         if first == 0:
             perturbations[0] = 0.0
         values = decode_values(problem, view, centre, perturbations)[:, objective]
+        if values.min() <= enough:
+            last = min(last, chunk)
         return [
             (float(value), centre + one) for value, one in zip(values, perturbations, strict=True)
         ]
 
-    chunks = range(-(-count // CHUNK))
     with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        found = [pair for pairs in pool.map(run, chunks) for pair in pairs]
+        found = []
+        for pairs in pool.map(run, chunks):  # in order, whichever is ready first
+            found += pairs
+            if min(value for value, _ in pairs) <= enough:
+                break
     return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -78,11 +90,18 @@ def hill_climb(
     seconds: float,
     seed: int,
     threads: int,
+    enough: float = -np.inf,
+    stop: np.ndarray | None = None,
 ) -> tuple[Float32Array, float]:
     """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
 
     Each thread perturbs outputs at random and keeps what is no worse; now and then all go on
-    from the best. At least one perturbation is tried. How many fit in depends on the machine.
+    from the best. At least one perturbation is tried, unless the value is at most `enough`, s,
+    which ends the search. How many fit in depends on the machine.
+
+    Parameters
+    ----------
+    stop : (1,) bool; set by somebody else, it ends the search too.
     """
     deadline = time.perf_counter() + seconds
     objective = OBJECTIVES.index(view.objective)
@@ -91,6 +110,7 @@ def hill_climb(
         for word in np.random.SeedSequence(seed).generate_state(threads, np.uint64)
     ]
     best, steps = start.copy(), 1  # until the speed is known
+    stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
 
     def run(state: np.ndarray) -> tuple[float, Float32Array]:
         own = best.copy()
@@ -101,6 +121,8 @@ def hill_climb(
             objective,
             steps,
             state,
+            enough,
+            stop,
             *kernel_arguments(problem, view, terms),
         )
         return float(found), own
@@ -112,7 +134,7 @@ def hill_climb(
                 if found <= value:
                     best, value = own, found
             now = time.perf_counter()
-            if now >= deadline:
+            if now >= deadline or value <= enough or stop[0]:
                 return best, value
             rate = steps / max(now - begin, 1e-6)
             steps = max(1, min(int(rate * min(SLICE, deadline - now)), 4 * steps))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.provenance import provenance
+from deepsched.pipeline.common.strict_json import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ def result(cell: Cell, folder: Path) -> dict[str, Any]:
             "provenance": provenance(),
             "result": found,
         }
-        write_text(path_of(cell, folder), json.dumps(document, indent=1) + "\n")
+        write_text(path_of(cell, folder), json_text(document) + "\n")
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
@@ -22,6 +23,8 @@ from deepsched.baselines.problem import make_problem
 from deepsched.baselines.schedule import violations
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
+from deepsched.model.networks.deepsched import scheduler as scheduler_module
+from deepsched.model.networks.deepsched import search
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.decode import decode_schedule
 from deepsched.model.networks.deepsched.features import graph_view
@@ -135,6 +138,49 @@ def test_a_budget_is_kept_and_used() -> None:
     longer(problem)
     # Far more than it takes, far less than if the time did not count.
     assert 0.2 < time.perf_counter() - begin < 3.0
+
+
+@pytest.mark.parametrize("objective", ["makespan", "turnaround"])
+@pytest.mark.parametrize("edges", [((), (), ()), ([0], [1], [0.0])], ids=["independent", "chain"])
+def test_samples_and_search_end_where_the_bound_is_reached(
+    objective: str, edges: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An hour is not used up, and of a thousand samples only the first few are made.
+    problem = make_problem(machines=make_machines(2), etc=[[3.0, 3.0], [3.0, 3.0]], edges=edges)
+    decoded = []
+    true = search.decode_values
+    monkeypatch.setattr(
+        search, "decode_values", lambda *given: decoded.append(given) or true(*given)
+    )
+    options = DeepSchedOptions(objective=objective, samples=1000, budget=3600.0, threads=1)
+    found = DeepSchedScheduler(arrays(random_network()), options)(problem)
+    assert found.makespan == (6.0 if len(edges[0]) else 3.0) == lower_bound(problem)
+    assert len(decoded) <= 3
+
+
+def test_a_climb_ends_at_once_where_it_is_told_to() -> None:
+    problem = layered(60, 8, ccr=8.0)
+    view, start = graph_view(problem), outputs_of(problem, 0, 0.0)
+    before = heft(problem).makespan
+    told = np.ones(1, dtype=np.bool_)
+    for enough, stop in ((-np.inf, told), (before, None)):
+        best, value = hill_climb(problem, view, start, before, 3600.0, 1, 2, enough, stop)
+        assert value == before
+        assert best.tobytes() == start.tobytes()
+    # It goes on until the value is enough, and not much further.
+    _, value = hill_climb(problem, view, start, before, 3600.0, 1, 1, before * 0.999)
+    assert value <= before * 0.999
+
+
+def test_what_does_not_reach_the_bound_is_the_same_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = layered(40, 4, ccr=3.0)
+    scheduler = DeepSchedScheduler(arrays(random_network()), DeepSchedOptions(samples=16))
+    found = scheduler(problem)
+    assert found.makespan > lower_bound(problem) * 1.001
+    monkeypatch.setattr(scheduler_module, "enough", lambda _: -np.inf)
+    assert scheduler(problem).aft.tobytes() == found.aft.tobytes()
 
 
 def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_better() -> None:
