@@ -10,7 +10,6 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.text import printable
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.baselines.writers import (
     write_csv,
@@ -35,6 +35,7 @@ from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
 from deepsched.pipeline.common.outputs import STANDARD, check_outputs
+from deepsched.pipeline.common.streams import read_stdin
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
@@ -137,7 +138,7 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     makespan = METRICS["makespan"](problem, schedule)
     above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
     head = (
-        f"{problem.name}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
+        f"{printable(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
         f"{problem.n_machines} machines"
     )
     rows = [("scheduler", schedule.scheduler)]
@@ -155,4 +156,4 @@ SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 def _read(file: str, options: ReadOptions) -> Problem:
     if file != STANDARD:
         return read_problem(Path(file), options)
-    return problem_from_bytes(sys.stdin.buffer.read(), "standard input", options)
+    return problem_from_bytes(read_stdin(), "standard input", options)

@@ -1,8 +1,8 @@
 """Where compiled kernels are kept, so that the next process need not compile them again.
 
-numba keeps them beside the source files, or in the user's cache folder. Where neither can be
-written, as in a container, it would refuse to import a kernel, and what was cut off or overwritten
-there it would refuse to run. A kernel must run in any case: what cannot be kept or read is compiled.
+numba keeps them beside the source files, or in the user's cache folder. By itself it refuses to
+import a kernel where neither can be written, as in a container, and to run one whose file was cut
+off or overwritten there. A kernel must run in any case: what cannot be read is compiled anew.
 """
 
 from __future__ import annotations
@@ -200,10 +200,10 @@ class _CheckedCache(caching.FunctionCache):  # type: ignore[misc]
         )
 
 
-_said: set[str] = set()
+_said: list[str] = []  # at most one line a process
 
 
 def _say_once(text: str) -> None:
     if not _said:
-        _said.add(text)
+        _said.append(text)
         log.warning("deepsched: %s", text.encode("ascii", "backslashreplace").decode())

@@ -34,7 +34,7 @@ _inlined = njit(nogil=True, error_model="numpy", forceinline=True)
 
 def _kept(dispatcher: Any) -> Any:
     if hasattr(dispatcher, "_cache"):  # not where NUMBA_DISABLE_JIT leaves a plain function
-        dispatcher._cache = CodeCache(dispatcher.py_func)
+        dispatcher._cache = CodeCache(dispatcher.py_func)  # noqa: SLF001 - as enable_caching does
     return dispatcher
 
 

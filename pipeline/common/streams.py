@@ -1,0 +1,81 @@
+"""Standard input, output and errors, as the process was given them: closed, full, not UTF-8."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from typing import TextIO
+
+from deepsched.baselines.errors import InvalidInput
+
+
+def prepare_streams() -> None:
+    """Make the three streams such that no text and no closed one can break a command.
+
+    What an encoding does not know comes out as an escape. A closed stream gets its number back, so
+    that no file of ours does: output then fails with "bad file descriptor" where something is
+    written to stdout, and what is said on stderr is lost.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, flags)  # not for writing, where it stands for stdout
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def read_stdin() -> bytes:
+    """Return all of standard input.
+
+    Raises
+    ------
+    InvalidInput
+        If it is closed or cannot be read.
+    """
+    if sys.stdin is None:
+        raise InvalidInput("standard input is closed; give a file, or pipe one in")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidInput(f"standard input cannot be read: {reason}") from None
+
+
+def output_fault() -> str | None:
+    """Return why what was written to stdout does not arrive; None: it does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", errno.EBADF)
+        return "it is closed" if number == errno.EBADF else os.strerror(number)
+    return None
+
+
+def forget_output() -> None:
+    """Let the end of the process write what is left of the output to nowhere, without a word."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            _to_nowhere(stream)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
