@@ -127,7 +127,7 @@ def command(
         write_trace(Path(trace_out), problem, schedule, seconds)
     for option, path in outputs.items():
         if path not in (None, STANDARD):
-            messages.print(f"{option[2:]} written to {path}", markup=False)
+            messages.print(f"{option[2:]} written to {printable(path)}", markup=False)
     if not any(outputs.values()):
         results.print(summary(problem, schedule, seconds), markup=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -25,7 +26,7 @@ from rich.progress import (
 from deepsched.baselines.errors import DeepSchedError, InvalidInput, missing_extra
 from deepsched.baselines.text import printable
 from deepsched.pipeline.common.interrupts import true_error
-from deepsched.pipeline.common.streams import forget_output, output_fault, prepare_streams
+from deepsched.pipeline.common.streams import OUTPUT, forget_output, prepare_streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,9 +72,7 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     keep_lines(command)
     try:
         code = _invoke(command, args)
-        fault = output_fault()
-        if fault is not None:
-            _leave(EXIT_FAILED, f"standard output cannot be written: {fault}")
+        sys.stdout.flush()
     except DeepSchedError as error:
         _leave(EXIT_BAD_INPUT, str(error))
     except ImportError as error:
@@ -121,11 +120,11 @@ def _invoke(command: click.Command, args: Sequence[str] | None) -> Any:
 
 def _surroundings(error: EOFError | MemoryError | OSError) -> str:
     """Return what is said of an error that nobody has made a line of."""
-    fault = output_fault() if isinstance(error, OSError) else None
-    if fault is not None:
-        return f"standard output cannot be written: {fault}"
     if isinstance(error, MemoryError):
         return f"not enough memory: {error or 'the system gave no more'}"
+    if isinstance(error, OSError) and error.filename == OUTPUT:
+        closed = error.errno == errno.EBADF
+        return f"{OUTPUT} {'is closed' if closed else f'cannot be written: {error.strerror}'}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{'' if error.filename is None else f': {error.filename}'}"
     frame, line = next(reversed(list(traceback.walk_tb(error.__traceback__))))

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from deepsched.baselines.errors import InvalidInput
+
+OUTPUT = "standard output"
+
+
+class _NamedOutput(io.FileIO):
+    """The process's output, which says so where it cannot be written."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
 def prepare_streams() -> None:
     """Make the three streams such that no text and no closed one can break a command.
 
     What an encoding does not know comes out as an escape. A closed stream gets its number back, so
-    that no file of ours does: output then fails with "bad file descriptor" where something is
-    written to stdout, and what is said on stderr is lost.
+    that no file of ours does; what is then written to stdout fails, what is said on stderr is lost.
     """
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
@@ -27,13 +37,23 @@ def prepare_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
-    if sys.stdout is None:
-        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stdout is None or sys.stdout is sys.__stdout__:  # not what tests put in its place
+        sys.stdout = _named(sys.stdout)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _named(before: TextIO | None) -> TextIO:
+    if before is not None:
+        before.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_NamedOutput(1, "w", closefd=False)),
+        encoding=None if before is None else before.encoding,
+        line_buffering=before is not None and before.isatty(),
+    )
 
 
 def read_stdin() -> bytes:
@@ -51,18 +71,6 @@ def read_stdin() -> bytes:
     except OSError as error:
         reason = error.strerror or error
         raise InvalidInput(f"standard input cannot be read: {reason}") from None
-
-
-def output_fault() -> str | None:
-    """Return why what was written to stdout does not arrive; None: it does."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except (OSError, ValueError) as error:
-        number = getattr(error, "errno", errno.EBADF)
-        return "it is closed" if number == errno.EBADF else os.strerror(number)
-    return None
 
 
 def forget_output() -> None:
