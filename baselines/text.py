@@ -28,6 +28,15 @@ def plain(text: object) -> str:
     return printable(text).encode("ascii", "backslashreplace").decode()
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: not with a part of a name that is no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def absolute_path(path: str | os.PathLike[str]) -> Path:
     """Return a path that means the same in every process, `~` filled in.
 
