@@ -32,6 +32,10 @@ class TooLarge(DeepSchedError, ValueError):
     """The problem is larger than this scheduler or service is offered for."""
 
 
+class NotEnoughMemory(InvalidInput, MemoryError):
+    """This process has not the memory for what was asked; it says nothing about the problem."""
+
+
 class NotInstalled(DeepSchedError, ImportError):
     """Something needs a package that is not installed; the message says what to install."""
 

@@ -33,6 +33,7 @@ from deepsched.baselines.writers import (
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.numbers import SEED
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
 from deepsched.pipeline.common.outputs import STANDARD, check_outputs
 from deepsched.pipeline.common.streams import read_stdin
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 @settings_options(DeepSchedOptions, "network_options", "Of the network: ")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Random stream of ga, random and other schedulers that draw.",

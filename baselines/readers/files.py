@@ -35,6 +35,8 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         If it cannot be read, is a folder or is too large.
     """
     where = shown_path(path)
+    if "\0" in str(path):
+        raise InvalidInput(f"{where!r} is not a path")
     try:
         with Path(path).open("rb") as file:
             return _limited(file, where)
@@ -44,8 +46,6 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise InvalidInput(f"{where}: there is no such file") from None
     except OSError as error:
         raise InvalidInput(f"{where} cannot be read: {error.strerror or error}") from None
-    except ValueError:  # a NUL character in the path
-        raise InvalidInput(f"{where!r} is not a path") from None
 
 
 def _limited(file: IO[bytes] | gzip.GzipFile, where: str) -> bytes:

@@ -17,6 +17,7 @@ from deepsched.baselines.machines import (
     draw_machines,
     make_machines,
 )
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.problem import NO_EDGES, Edges, Problem, make_problem
 from deepsched.baselines.readers._values import naming
 
@@ -72,11 +73,29 @@ class ReadOptions:
             )
 
 
-def chosen_machines(options: ReadOptions, *, equal: bool = False) -> Machines:
-    """Return the machines for a source that brings none; `equal` ones have speed 1, all of them."""
+def chosen_machines(
+    options: ReadOptions, *, tasks: int | None = None, equal: bool = False
+) -> Machines:
+    """Return the machines for a source that brings none.
+
+    Parameters
+    ----------
+    tasks : how many the source has; what they need on these machines must be free.
+    equal : all of them have speed 1.
+
+    Raises
+    ------
+    InvalidInput
+        If there is too little memory.
+    """
+    n = (
+        options.n_machines or DEFAULT_MACHINES
+        if options.machines is None
+        else len(options.machines)
+    )
+    check_problem_memory(tasks, n, noise=bool(options.noise))
     if options.machines is not None:
         return with_links(options.machines, options)
-    n = options.n_machines or DEFAULT_MACHINES
     bandwidth = DEFAULT_BANDWIDTH if options.bandwidth is None else options.bandwidth
     latency = DEFAULT_LATENCY if options.latency is None else options.latency
     if equal:

@@ -76,7 +76,7 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
     return modelled_problem(
         work=runtime,
         alpha=ALPHA,
-        machines=chosen_machines(options),
+        machines=chosen_machines(options, tasks=len(ids)),
         options=options,
         where=where,
         task_ids=ids,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import absolute_path
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import complete
@@ -101,7 +102,7 @@ def plan_search(
     dataset = None
     if data is not None:
         dataset = _checked_dataset(data, config)
-        data = data if "://" in data else str(Path(data).expanduser().absolute())
+        data = data if "://" in data else str(absolute_path(data))
     search = Search(
         data=data,
         dataset=dataset,
