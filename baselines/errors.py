@@ -33,7 +33,7 @@ class TooLarge(DeepSchedError, ValueError):
 
 
 class NotEnoughMemory(InvalidInput, MemoryError):
-    """This process has not the memory for what was asked; it says nothing about the problem."""
+    """The memory for what was asked is not free here; which says nothing of the problem itself."""
 
 
 class NotInstalled(DeepSchedError, ImportError):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Settings")
 
-LARGEST = 2**63 - 1  # of any number, where a field has no end of its own
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SettingInfo:
@@ -32,7 +30,7 @@ class SettingInfo:
     optional : None is a value too, and means: not said.
     default : its value where nothing is said.
     help : one line, a sentence.
-    at_least, at_most : ends of the range, both included; None: no end but `LARGEST`.
+    at_least, at_most : ends of the range, both included; None: no end.
     choices : the values there are; empty: any.
     metavar : what stands for the value in a command line's help.
     public : whether command lines and queries offer it.
@@ -167,8 +165,8 @@ def _check(info: SettingInfo, value: Any) -> None:
         fits = value in info.choices
     if fits and info.at_least is not None:
         fits = value >= info.at_least
-    if fits and info.kind is not bool and info.kind is not str:
-        fits = value <= (LARGEST if info.at_most is None else info.at_most)
+    if fits and info.at_most is not None:
+        fits = value <= info.at_most
     if not fits:
         raise InvalidInput(_complaint(info, value))
 

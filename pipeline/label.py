@@ -20,6 +20,7 @@ from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEF
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
 from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import (
+    AMOUNT,
     AT_LEAST_0,
     LEAST_SHARE,
     MOST_PROCESSES,
@@ -142,14 +143,14 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 )
 @click.option(
     "--shard-mb",
-    type=POSITIVE,
+    type=AMOUNT,
     help=f"MB of problems a file, before compression.  [default: a {DEFAULT_SHARDS}nd of all, at "
     f"most {SHARD_BYTES[1] // MEGABYTE}]",
 )
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=POSITIVE,
+    type=AMOUNT,
     help="Limit for one schedule; what takes longer gets no label.  [default: none]",
 )
 @click.option("--retry-failed", is_flag=True, help="Try the labels that failed once more.")

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from deepsched.pipeline.common.cli import messages, results
-from deepsched.pipeline.common.numbers import POSITIVE, Whole
+from deepsched.pipeline.common.numbers import AMOUNT, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.settings import parse_model
@@ -62,7 +62,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 )
 @click.option(
     "--max-body-mb",
-    type=POSITIVE,
+    type=AMOUNT,
     default=DEFAULTS.max_body_mb,
     show_default=True,
     help="Largest request body, MB, also after unpacking; beyond it 413.",
@@ -83,7 +83,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 )
 @click.option(
     "--timeout",
-    type=POSITIVE,
+    type=AMOUNT,
     default=DEFAULTS.timeout_s,
     show_default=True,
     help="Seconds for one request; beyond it 408 or 504.",

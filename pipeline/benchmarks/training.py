@@ -13,7 +13,7 @@ from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import NETWORKS
 from deepsched.pipeline.common.cli import progress_bar, results
-from deepsched.pipeline.common.numbers import POSITIVE, Whole
+from deepsched.pipeline.common.numbers import AMOUNT, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.training.config import complete, make_config
@@ -53,7 +53,7 @@ NOTIONS = {
 )
 @click.option(
     "--seconds",
-    type=POSITIVE,
+    type=AMOUNT,
     default=60.0,
     show_default=True,
     help="For which costs are measured, and the real training lasts, about.",

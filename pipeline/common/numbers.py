@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import click
@@ -13,22 +15,34 @@ MOST_SEED = 2**63 - 1  # what a dataset's columns hold
 
 
 class Real(click.FloatRange):
-    """A finite number in a range; without an upper end at most `MOST`."""
+    """A finite number in a range, of which help does not say that `most` is its end."""
+
+    def __init__(
+        self,
+        min: float | None = None,
+        max: float | None = None,
+        *,
+        min_open: bool = False,
+        most: float = sys.float_info.max,
+    ) -> None:
+        super().__init__(min, max, min_open=min_open)
+        self.most = most
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number."""
         number: float = super().convert(value, param, ctx)
-        if self.max is None and not abs(number) <= MOST:  # also where it is NaN
-            self.fail(f"{value} is not a finite number of at most {MOST:g}.", param, ctx)
-        if number != number:
-            self.fail(f"{value} is not a number.", param, ctx)
+        name = f"{param.name} " if param else ""
+        if not math.isfinite(number):
+            self.fail(f"{name}{number:g}: it must be a finite number.", param, ctx)
+        if abs(number) > self.most:
+            self.fail(f"{name}{number:g}: it must be at most {self.most:g}.", param, ctx)
         return number
 
 
 class Whole(click.IntRange):
-    """A whole number in a range; without an upper end at most `most`."""
+    """A whole number in a range, likewise."""
 
     def __init__(self, min: int | None = None, max: int | None = None, *, most: int = MOST) -> None:
         super().__init__(min, max)
@@ -37,8 +51,9 @@ class Whole(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number."""
         number: int = super().convert(value, param, ctx)
-        if self.max is None and not abs(number) <= self.most:
-            self.fail(f"{value} is more than {self.most}.", param, ctx)
+        if self.max is None and abs(number) > self.most:
+            name = f"{param.name} " if param else ""
+            self.fail(f"{name}{number}: it must be at most {self.most}.", param, ctx)
         return number
 
 
@@ -61,4 +76,5 @@ class Wholes(click.ParamType[tuple[int, ...]]):
 
 SEED = Whole(min=0, most=MOST_SEED)
 POSITIVE = Real(min=0, min_open=True)
+AMOUNT = Real(min=0, min_open=True, most=MOST)  # of seconds or MB
 AT_LEAST_0 = Real(min=0)

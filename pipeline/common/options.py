@@ -15,7 +15,7 @@ from deepsched.baselines.machines import (
 )
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.settings import SettingInfo, Settings, setting_infos
-from deepsched.pipeline.common.numbers import AT_LEAST_0, POSITIVE, SEED, Real, Whole
+from deepsched.pipeline.common.numbers import AT_LEAST_0, MOST, POSITIVE, SEED, Real, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def _settings_option(info: SettingInfo, note: str) -> Callable[..., Any]:
         least, most = (None if end is None else int(end) for end in (info.at_least, info.at_most))
         kind = Whole(least, most)
     elif info.kind is float:
-        kind = Real(info.at_least, info.at_most)
+        kind = Real(info.at_least, info.at_most, most=MOST)
     default = "" if info.default is None else f"  [default: {_shown(info, flag)}]"
     return click.option(
         f"--{flag}/--no-{flag}" if info.kind is bool else f"--{flag}",

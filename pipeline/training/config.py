@@ -127,7 +127,6 @@ class TrainConfig(BaseModel):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        le=MOST,
         description="Step size of Adam at the start; default 1e-3 for deepsched, 4e-3 "
         "for paper (the paper used 1e-5 with 100 epochs).",
     )
@@ -150,16 +149,13 @@ class TrainConfig(BaseModel):
         description="Share of the newest weights in the running mean, which is what is kept; 1: "
         "the newest themselves.",
     )
-    weight_decay: float = Field(
-        0.0, ge=0, le=MOST, description="Decoupled weight decay; 0 is plain Adam."
-    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay; 0 is plain Adam.")
     gradient_clip: float = Field(
-        1.0, ge=0, le=MOST, description="Largest norm of the gradient; 0 clips nothing."
+        1.0, ge=0, description="Largest norm of the gradient; 0 clips nothing."
     )
     mse_weight: float = Field(
         1.0,
         ge=0,
-        le=MOST,
         description="Weight of paper's start and finish errors beside the machine's.",
     )
     precision: str | None = Field(

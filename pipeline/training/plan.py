@@ -6,7 +6,6 @@ import contextlib
 import json
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
@@ -20,6 +19,7 @@ from deepsched.pipeline.training.items import training_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from deepsched.pipeline.training.history import History
 

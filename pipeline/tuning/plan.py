@@ -6,7 +6,6 @@ import importlib
 import json
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
@@ -18,6 +17,8 @@ from deepsched.pipeline.training.items import training_sizes
 from deepsched.pipeline.tuning.search_space import perturbations, search_space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deepsched.pipeline.training.config import TrainConfig
 
 FORMAT = "deepsched-tune/2"

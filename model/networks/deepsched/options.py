@@ -33,7 +33,6 @@ class DeepSchedOptions(Settings):
         1,
         "Schedules decoded from one forward pass; the best is kept.",
         at_least=1,
-        at_most=1_000_000,
         metavar="K",
     )
     budget: float = setting(
@@ -41,7 +40,6 @@ class DeepSchedOptions(Settings):
         "Seconds for everything, of which what is left after the samples goes into a search from "
         "the best of them; 0: no search.",
         at_least=0,
-        at_most=1_000_000_000,
         metavar="SECONDS",
     )
     guard: bool = setting(True, "Run HEFT too and return the better of the two schedules.")
@@ -49,7 +47,6 @@ class DeepSchedOptions(Settings):
         None,
         "Threads that decode; if nothing is said, one a CPU.",
         at_least=1,
-        at_most=10_000,
         public=False,
     )
 

@@ -38,6 +38,7 @@ class PaperConfig(Settings):
         None,
         "Steps of the GRU that no gradient goes beyond; none: a gradient goes through all.",
         at_least=1,
+        at_most=1_000_000_000,
     )
 
     def __post_init__(self) -> None:
