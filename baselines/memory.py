@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deepsched.baselines.errors import NotEnoughMemory
 
+MOST_SHOWN = 10**24
 SMALL = 2**28  # bytes; for less nobody looks what is free
 # Bytes at the most while a problem is made: of a pair of machines, of their links and what is
 # computed of them; of a task on a machine, of its time and of its noise; of a task and its edges.
@@ -32,7 +33,9 @@ def check_problem_memory(
     """
     n, p = n_tasks or 1, n_machines
     cell = TIME_BYTES + (NOISE_BYTES if noise else 0)
-    size = f"{p:,} machines" if n_tasks is None else f"{n:,} tasks x {p:,} machines"
+    size = f"{_count(p)} machines"
+    if n_tasks is not None:
+        size = f"{_count(n)} tasks x {size}"
     check_memory(PAIR_BYTES * p * p + cell * n * p + TASK_BYTES * (n + p), f"{what}{size}")
 
 
@@ -64,12 +67,16 @@ def free_memory() -> int | None:
 
 def in_words(size: int) -> str:
     """Return a number of bytes in the unit that suits it."""
+    if size >= MOST_SHOWN:
+        return f"{_count(size)} bytes"
     for unit, factor in (("EB", 10**18), ("PB", 10**15), ("TB", 10**12), ("GB", 10**9)):
         if size >= factor:
-            # Of whole numbers, since those of a user may be beyond the largest float.
-            tenths = size * 10 // factor
-            return f"{tenths // 10:,}.{tenths % 10} {unit}"
+            return f"{size / factor:.1f} {unit}"
     return f"{size // 10**6} MB"
+
+
+def _count(n: int) -> str:
+    return f"{n:,}" if n < MOST_SHOWN else f"more than {MOST_SHOWN:.0e}"
 
 
 def _of_machine() -> int | None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from deepsched.pipeline.labelling.spec import LabelSpec, ShardReport
 
+MOST_SAMPLES = 100_000_000
 PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 
 
@@ -69,7 +70,7 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 @click.option("--out", metavar="URI", required=True, help="Folder of the dataset; file://, s3://.")
 @click.option(
     "--samples",
-    type=Whole(min=1),
+    type=Whole(min=1, most=MOST_SAMPLES),
     help="How many problems.  [default: one a trace file, or as many as the preset says]",
 )
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines
@@ -42,7 +41,9 @@ def read_options(
         try:
             count = int(machines)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            if not isinstance(machines, str | os.PathLike) or not Path(machines).exists():
+            if not isinstance(machines, str | os.PathLike) or not os.path.exists(  # noqa: PTH110 - no error of a name that is too long
+                machines
+            ):
                 raise InvalidInput(
                     f"{label} {str(machines)!r} is neither a number of machines nor an "
                     "existing file"

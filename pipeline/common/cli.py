@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1  # the work ran and something in it failed
 EXIT_BAD_INPUT = 2  # the user's input or options are wrong
 EXIT_INTERRUPTED = 130  # Ctrl-C
+_OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # what torch says
 EXIT_NO_READER = 141  # what reads our output (head, less) has gone; as of any program that it ends
 
 
@@ -93,7 +95,9 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except BrokenPipeError:
         forget_output()
         sys.exit(EXIT_NO_READER)
-    except (EOFError, MemoryError, OSError) as error:
+    except (EOFError, MemoryError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
         if _of_ray(error):  # it brings the traceback of another process
             raise
         _leave(EXIT_FAILED, _surroundings(error))
@@ -118,9 +122,9 @@ def _invoke(command: click.Command, args: Sequence[str] | None) -> Any:
         return left.exit_code
 
 
-def _surroundings(error: EOFError | MemoryError | OSError) -> str:
+def _surroundings(error: Exception) -> str:
     """Return what is said of an error that nobody has made a line of."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | RuntimeError):
         return f"not enough memory: {error or 'the system gave no more'}"
     if isinstance(error, OSError) and error.filename == OUTPUT:
         closed = error.errno == errno.EBADF
