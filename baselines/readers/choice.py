@@ -6,6 +6,7 @@ import os
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines
+from deepsched.baselines.readers._values import echo
 from deepsched.baselines.readers.machines_file import read_machines
 from deepsched.baselines.readers.options import ReadOptions
 
@@ -41,11 +42,11 @@ def read_options(
         try:
             count = int(machines)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            if not isinstance(machines, str | os.PathLike) or not os.path.exists(  # noqa: PTH110 - no error of a name that is too long
-                machines
-            ):
+            # Not pathlib's, which fails where the name is too long.
+            named = isinstance(machines, str | os.PathLike)
+            if not named or not os.path.exists(machines):  # type: ignore[arg-type] # noqa: PTH110
                 raise InvalidInput(
-                    f"{label} {str(machines)!r} is neither a number of machines nor an "
+                    f"{label} {echo(str(machines))} is neither a number of machines nor an "
                     "existing file"
                 ) from None
             table = read_machines(machines)
