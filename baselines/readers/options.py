@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -178,12 +179,14 @@ def modelled_problem(
         )
 
 
+# A backslash may also be how `shown_path` writes a byte of a name that is not UTF-8.
+SEPARATOR = re.compile(r"/|\\(?!udc[0-9a-f]{2})")
 SUFFIXES = (".gz", ".json", ".stg", ".csv", ".txt")
 
 
 def source_name(where: str) -> str:
     """Return the file's name without its folders and known suffixes; other places as they are."""
-    name = where.replace("\\", "/").rsplit("/", 1)[-1]
+    name = SEPARATOR.split(where)[-1]
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name or where

@@ -11,10 +11,11 @@ import pytest
 from rich.table import Table
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.readers import files
 from deepsched.pipeline.common.cli import _Console as Console
 from deepsched.pipeline.common.ray_session import LONGEST_SOCKET, _path_here
 from deepsched.pipeline.common.ray_session import _check_temporary_folder as check_temporary_folder
-from tests.pipeline.cli_helpers import EXAMPLE, ROOT
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
 
 FILE = ROOT / "tests" / "data" / "topcuoglu.json"
 
@@ -170,11 +171,14 @@ def test_workers_get_no_path_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -
     assert variables == {"PYTHONPATH": f"{ROOT}:/a:/ü"}
 
 
-def test_a_file_beyond_a_gigabyte_is_too_large_and_a_path_all_the_same(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_a_path_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     large = tmp_path / "large.json"
     large.touch()
-    os.truncate(large, 2**30 + 1)  # without a byte on the disk
-    for words in (f"schedule {large}", f"label --traces {large} --out {tmp_path}/d --workers 0"):
-        done = shell(f"deepsched {words}")
+    os.truncate(large, 3 * 2**20 + 1)  # without a byte on the disk
+    monkeypatch.setattr(files, "MAX_BYTES", 3 * 2**20)
+    for words in (("schedule", large), ("label", "--workers", 0, "--out", "x", "--traces", large)):
+        done = deepsched_here(capsys, *words)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"deepsched: {large}: larger than 1024 MiB\n"
+        assert done.stderr == f"deepsched: {large}: larger than 3 MiB\n"
