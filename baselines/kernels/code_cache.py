@@ -15,7 +15,7 @@ import pickle
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from numba.core import caching
 
@@ -27,7 +27,7 @@ REMEDY = "NUMBA_CACHE_DIR=FOLDER names another place"
 log = logging.getLogger("deepsched")  # where nobody configures logging: one line on stderr
 
 
-class CodeCache(caching._Cache):  # type: ignore[misc] # noqa: SLF001 - what numba calls
+class CodeCache(caching._Cache):  # noqa: SLF001 - what numba calls
     """The compiled code of one function; it fails in nothing, and finds its place at first use."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -78,7 +78,7 @@ class CodeCache(caching._Cache):  # type: ignore[misc] # noqa: SLF001 - what num
         self._kept.flush()
 
 
-class _CheckedFiles(caching.IndexDataCacheFile):  # type: ignore[misc]
+class _CheckedFiles(caching.IndexDataCacheFile):
     """numba's two files a function, each with a checksum behind its content.
 
     Machine code that lost a few bytes ends the process, or computes something else.
@@ -139,7 +139,7 @@ class _Guarded:
         return place
 
 
-class _TemporaryFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # type: ignore[misc] # noqa: SLF001
+class _TemporaryFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  # noqa: SLF001
     """The last resort: a folder of this user's alone among the temporary files.
 
     What lies there is executed, so that nobody else may be able to put something there.
@@ -181,14 +181,14 @@ def private_folder() -> Path:
     return folder
 
 
-class _Place(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = [  # noqa: RUF012 - numba's name and kind
+class _Place(caching.CompileResultCacheImpl):
+    _locator_classes: ClassVar[list[Any]] = [
         _Guarded(way)
         for way in (*caching.CompileResultCacheImpl._locator_classes, _TemporaryFolder)  # noqa: SLF001
     ]
 
 
-class _CheckedCache(caching.FunctionCache):  # type: ignore[misc]
+class _CheckedCache(caching.FunctionCache):
     _impl_class = _Place
 
     def __init__(self, function: Callable[..., Any]) -> None:

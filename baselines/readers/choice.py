@@ -42,9 +42,7 @@ def read_options(
         try:
             count = int(machines)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            # Not pathlib's, which fails where the name is too long.
-            named = isinstance(machines, str | os.PathLike)
-            if not named or not os.path.exists(machines):  # type: ignore[arg-type] # noqa: PTH110
+            if not isinstance(machines, str | os.PathLike) or not _exists(machines):
                 raise InvalidInput(
                     f"{label} {echo(str(machines))} is neither a number of machines nor an "
                     "existing file"
@@ -61,3 +59,7 @@ def read_options(
         bandwidth=bandwidth,
         latency=latency,
     )
+
+
+def _exists(path: str | os.PathLike[str]) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's fails where the name is too long

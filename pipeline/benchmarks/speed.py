@@ -184,7 +184,7 @@ def command(schedulers: str, counts: tuple[int, ...], json_path: str | None) -> 
     names = every if schedulers == "all" else schedulers.split(",")
     for name in names:
         _scheduler(name)
-    cases = list(_cases(names, counts))
+    cases = list(_cases(names, [*counts]))
     rows: list[dict[str, object]] = []
     with progress_bar() as bar:
         task = bar.add_task("timing", total=len(cases))
@@ -196,7 +196,7 @@ def command(schedulers: str, counts: tuple[int, ...], json_path: str | None) -> 
             bar.advance(task)
     if json_path is not None:
         write_text(json_path, json.dumps(rows, indent=1) + "\n")
-    results.print(_table(rows, counts))
+    results.print(_table(rows, [*counts]))
     results.print(_growth(rows))
 
 

@@ -16,7 +16,7 @@ OUTPUT = "standard output"
 class _NamedOutput(io.FileIO):
     """The process's output, which says so where it cannot be written."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
