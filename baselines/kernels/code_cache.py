@@ -15,7 +15,7 @@ import pickle
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from numba.core import caching
 
@@ -182,7 +182,7 @@ def private_folder() -> Path:
 
 
 class _Place(caching.CompileResultCacheImpl):
-    _locator_classes: ClassVar[list[Any]] = [
+    _locator_classes: list[Any] = [  # noqa: RUF012 - as numba declares it
         _Guarded(way)
         for way in (*caching.CompileResultCacheImpl._locator_classes, _TemporaryFolder)  # noqa: SLF001
     ]
