@@ -23,6 +23,16 @@ class _NamedOutput(io.FileIO):
             raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
+class _LostErrors(io.FileIO):
+    """The process's stderr: work does not end because nobody can be told how it goes."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def prepare_streams() -> None:
     """Make the three streams such that no text and no closed one can break a command.
 
@@ -38,21 +48,22 @@ def prepare_streams() -> None:
                 os.dup2(null, number)
                 os.close(null)
     if sys.stdout is None or sys.stdout is sys.__stdout__:  # not what tests put in its place
-        sys.stdout = _named(sys.stdout)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", closefd=False)
+        sys.stdout = _in_place_of(sys.stdout, _NamedOutput(1, "w", closefd=False))
+    if sys.stderr is None or sys.stderr is sys.__stderr__:
+        sys.stderr = _in_place_of(sys.stderr, _LostErrors(2, "w", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _named(before: TextIO | None) -> TextIO:
+def _in_place_of(before: TextIO | None, raw: io.FileIO) -> TextIO:
     if before is not None:
-        before.flush()
+        with contextlib.suppress(OSError):
+            before.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_NamedOutput(1, "w", closefd=False)),
+        io.BufferedWriter(raw),
         encoding=None if before is None else before.encoding,
-        line_buffering=before is not None and before.isatty(),
+        line_buffering=isinstance(raw, _LostErrors) or raw.isatty(),
     )
 
 
