@@ -32,6 +32,10 @@ class TooLarge(DeepSchedError, ValueError):
     """The problem is larger than this scheduler or service is offered for."""
 
 
+class NotEnoughMemory(InvalidInput, MemoryError):
+    """The memory for what was asked is not free here; which says nothing of the problem itself."""
+
+
 class NotInstalled(DeepSchedError, ImportError):
     """Something needs a package that is not installed; the message says what to install."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.registry import register
+from deepsched.baselines.text import absolute_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,7 +48,7 @@ def _module(place: str, name: str) -> ModuleType:
 
 
 def _file_module(path: Path, name: str) -> ModuleType:
-    path = path.expanduser().absolute()
+    path = absolute_path(path)
     if not path.is_file():
         raise InvalidInput(f"scheduler {name}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"_scheduler_{path.stem}", path)

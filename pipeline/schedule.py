@@ -10,7 +10,6 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.text import printable
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.baselines.writers import (
     write_csv,
@@ -33,12 +33,13 @@ from deepsched.baselines.writers import (
     write_trace,
     write_wfformat,
 )
-from deepsched.baselines.writers.names import legible
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
 from deepsched.model.networks.deepsched.options import DeepSchedOptions
 from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.numbers import SEED
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
 from deepsched.pipeline.common.outputs import STANDARD, check_outputs
+from deepsched.pipeline.common.streams import read_stdin
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 @settings_options(DeepSchedOptions, "network_options", "Of the network: ")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Random stream of ga, random and other schedulers that draw.",
@@ -153,7 +154,7 @@ def command(
         write_dot(Path(dot_out), problem, schedule, seconds)
     for option, path in outputs.items():
         if path not in (None, STANDARD):
-            messages.print(f"{option[2:]} written to {path}", markup=False)
+            messages.print(f"{option[2:]} written to {printable(path)}", markup=False)
     if not any(outputs.values()):
         results.print(summary(problem, schedule, seconds), markup=False)
 
@@ -164,7 +165,7 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     makespan = METRICS["makespan"](problem, schedule)
     above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
     head = (
-        f"{legible(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
+        f"{printable(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
         f"{problem.n_machines} machines"
     )
     rows = [("format", problem.format)] if problem.format else []
@@ -183,4 +184,4 @@ SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 def _read(file: str, options: ReadOptions) -> Problem:
     if file != STANDARD:
         return read_problem(Path(file), options)
-    return problem_from_bytes(sys.stdin.buffer.read(), "standard input", options)
+    return problem_from_bytes(read_stdin(), "standard input", options)

@@ -44,7 +44,10 @@ class DeepSchedOptions(Settings):
     )
     guard: bool = setting(True, "Run HEFT too and return the better of the two schedules.")
     threads: int | None = setting(
-        None, "Threads that decode; if nothing is said, one a CPU.", at_least=1, public=False
+        None,
+        "Threads that decode; if nothing is said, one a CPU.",
+        at_least=1,
+        public=False,
     )
 
 

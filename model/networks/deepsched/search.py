@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsched.baselines.memory import check_memory
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.decode import decode_values, kernel_arguments
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
@@ -53,6 +54,7 @@ def sample(
     hidden : (n, w) what noise that like tasks share is made of; None: none is shared.
     """
     objective = OBJECTIVES.index(view.objective)
+    check_memory(2 * count * centre.nbytes, f"{count:,} samples of {len(centre):,} tasks")
     level = None if hidden is None else _normalised(hidden)
     chunks = range(-(-count // CHUNK))
     last = len(chunks)  # the first chunk known to reach `enough`: nobody asks for later ones
