@@ -63,7 +63,7 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 @click.option(
     "--problems",
     metavar="PRESET",
-    type=click.Choice([GENERATED]),
+    type=click.Choice([GENERATED], case_sensitive=False),
     help=f"Endless generated problems instead, which is the default: {GENERATED}.",
 )
 @click.option(
@@ -82,7 +82,7 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 )
 @click.option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
+    type=click.Choice(list(RECIPES), case_sensitive=False),
     help="Settings under a name; files and options win over them.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the training that --out holds, if any.")

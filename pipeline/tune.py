@@ -116,14 +116,14 @@ class Duration(click.ParamType[float]):
 )
 @click.option(
     "--scheduler",
-    type=click.Choice(("asha", "pbt", "none")),
+    type=click.Choice(("asha", "pbt", "none"), case_sensitive=False),
     default="asha",
     show_default=True,
     help=SCHEDULER_HELP,
 )
 @click.option(
     "--searcher",
-    type=click.Choice(("random", "optuna")),
+    type=click.Choice(("random", "optuna"), case_sensitive=False),
     default="random",
     show_default=True,
     help=SEARCHER_HELP,

@@ -203,8 +203,9 @@ def command(schedulers: str, counts: tuple[int, ...], json_path: str | None) -> 
 
 def _scheduler(name: str) -> Scheduler:
     if name in UNGUARDED:
-        return resolve_scheduler(PRETRAINED, options={"guard": False, "decode": UNGUARDED[name]})
-    return resolve_scheduler(name)
+        options = {"guard": False, "samples": 1, "decode": UNGUARDED[name]}
+        return resolve_scheduler(PRETRAINED, options=options)
+    return resolve_scheduler(name, options={"samples": 1} if name == PRETRAINED else None)
 
 
 def _cases(names: list[str], sizes: list[int]) -> Iterator[Case]:

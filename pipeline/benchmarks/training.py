@@ -35,7 +35,7 @@ NOTIONS = {
 @click.command(name="train", context_settings=CONTEXT_SETTINGS)
 @click.option(
     "--network",
-    type=click.Choice(list(NETWORKS)),
+    type=click.Choice(list(NETWORKS), case_sensitive=False),
     default="deepsched",
     show_default=True,
     help="Network whose training is measured.",

@@ -77,7 +77,7 @@ _FILE_OPTIONS = (
         "--format",
         "format_name",
         metavar="NAME",
-        type=click.Choice(FORMATS),
+        type=click.Choice(FORMATS, case_sensitive=False),
         help=f"Format of the file, in place of the one found by content: {', '.join(FORMATS)}.",
     ),
     click.option(
@@ -167,7 +167,7 @@ def _settings_option(info: SettingInfo, note: str) -> Callable[..., Any]:
     flag = info.name.replace("_", "-")
     kind: click.ParamType[Any] = click.STRING
     if info.choices:
-        kind = click.Choice(info.choices)
+        kind = click.Choice(info.choices, case_sensitive=False)
     elif info.kind is int:
         least, most = (None if end is None else int(end) for end in (info.at_least, info.at_most))
         kind = Whole(least, most)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput, known_name
 from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions
@@ -18,6 +18,7 @@ from deepsched.pipeline.labelling.paper_preset import NAME as PAPER
 from deepsched.pipeline.labelling.presets import (
     PresetSource,
     get_preset,
+    preset_names,
     preset_samples,
     preset_source,
 )
@@ -97,7 +98,8 @@ def label_spec(request: LabelRequest) -> tuple[LabelSpec, list[str]]:
     source: Source
     notes: list[str] = []
     if request.preset is not None:
-        source, samples = _of_preset(request, request.preset, machines)
+        preset = known_name("preset", request.preset, preset_names())
+        source, samples = _of_preset(request, preset, machines)
     else:
         source, samples, notes = _of_traces(request, machines)
     shard_bytes = default_shard_bytes(source, samples)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import get_network, network_config
@@ -51,6 +51,11 @@ class TrainConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("network", "objective", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower().replace("_", "-") if isinstance(value, str) else value
 
     network: str = Field("deepsched", description="Network to train, by its name in NETWORKS.")
     network_options: dict[str, Any] = Field(

@@ -19,6 +19,7 @@ from deepsched.model.networks.deepsched.decode import decode_values, kernel_argu
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
+    from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
@@ -42,6 +43,7 @@ def sample(
     seed: int,
     threads: int,
     enough: float = -np.inf,
+    stop: BoolArray | None = None,
 ) -> list[Float32Array]:
     """Return the centre and `count` - 1 samples around it, the best first.
 
@@ -52,6 +54,7 @@ def sample(
     ----------
     centre : (n, outputs).
     hidden : (n, w) what noise that like tasks share is made of; None: none is shared.
+    stop : (1,) set by somebody else, it leaves out what is not begun.
     """
     objective = OBJECTIVES.index(view.objective)
     check_memory(2 * count * centre.nbytes, f"{count:,} samples of {len(centre):,} tasks")
@@ -61,7 +64,7 @@ def sample(
 
     def run(chunk: int) -> list[tuple[float, Float32Array]]:
         nonlocal last
-        if chunk > last:
+        if chunk > last or (chunk and stop is not None and stop[0]):
             return []
         first = chunk * CHUNK
         rng = np.random.default_rng([seed, chunk])
@@ -79,7 +82,7 @@ def sample(
         found = []
         for pairs in pool.map(run, chunks):  # in order, whichever is ready first
             found += pairs
-            if min(value for value, _ in pairs) <= enough:
+            if not pairs or min(value for value, _ in pairs) <= enough:
                 break
     return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
 
@@ -93,7 +96,7 @@ def hill_climb(
     seed: int,
     threads: int,
     enough: float = -np.inf,
-    stop: np.ndarray | None = None,
+    stop: BoolArray | None = None,
 ) -> tuple[Float32Array, float]:
     """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
 
@@ -103,7 +106,7 @@ def hill_climb(
 
     Parameters
     ----------
-    stop : (1,) bool; set by somebody else, it ends the search too.
+    stop : (1,) set by somebody else, it ends the search too.
     """
     deadline = time.perf_counter() + seconds
     objective = OBJECTIVES.index(view.objective)

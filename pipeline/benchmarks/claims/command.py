@@ -47,7 +47,7 @@ PARTS: Mapping[str, Part] = {
     "--part",
     "parts",
     multiple=True,
-    type=click.Choice(list(PARTS)),
+    type=click.Choice(list(PARTS), case_sensitive=False),
     help="Only this one; may be repeated.",
 )
 @click.option(
