@@ -94,8 +94,8 @@ class Schedule:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
 
         Keys: scheduler, winner, makespan, mean_turnaround, mean_waiting, lower_bound (on the
-        makespan), seconds (which scheduling took; left out where it is None), tasks: a list of id, machine
-        (its id), start, finish. All times in s.
+        makespan), seconds (which scheduling took; left out where it is None), tasks: a list of id,
+        machine (its id), start, finish. All times in s.
 
         Raises
         ------

@@ -28,7 +28,8 @@ def write_csv(
     """Write one row a task in the problem's order, all times in s and exact.
 
     Columns: task and machine (ids), start, finish, arrival, waiting (start - arrival), turnaround
-    (finish - arrival), winner (whose schedule it is, the same in each row). `seconds`, which scheduling took, has no place in the table.
+    (finish - arrival), winner (whose schedule it is, the same in each row). `seconds`, which
+    scheduling took, has no place in the table.
 
     An id that a spreadsheet would take for a formula, and one that begins with an apostrophe, has
     an apostrophe before it; :func:`name_of` takes it away. Any other stands as it is.

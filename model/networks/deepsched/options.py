@@ -14,7 +14,7 @@ OBJECTIVES = ("makespan", "turnaround")
 DECODES = ("full", "topk", "argmax")
 
 # Tasks x machines, and how many samples cost about 20 ms on two cores up to there.
-EFFORTS = ((16_000, 32), (64_000, 8))
+EFFORTS = ((64_000, 32), (100_000, 8))
 
 
 def default_samples(n_tasks: int, n_machines: int) -> int:

@@ -6,6 +6,7 @@ search around HEFT.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
 CHUNK = 4  # samples decoded together
+FEW = 64_000  # samples x tasks x machines up to which threads cost more than they bring
 SLICE = 0.02  # s, after which hill-climbing threads go on from the best of all
 
 
@@ -78,9 +80,13 @@ def sample(
             (float(value), centre + one) for value, one in zip(values, perturbations, strict=True)
         ]
 
-    with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        found = []
-        for pairs in pool.map(run, chunks):  # in order, whichever is ready first
+    found: list[tuple[float, Float32Array]] = []
+    with contextlib.ExitStack() as stack:
+        ready = map(run, chunks)
+        if threads > 1 and count * problem.etc.size > FEW:
+            pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(chunks))))
+            ready = pool.map(run, chunks)  # in order, whichever is ready first
+        for pairs in ready:
             found += pairs
             if not pairs or min(value for value, _ in pairs) <= enough:
                 break
