@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -33,8 +34,8 @@ HEADINGS = {
     "ratio": "/ HEFT",
     "interval": "95 % interval",
     "gap": "above bound",
-    "wins": "shorter / equal / longer",
-    "seconds": "median ms",
+    "wins": "< = >",
+    "seconds": "ms",
 }
 
 
@@ -242,12 +243,8 @@ def _compared(
             machines=problem.n_machines,
         )
         try:
-            schedule, seconds = timed(
-                run,
-                problem,
-                lambda own=scheduler: teacher_rng(seed, number, own),
-                repeats=REPEATS,  # type: ignore[misc]
-            )
+            stream = functools.partial(teacher_rng, seed, number, scheduler)
+            schedule, seconds = timed(run, problem, stream, repeats=REPEATS)
         except TooLarge:
             rows.append(row)
         else:

@@ -49,7 +49,7 @@ from deepsched.pipeline.common.outputs import STANDARD, check_outputs
 from deepsched.pipeline.common.streams import read_stdin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
@@ -147,7 +147,9 @@ def command(
     warm_up(heft)
     samples_for = getattr(run, "samples_for", None)  # who has it can be stopped, too
     with stopped_by_interrupt(samples_for is not None) as stop:
-        told = functools.partial(run, stop=stop) if stop is not None else run
+        told: Callable[..., Schedule] = run
+        if stop is not None:
+            told = functools.partial(told, stop=stop)
         schedule, seconds = timed(told, problem, lambda: teacher_rng(seed, 0, name))
     found = Found(
         problem=problem,
@@ -162,7 +164,7 @@ def command(
     for option, path in outputs.items():
         if path not in (None, STANDARD):
             messages.print(f"{option[2:]} written to {printable(path)}", markup=False)
-    said = messages if json_out == STANDARD else results
+    said = messages if any(outputs.values()) else results  # beside what was asked for
     said.print(fitting(headline(found), said.encoding), markup=False)
     if not any(outputs.values()):
         results.print(summary(problem, schedule, seconds), markup=False)

@@ -83,7 +83,7 @@ _FILE_OPTIONS = (
     click.option(
         "--runtime",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=Real(min=0),
         help="Runtime of each task for which the file has none.",
     ),
     click.option(

@@ -133,8 +133,8 @@ def test_every_output_is_written(
     }
     options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
-    assert done.returncode == 0
-    assert done.stdout.startswith("HEFT 8 → cpop 10 s (+25.0 %), bound 7; 2 machines, σ 0; ")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "HEFT 8 → cpop 10 s (+25.0 %), bound 7; 2 machines, σ 0; " in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"example.json", *names.values()}
     document = json.loads((tmp_path / "s.json").read_text())
     checked(document, example)
@@ -368,8 +368,7 @@ def test_a_trace_of_any_times_keeps_starts_apart(
     path = tmp_path / "p.json"
     path.write_text(one_machine(*tasks))
     done = deepsched_here(capsys, "schedule", path, "--trace", tmp_path / "t.json")
-    assert done.returncode == 0
-    assert done.stdout.count("\n") == 1
+    assert (done.returncode, done.stdout) == (0, "")
     assert "Warning" not in done.stderr
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert sorted(event["ts"] for event in events if event["ph"] == "X") == starts
@@ -432,7 +431,7 @@ def test_the_line_that_matters(
     assert re.fullmatch(said, done.stdout.splitlines()[0]), done.stdout
     # With an output too, and beside JSON that goes to standard output.
     done = deepsched_here(capsys, "schedule", TOPCUOGLU, *options, "--gantt", tmp_path / "g.html")
-    assert re.fullmatch(said, done.stdout.rstrip("\n"))
+    assert re.fullmatch(said, done.stderr.splitlines()[-1])
     done = deepsched_here(capsys, "schedule", TOPCUOGLU, *options, "--json", "-")
     assert re.fullmatch(said, done.stderr.rstrip("\n"))
     json.loads(done.stdout)
@@ -500,7 +499,8 @@ def test_an_interrupt_keeps_the_best_so_far(tmp_path: Path) -> None:
                 break
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert out.startswith(("HEFT ", "deepsched "))
+    assert out == ""
+    assert "deepsched " in err
     assert err.endswith("interrupted: the best schedule so far was kept\n")
     problem = read_problem(path)
     kept = json.loads((tmp_path / "s.json").read_text())

@@ -20,6 +20,8 @@ from deepsched.model.networks.deepsched.decode import decode_values, kernel_argu
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
@@ -82,7 +84,7 @@ def sample(
 
     found: list[tuple[float, Float32Array]] = []
     with contextlib.ExitStack() as stack:
-        ready = map(run, chunks)
+        ready: Iterator[list[tuple[float, Float32Array]]] = map(run, chunks)
         if threads > 1 and count * problem.etc.size > FEW:
             pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(chunks))))
             ready = pool.map(run, chunks)  # in order, whichever is ready first
