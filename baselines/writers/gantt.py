@@ -13,7 +13,8 @@ from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import mean_turnaround, mean_waiting
 from deepsched.baselines.writers.names import legible
-from deepsched.baselines.writers.panels import Panel, origin_of, panels_of, task_kinds
+from deepsched.baselines.writers.kinds import task_kinds
+from deepsched.baselines.writers.panels import Panel, origin_of, panels_of
 
 if TYPE_CHECKING:
     import os

@@ -1,8 +1,7 @@
-"""What charts have in common: schedules of one problem as panels, and the kinds of its tasks."""
+"""What charts have in common: schedules of one problem as panels, and the rows of its machines."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 NARROW = 1e-3  # of the latest time: what happens within less is no wider than a pixel
-MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,27 +78,3 @@ def _difference(schedule: Schedule, first: Schedule) -> str:
         return ""
     percent = f"{100 * (schedule.makespan / first.makespan - 1):+.1f} %"
     return "±0.0 %" if percent[1:] == "0.0 %" else percent.replace("-", "−")
-
-
-def task_kinds(task_ids: Sequence[str]) -> tuple[list[str], NDArray[np.uint8]]:
-    """Group tasks by their names, for the colours.
-
-    Names that differ only in a number at their end (`bwa_ID0007`) are of one kind; where that makes
-    more kinds than colours, names that agree up to their first digit are.
-
-    Returns
-    -------
-    The kinds, most frequent first (then by name), beyond the eighth as one "other", and just "task"
-    where there is but one; and (n_tasks,) which of them each task is.
-    """
-    stems = [re.sub(r"[\W_]*(?:ID)?[\W_]*\d+$", "", name) for name in task_ids]
-    if len(set(stems)) > MAX_KINDS:
-        stems = [re.split(r"[\W_]*\d", name, maxsplit=1)[0] for name in task_ids]
-    counts = sorted(Counter(stems).items(), key=lambda item: (-item[1], item[0]))
-    names = [stem or "task" for stem, _ in counts]
-    if len(names) == 1:
-        names = ["task"]
-    if len(names) > MAX_KINDS:
-        names = [*names[:MAX_KINDS], "other"]
-    number = {stem: min(k, MAX_KINDS) for k, (stem, _) in enumerate(counts)}
-    return names, np.array([number[stem] for stem in stems], dtype=np.uint8)

@@ -10,7 +10,8 @@ import numpy as np
 
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.writers.cells import SHADES, Runs, busy_runs
-from deepsched.baselines.writers.panels import origin_of, panels_of, task_kinds
+from deepsched.baselines.writers.kinds import task_kinds
+from deepsched.baselines.writers.panels import origin_of, panels_of
 from deepsched.baselines.writers.svg_elements import (
     escaped,
     label,

@@ -35,7 +35,7 @@ from deepsched.baselines.writers import (
     write_trace,
 )
 from deepsched.baselines.writers.gantt import gantt_page
-from deepsched.baselines.writers.panels import MAX_KINDS, panels_of, task_kinds
+from deepsched.baselines.writers.panels import panels_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -411,22 +411,6 @@ def test_the_page_loads_nothing(solved: tuple[Problem, Schedule], tmp_path: Path
     assert links == ["data:,"]
     assert not any("src" in attrs for _, attrs in page.elements)
     assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttpRequest|innerHTML", text)
-
-
-def test_kinds_come_from_the_names() -> None:
-    names, kind = task_kinds(["bwa_ID0001", "split_ID2", "bwa_ID0003", "bowtie2-build_ID4"])
-    assert names == ["bwa", "bowtie2-build", "split"]
-    assert kind.tolist() == [0, 2, 0, 1]
-    names, kind = task_kinds([f"t{i}" for i in range(20)])
-    assert (names, set(kind.tolist())) == (["task"], {0})
-
-
-def test_many_kinds_are_grouped_by_what_stands_before_a_digit_then_as_other() -> None:
-    ids = [f"map_s{i}_ID{i}" for i in range(20)] + [f"{chr(97 + i)}_1_x" for i in range(12)]
-    names, kind = task_kinds(ids)
-    assert names == ["map_s", *"abcdefg", "other"]
-    assert len(names) == MAX_KINDS + 1
-    assert kind.tolist() == [0] * 20 + [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
 
 
 def test_a_schedule_that_takes_no_time_is_written(tmp_path: Path) -> None:
