@@ -14,8 +14,7 @@ from deepsched.baselines.schedule import check_belongs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from deepsched.baselines.arrays import IntArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
@@ -31,11 +30,13 @@ class Panel:
     name : its scheduler, numbered where several of the chart's schedules name the same.
     difference : of its makespan to the first one's, such as "-12.5 %"; empty for the first itself,
         and where that takes no time.
+    against : the first one's name; empty where there is no difference to name.
     """
 
     name: str
     schedule: Schedule
     difference: str
+    against: str
 
 
 def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
@@ -52,18 +53,47 @@ def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
         check_belongs(problem, schedule)
     total = Counter(schedule.scheduler for schedule in schedules)
     seen: Counter[str] = Counter()
-    found = []
+    found = list[Panel]()
     for k, schedule in enumerate(schedules):
         name = schedule.scheduler
         seen[name] += 1
+        difference = _difference(schedule, schedules[0]) if k else ""
         found.append(
             Panel(
                 name=name if total[name] == 1 else f"{name} ({seen[name]})",
                 schedule=schedule,
-                difference=_difference(schedule, schedules[0]) if k else "",
+                difference=difference,
+                against=found[0].name if difference else "",
             )
         )
     return found
+
+
+def rows_of(
+    problem: Problem, groups: Sequence[str] | None = None
+) -> tuple[IntArray, list[tuple[str, int, int]]]:
+    """Return each machine's row, (n_machines,), and label, first row and number of rows of groups.
+
+    Groups stand in the order in which they first appear, the machines of each in their own. Without
+    groups there are none, and row m is machine m's.
+
+    Raises
+    ------
+    InvalidInput
+        If there are more or fewer labels than machines.
+    """
+    p = problem.n_machines
+    if groups is None:
+        return np.arange(p), []
+    if len(groups) != p:
+        raise InvalidInput(f"{len(groups)} labels of groups for {p} machines")
+    number = {label: k for k, label in enumerate(dict.fromkeys(groups))}
+    of_group = np.array([number[label] for label in groups])
+    row = np.empty(p, dtype=np.int64)
+    row[np.argsort(of_group, kind="stable")] = np.arange(p)
+    sizes = np.bincount(of_group).tolist()
+    firsts = np.cumsum([0, *sizes]).tolist()
+    return row, list(zip(number, firsts, sizes, strict=False))
 
 
 def origin_of(schedules: Sequence[Schedule]) -> float:
