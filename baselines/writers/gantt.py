@@ -15,8 +15,8 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.metrics import mean_turnaround, mean_waiting
 from deepsched.baselines.writers.kinds import task_kinds
 from deepsched.baselines.writers.names import legible
+from deepsched.baselines.writers.palette import COLOURS
 from deepsched.baselines.writers.panels import Panel, origin_of, panels_of, rows_of
-from deepsched.baselines.writers.svg_style import COLOURS
 
 if TYPE_CHECKING:
     import os

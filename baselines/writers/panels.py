@@ -38,6 +38,11 @@ class Panel:
     difference: str
     against: str
 
+    @property
+    def compared(self) -> str:
+        """The difference in words, such as "-12.5 % against heft"; empty where there is none."""
+        return f"{self.difference} against {self.against}" if self.difference else ""
+
 
 def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
     """Return the panels of a chart, in the order given; the first is what others are held against.

@@ -1,4 +1,4 @@
-"""Kinds of tasks: what counts a task is left out of its name, and digits of the name itself stay."""
+"""Kinds of tasks: names without what counts tasks, but with the digits that are their own."""
 
 from __future__ import annotations
 

@@ -121,7 +121,11 @@ def test_all_schedules_have_one_axis(hand: tuple[Problem, Schedule]) -> None:
     root = parsed(svg_text(problem, first, other))
     one, two = panels(root)
     assert [span.text for span in one.iter("tspan")] == ["hand (1)", "makespan 80 s"]
-    assert [span.text for span in two.iter("tspan")] == ["hand (2)", "makespan 100 s", "+25.0 %"]
+    assert [span.text for span in two.iter("tspan")] == [
+        "hand (2)",
+        "makespan 100 s",
+        "+25.0 % against hand (1)",
+    ]
     assert offset(one) == offset(two)
     assert number(bars(two)[2], "x") == pytest.approx(marker(one, "makespan"), abs=0.01)
     assert marker(two, "first") == marker(one, "makespan")

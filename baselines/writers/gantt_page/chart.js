@@ -1,5 +1,5 @@
 // The chart: rows with bars, the axis, the critical chain, and what is pointed at.
-const MAX_LINES = 2000, SHADES = 8;
+const MAX_LINES = 2000, SHADES = 4;
 
 function draw() {
   clampView();
@@ -28,11 +28,13 @@ function drawPanel(panel) {
     const [y, thick] = rowBox(r);
     base.fillRect(gutter, y, width - gutter, thick);
   }
-  for (let r = firstRow; r < lastRow; r++) drawRow(panel, r, ...rowBox(r));
+  const written = []; // names, for the chain's lines lie below them
+  for (let r = firstRow; r < lastRow; r++) drawRow(panel, r, ...rowBox(r), written);
   base.globalAlpha = 1;
   base.fillStyle = colour.soft;
   for (const [, first] of data.groups) if (first) base.fillRect(gutter, snap(yOf(panel, first)) - 1, width, 1);
   if (chainShown) drawChain(panel);
+  for (const text of written) writeName(...text);
   base.strokeStyle = colour.text;
   base.lineWidth = 1.5;
   const end = snap(xAt(panel.summary.makespan)), first = snap(xAt(panels[0].summary.makespan));
@@ -47,19 +49,20 @@ function clipRows(context, panel, x = gutter) {
   context.clip();
 }
 const busyOf = new Float64Array(data.kinds.length);
-function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick) {
+function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick, written) {
   const end = rowPtr[r + 1], right = left + (width - gutter) / scale, texts = row >= 15;
-  let place = firstAbove(finishAt, left - 1 / scale, rowPtr[r], end);
+  let place = firstAbove(finishAt, left - 1 / scale, rowPtr[r], end), run = { from: 0, to: 0 };
   while (place < end && startAt[place] <= right) {
     const x = xOf(startAt[place]), wide = (finishAt[place] - startAt[place]) * scale;
     if (wide >= 1) {
       const from = snap(Math.max(x, gutter - 2)), to = snap(Math.min(x + wide, width + 2));
+      fillRun(run, y, thick);
+      run = { from: 0, to: 0 };
       const [fill, ink] = data.colours[kind[taskAt[place]]];
       base.globalAlpha = 1;
       base.fillStyle = fill;
       base.fillRect(from, y, wide > 4 ? to - from - 1 : to - from, thick);
-      base.fillStyle = ink;
-      if (texts) writeName(names[taskAt[place]], from, to, y + thick / 2);
+      if (texts) written.push([names[taskAt[place]], ink, from, to, y + thick / 2]);
       place++;
       continue;
     }
@@ -67,7 +70,7 @@ function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick) {
     // in the colour of the kind that is busiest.
     const column = Math.floor(x), until = left + (column + 1 - gutter) / scale;
     let busy = 0, main = kind[taskAt[place]], next = place;
-    busyOf.fill(0);
+    busyOf.fill(0); // by kind
     do {
       const long = finishAt[next] - startAt[next], k = kind[taskAt[next]];
       busy += long;
@@ -75,13 +78,24 @@ function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick) {
       if (busyOf[k] > busyOf[main]) main = k;
       next++;
     } while (next < end && startAt[next] < until && (finishAt[next] - startAt[next]) * scale < 1);
-    base.globalAlpha = 0.3 + 0.7 * Math.ceil(Math.min(1, busy * scale) * SHADES) / SHADES;
-    base.fillStyle = data.colours[main][0];
-    base.fillRect(column, y, 1, thick);
+    const shade = Math.ceil(Math.min(1, busy * scale) * SHADES) / SHADES;
+    if (column !== run.to || main !== run.main || shade !== run.shade) {
+      fillRun(run, y, thick);
+      run = { from: column, main, shade };
+    }
+    run.to = column + 1;
     place = next;
   }
+  fillRun(run, y, thick);
 }
-function writeName(name, from, to, y) {
+function fillRun({ from, to, main, shade }, y, thick) { // columns that look the same
+  if (from === to) return;
+  base.globalAlpha = 0.3 + 0.7 * shade;
+  base.fillStyle = data.colours[main][0];
+  base.fillRect(from, y, to - from, thick);
+}
+function writeName(name, ink, from, to, y) {
+  base.fillStyle = ink;
   const x = Math.max(from, gutter) + 4, space = Math.min(to, width) - x - 4;
   if (space >= 20) writeShort(base, name, x, y, space);
 }
@@ -94,7 +108,7 @@ function drawLabels(panel, firstRow, lastRow) {
   const every = Math.max(1, Math.ceil(13 / row));
   base.fillStyle = colour.soft;
   for (let r = Math.ceil(firstRow / every) * every; r < lastRow; r += every)
-    writeShort(base, machines[machineAt[r]], 6, Math.max(yOf(panel, r) + row / 2, topOf(panel) + 7), gutter - 10);
+    writeShort(base, machines[machineAt[r]], 6, yOf(panel, r) + Math.max(row, 13) / 2, gutter - 10);
 }
 function drawGroups(panel) { // a name for each group of rows, in the middle of what is seen of it
   const low = topOf(panel), high = low + room();
@@ -119,12 +133,20 @@ function drawChain(panel) {
       const x = Math.max(xAt(from), gutter - 4), wide = Math.max(2, Math.min(xAt(to), width + 4) - x - 1);
       const y = snap(yOf(panel, panel.row[task]));
       base.lineWidth = 2;
-      if (row > 5 && wide > 3) base.strokeRect(x + 1, y + 1, wide - 2, box - 2); else base.fillRect(x, y, wide, box);
+      if (row > 8 && wide <= 8) { // outlines would hide the colours of neighbours
+        base.fillRect(x, y, wide + 1, 3);
+        base.fillRect(x, y + box - 3, wide + 1, 3);
+      } else if (row > 5) {
+        base.strokeRect(x + 1, y + 1, wide - 2, box - 2);
+      } else {
+        base.fillRect(x, y, wide, box);
+      }
       continue;
     }
     base.setLineDash(step === "idle" ? [3, 3] : []);
     const y0 = middle(step === "idle" ? task : parent);
-    for (const [tint, thick] of [[colour.page, 4], [colour.text, 1.75]]) { // a rim sets it off from bars
+    const rim = row > 8 ? [[colour.page, 4]] : []; // sets it off from bars
+    for (const [tint, thick] of [...rim, [colour.text, row > 8 ? 1.75 : 1]]) {
       base.strokeStyle = tint;
       base.lineWidth = thick;
       strokeLine(base, xAt(from), y0, xAt(to), middle(task));
@@ -149,7 +171,8 @@ function drawAxis() {
     base.fillStyle = colour.line;
     base.fillRect(x, AXIS - 5, 1, 5);
     base.fillStyle = colour.soft;
-    base.fillText(`${axisText(k * step, step, digits)} s`, x + 3, AXIS / 2);
+    const text = `${axisText(k * step, step, digits)} s`;
+    if (x + 3 + base.measureText(text).width < width) base.fillText(text, x + 3, AXIS / 2);
   }
   base.fillStyle = colour.line;
   base.fillRect(0, AXIS - 1, width, 1);

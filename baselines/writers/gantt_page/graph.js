@@ -74,7 +74,9 @@ function drawGraph() {
   dagBase.globalAlpha = Math.min(0.7, Math.max(0.08, 120 / Math.sqrt(pred.length + 1) / 12));
   if (pred.length <= MAX_EDGES) {
     dagBase.beginPath();
-    for (let j = 0; j < n; j++) for (const i of parentsOf(j)) dagEdge(dagBase, i, j, h);
+    for (let j = 0; j < n; j++)
+      for (const i of parentsOf(j))
+        if (!hidden.has(kind[i]) && !hidden.has(kind[j])) dagEdge(dagBase, i, j, h);
     dagBase.stroke();
   }
   dagBase.globalAlpha = 1;
@@ -90,7 +92,13 @@ function drawGraph() {
     const [x, y] = dagAt(i), [fill, ink] = data.colours[kind[i]];
     dagBase.fillStyle = hidden.has(kind[i]) ? colour.row : fill;
     dagBase.fillRect(x - w / 2, y - h / 2, w, h);
+    if (hidden.has(kind[i])) {
+      dagBase.lineWidth = 1;
+      dagBase.strokeStyle = colour.line;
+      dagBase.strokeRect(x - w / 2, y - h / 2, w, h);
+    }
     if (chained?.[i]) {
+      dagBase.lineWidth = 2;
       dagBase.strokeStyle = colour.text;
       dagBase.strokeRect(x - w / 2, y - h / 2, w, h);
     }

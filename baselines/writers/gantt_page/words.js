@@ -47,13 +47,14 @@ function writeHead() {
   for (const panel of panels.filter(({ difference }) => difference)) {
     const line = element("p", "", $("differences"));
     element("b", `${panel.name} ${panel.difference} against ${panel.against}`, line);
-    line.append(`: ${round(panel.summary.makespan)} s instead of ${round(makespan)} s`);
+    const own = round(panel.summary.makespan, 5), first = round(makespan, 5);
+    line.append(own === first ? `: ${own} s both` : `: ${own} s instead of ${first} s`);
   }
   if (several) panels.forEach(writeTitle);
   const least = AXIS + panels.length * LEAST_PANEL;
   const best = AXIS + panels.length * (STRIP + Math.min(p * BEST_ROW, MAX_HEIGHT)) + 2;
   $("plot").style.height = `max(${Math.min(least, best)}px, min(${best}px, 72vh))`;
-  if (hasGraph && best < 360) $("dag").style.minHeight = "360px";
+  if (hasGraph) $("dag").style.minHeight = `${Math.min(480, Math.max(260, 18 * layout.lines))}px`;
 }
 function writeTitle(panel) {
   const { makespan, ...others } = measures(panel.summary);
@@ -86,6 +87,7 @@ function writeLegend() {
     repaint();
   };
   filter();
+  legend.hidden = buttons.length === 1;
   const mark = (text, name) => { element("span", text, $("marks")).className = name; };
   mark("critical chain", "chain");
   mark("pointed at", "picked");
@@ -97,8 +99,7 @@ function writeLegend() {
 }
 
 const reasons = {
-  arrival: () => "its arrival", input: (name) => `input from ${name}`,
-  machine: (name) => `machine, until ${name} ended`, nothing: () => "nothing: could have started sooner",
+  arrival: "arrival", input: "input", machine: "machine", nothing: "nothing",
 };
 function writeChain(panel) {
   const { links } = panel, total = { task: [0, 0], transfer: [0, 0], idle: [0, 0] };
@@ -124,19 +125,19 @@ function writeTable(panel, box) {
   for (const title of ["start, s", "takes, s", "task or transfer", "machine", "waited for"])
     element("th", title, head).className = title.endsWith(" s") ? "number" : "";
   const body = element("tbody", "", table), { links, machine } = panel;
-  for (const { step, task, parent, reason, cause, from, to } of links.slice(0, MAX_LINKS)) {
+  for (const { step, task, parent, reason, from, to } of links.slice(0, MAX_LINKS)) {
     const line = element("tr", "", body);
     line.className = step;
-    for (const value of [round(from - origin), round(to - from)]) element("td", value, line).className = "number";
+    for (const value of [round(from - origin, 6), round(to - from, 6)]) element("td", value, line).className = "number";
     const what = element("td", "", line), host = machines[machine[task]];
     if (step === "task") {
       element("button", names[task], what).onclick = () => reveal(task, panel);
       element("td", host, line);
-      element("td", reasons[reason](names[cause]), line);
+      element("td", reasons[reason], line);
     } else {
       what.textContent = step === "idle" ? `${names[task]} waits` : `${names[parent]} → ${names[task]}`;
       element("td", step === "idle" ? host : `${machines[machine[parent]]} → ${host}`, line);
-      element("td", step === "idle" ? reasons.nothing() : "", line);
+      element("td", step === "idle" ? reasons.nothing : "", line);
     }
   }
   if (links.length > MAX_LINKS) element("p", `and ${(links.length - MAX_LINKS).toLocaleString("en")} more`, box);
