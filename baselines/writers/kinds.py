@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,10 +87,10 @@ def _by_name(task_ids: Sequence[str]) -> dict[str, str]:
     return {name: first[stem] for name, stem in stems.items()}
 
 
-def _without_digits(stems: Iterable[str]) -> dict[str, str]:
+def _without_digits(stems: set[str]) -> dict[str, str]:
     """Return shorter names for those that differ only in digits at their end, or all have some."""
     cut = {stem: DIGITS.sub("", stem) for stem in stems if DIGITS.search(stem)}
-    everyone = len(cut) == len(list(stems))
+    everyone = 1 < len(cut) == len(stems)
     alike = Counter(cut.values())
     return {stem: short for stem, short in cut.items() if everyone or alike[short] > 1}
 

@@ -152,6 +152,7 @@ def svg_text(
     name = short(problem.name, 80)
     counts = {"tasks": problem.n_tasks, "edges": problem.n_edges, "machines": problem.n_machines}
     facts = " · ".join(f"{what} {count:,}" for what, count in counts.items())
+    facts += " · outlined: critical chain"
     if origin:
         facts += f" · 0 is {origin!r} s"
     parts = [
@@ -277,7 +278,7 @@ def _chain(problem: Problem, schedule: Schedule, frame: Frame) -> list[str]:
         wide = frame.x(link.finish) - x
         if link.step == "task":
             w, h = wide - 2.75, frame.bar - 1.75
-            if min(w, h) > 3:
+            if min(w, h) > 6:
                 boxes += f"M{px(x + 0.9)} {px(y + 0.9)}h{px(w)}v{px(h)}h{px(-w)}z"
             else:  # an outline would hide the colour
                 boxes += f"M{px(x)} {px(y + frame.bar - 0.9)}h{px(max(wide, 0.75))}"
@@ -301,7 +302,7 @@ def _rows(frame: Frame) -> list[str]:
     return [
         f'<path class="row" d="{d}"/>',
         f'<path class="line" d="{lines}"/>',
-        *([f'<path class="line" d="{borders}"/>'] if borders else []),
+        *([f'<path class="border" d="{borders}"/>'] if borders else []),
         *(
             label("soft end", -8, (row + 0.5) * frame.row + 4, short(name, 14))
             for row, name in frame.labels

@@ -52,6 +52,7 @@ def _theme(colours: Mapping[str, str]) -> dict[str, str]:
         ".soft": f"fill:{colours['soft']}",
         ".row": f"fill:{colours['row']}",
         ".line": f"stroke:{colours['line']}",
+        ".border": f"stroke:{colours['soft']}",
         ".rim": f"stroke:{colours['page']}",
         ".makespan,.first,.chain": f"stroke:{colours['text']}",
     }
