@@ -29,7 +29,6 @@ def style(kinds: int) -> str:
         ".panel .middle": "font-size:11px",
         ".makespan": "stroke-width:1.5",
         ".chain": "fill:none;stroke-width:1.75",
-        ".rim": "fill:none;stroke-width:3.5",
         ".first": "stroke-dasharray:4 3",
         ".cells path": "fill:none;shape-rendering:crispEdges",
         ".s0": "opacity:.35",
@@ -53,7 +52,7 @@ def _theme(colours: Mapping[str, str]) -> dict[str, str]:
         ".row": f"fill:{colours['row']}",
         ".line": f"stroke:{colours['line']}",
         ".border": f"stroke:{colours['soft']}",
-        ".rim": f"stroke:{colours['page']}",
+        ".rim": f"fill:none;stroke-width:4;stroke:{colours['page']}",
         ".makespan,.first,.chain": f"stroke:{colours['text']}",
     }
 
