@@ -231,18 +231,23 @@ def _legend(kinds: list[str], y: float) -> tuple[list[str], float]:
 
 def _drawn(
     problem: Problem, schedules: Sequence[Schedule], kind: NDArray[np.uint8], frame: Frame
-) -> list[list[str]]:
-    """Return what each schedule's tasks look like, in coordinates of its panel's rows."""
+) -> list[tuple[list[str], list[str]]]:
+    """Return each schedule's tasks in coordinates of its panel's rows, and the names on them."""
     count = len(schedules) * problem.n_tasks
     if count <= MAX_BARS and frame.rows == problem.n_machines:
         named = count <= MAX_NAMED
         return [_bars(problem, schedule, kind, frame, named=named) for schedule in schedules]
     grids = busy_runs(schedules, kind, frame.row_of, frame.span, COLUMNS, MAX_RUNS, frame.origin)
-    return [_cells(runs, frame) for runs in grids]
+    return [(_cells(runs, frame), []) for runs in grids]
 
 
 def _panel(
-    problem: Problem, panel: Panel, first: Schedule, drawn: list[str], frame: Frame, y: float
+    problem: Problem,
+    panel: Panel,
+    first: Schedule,
+    drawn: tuple[list[str], list[str]],
+    frame: Frame,
+    y: float,
 ) -> list[str]:
     schedule = panel.schedule
     spans = [("name", panel.name), ("", f"makespan {seconds(schedule.makespan)}")]
@@ -259,8 +264,9 @@ def _panel(
         f'<g class="panel" transform="translate({frame.left} {px(y + TITLE)})">',
         f'<text y="-9">{title}</text>',
         *_rows(frame),
-        *drawn,
+        *drawn[0],
         *_chain(problem, schedule, frame),
+        *drawn[1],
         *ends,
         "</g>",
     ]
@@ -312,9 +318,9 @@ def _rows(frame: Frame) -> list[str]:
 
 def _bars(
     problem: Problem, schedule: Schedule, kind: NDArray[np.uint8], frame: Frame, *, named: bool
-) -> list[str]:
-    """Return a bar a task, in the problem's order."""
-    top, parts = (frame.row - frame.bar) / 2, list[str]()
+) -> tuple[list[str], list[str]]:
+    """Return a bar a task, in the problem's order, and the names that fit on their bars."""
+    top, parts, names = (frame.row - frame.bar) / 2, list[str](), list[str]()
     rows = frame.row_of[schedule.proc].tolist()
     for i, (row, start, finish) in enumerate(
         zip(rows, schedule.ast.tolist(), schedule.aft.tolist(), strict=True)
@@ -334,8 +340,8 @@ def _bars(
         about = f"{short(task, 40)}: {begin} to {end}"
         parts.append(f"{bar}><title>{escaped(about)}</title></rect>")
         if frame.bar >= 13 and width(task, 11) + 6 <= shown:
-            parts.append(label(f"middle t{kind[i]}", x + shown / 2, y + frame.bar / 2 + 4, task))
-    return parts
+            names.append(label(f"middle t{kind[i]}", x + shown / 2, y + frame.bar / 2 + 4, task))
+    return parts, names
 
 
 def _cells(runs: Runs, frame: Frame) -> list[str]:
