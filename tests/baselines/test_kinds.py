@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsched.baselines.writers.kinds import MAX_KINDS, kind_of, task_kinds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,18 @@ def test_kinds_may_be_given() -> None:
     names, kind = task_kinds(["a", "b", "sort_1"], given_kinds)
     assert (names, kind.tolist()) == (["bwa", "sort"], [0, 0, 1])
     assert task_kinds(["a", "b"], given_kinds)[0] == ["bwa"]
+
+
+def test_the_kinds_of_real_traces_are_their_programs(data_dir: Path) -> None:
+    files = sorted((data_dir / "wfinstances").glob("*/*.json.gz"))
+    assert len(files) == 98
+    for file in files:
+        tasks = json.loads(gzip.decompress(file.read_bytes()))["workflow"]["execution"]["tasks"]
+        programs = {task["id"]: task["command"]["program"] for task in tasks}
+        names, kind = task_kinds(list(programs))
+        expected, number = task_kinds(list(programs), programs)
+        assert names == expected, file.name
+        assert np.array_equal(kind, number)
 
 
 @given(ids=st.lists(st.text(max_size=12), min_size=1, max_size=40, unique=True))
