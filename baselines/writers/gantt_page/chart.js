@@ -23,13 +23,14 @@ function drawPanel(panel) {
     const y = snap(yOf(panel, r));
     return [y, snap(yOf(panel, r + 1)) - y - (row > 5 ? 1 : 0)];
   };
-  base.fillStyle = colour.row;
+  const written = []; // names, for the chain's lines lie below them
+  const [box, show_] = row > 5 ? boxes() : pixels(y0, tall);
   for (let r = firstRow; r < lastRow; r++) {
     const [y, thick] = rowBox(r);
-    base.fillRect(gutter, y, width - gutter, thick);
+    box(gutter, width, y, thick, -1, 1);
+    drawRow(panel, r, (from, to, k, shade) => box(from, to, y, thick, k, shade), y + thick / 2, written);
   }
-  const written = []; // names, for the chain's lines lie below them
-  for (let r = firstRow; r < lastRow; r++) drawRow(panel, r, ...rowBox(r), written);
+  show_();
   base.globalAlpha = 1;
   base.fillStyle = colour.soft;
   for (const [, first] of data.groups) if (first) base.fillRect(gutter, snap(yOf(panel, first)) - 1, width, 1);
@@ -43,26 +44,60 @@ function drawPanel(panel) {
   if (panel !== panels[0]) strokeLine(base, first, y0, first, y0 + tall);
   base.restore();
 }
+// Two ways to fill a box with the colour of a kind, or of an empty row where the kind is -1: on the
+// canvas, and, for very many thin rows, pixel by pixel, which is faster where no graphics card helps.
+function boxes() {
+  const box = (from, to, y, thick, k, shade) => {
+    base.globalAlpha = shade;
+    base.fillStyle = k < 0 ? colour.row : data.colours[k][0];
+    base.fillRect(from, y, to - from, thick);
+  };
+  return [box, () => { base.globalAlpha = 1; }];
+}
+function pixels(top, tall) {
+  const at = (length) => Math.round(length * ratio), first = at(gutter), high = at(top);
+  const wide = at(width) - first, deep = at(top + tall) - high;
+  if (wide < 1 || deep < 1) return [() => {}, () => {}];
+  const image = base.createImageData(wide, deep), words = new Uint32Array(image.data.buffer);
+  const parts = (tint) => { // red, green, blue
+    base.fillStyle = tint;
+    return [1, 3, 5].map((k) => parseInt(base.fillStyle.slice(k, k + 2), 16));
+  };
+  const ground = parts(colour.row), inks = data.colours.map(([fill]) => parts(fill)), mixed = new Map();
+  const mix = (k, shade) => {
+    const key = k + shade / 2;
+    if (!mixed.has(key)) {
+      const bytes = new Uint8Array(4).fill(255), ink = k < 0 ? ground : inks[k];
+      ink.forEach((value, c) => { bytes[c] = Math.round(ground[c] + shade * (value - ground[c])); });
+      mixed.set(key, new Uint32Array(bytes.buffer)[0]);
+    }
+    return mixed.get(key);
+  };
+  const box = (from, to, y, thick, k, shade) => {
+    const x0 = Math.max(0, at(from) - first), x1 = Math.min(wide, Math.max(at(to), at(from) + 1) - first);
+    const y0 = Math.max(0, at(y) - high), y1 = Math.min(deep, at(y + thick) - high), word = mix(k, shade);
+    if (x0 < x1) for (let line = y0; line < y1; line++) words.fill(word, line * wide + x0, line * wide + x1);
+  };
+  return [box, () => base.putImageData(image, first, high)];
+}
 function clipRows(context, panel, x = gutter) {
   context.beginPath();
   context.rect(x, topOf(panel), width - x, room());
   context.clip();
 }
 const busyOf = new Float64Array(data.kinds.length);
-function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick, written) {
+function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, box, y, written) {
   const end = rowPtr[r + 1], right = left + (width - gutter) / scale, texts = row >= 15;
   let place = firstAbove(finishAt, left - 1 / scale, rowPtr[r], end), run = { from: 0, to: 0 };
   while (place < end && startAt[place] <= right) {
     const x = xOf(startAt[place]), wide = (finishAt[place] - startAt[place]) * scale;
     if (wide >= 1) {
       const from = snap(Math.max(x, gutter - 2)), to = snap(Math.min(x + wide, width + 2));
-      fillRun(run, y, thick);
+      fillRun(run, box);
       run = { from: 0, to: 0 };
-      const [fill, ink] = data.colours[kind[taskAt[place]]];
-      base.globalAlpha = 1;
-      base.fillStyle = fill;
-      base.fillRect(from, y, wide > 4 ? to - from - 1 : to - from, thick);
-      if (texts) written.push([names[taskAt[place]], ink, from, to, y + thick / 2]);
+      const k = kind[taskAt[place]];
+      box(from, wide > 4 ? to - 1 : to, k, 1);
+      if (texts) written.push([names[taskAt[place]], data.colours[k][1], from, to, y]);
       place++;
       continue;
     }
@@ -80,19 +115,16 @@ function drawRow({ rowPtr, startAt, finishAt, taskAt }, r, y, thick, written) {
     } while (next < end && startAt[next] < until && (finishAt[next] - startAt[next]) * scale < 1);
     const shade = Math.ceil(Math.min(1, busy * scale) * SHADES) / SHADES;
     if (column !== run.to || main !== run.main || shade !== run.shade) {
-      fillRun(run, y, thick);
+      fillRun(run, box);
       run = { from: column, main, shade };
     }
     run.to = column + 1;
     place = next;
   }
-  fillRun(run, y, thick);
+  fillRun(run, box);
 }
-function fillRun({ from, to, main, shade }, y, thick) { // columns that look the same
-  if (from === to) return;
-  base.globalAlpha = 0.3 + 0.7 * shade;
-  base.fillStyle = data.colours[main][0];
-  base.fillRect(from, y, to - from, thick);
+function fillRun({ from, to, main, shade }, box) { // columns that look the same
+  if (from < to) box(from, to, main, 0.3 + 0.7 * shade);
 }
 function writeName(name, ink, from, to, y) {
   base.fillStyle = ink;
