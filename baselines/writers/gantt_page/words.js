@@ -1,5 +1,5 @@
 // The texts round the views: head, legend, search, and the critical chains as tables; then the start.
-const MAX_LINKS = 1000, OPEN_LINKS = 40; // listed; listed at once
+const MAX_LINKS = 1000, OPEN_LINKS = 40, OPEN_CHAINS = 2; // listed; listed at once
 
 let matches = [], at = -1;
 $("search").addEventListener("input", () => {
@@ -118,7 +118,7 @@ function writeChain(panel) {
   const fill = () => { if (!box.querySelector("table")) writeTable(panel, element("div", "", box)); };
   box.addEventListener("toggle", () => { if (box.open) fill(); });
   panel.chainBox = { box, fill };
-  if (links.length <= OPEN_LINKS) { box.open = true; fill(); }
+  if (links.length <= OPEN_LINKS && panels.length <= OPEN_CHAINS) { box.open = true; fill(); }
 }
 function writeTable(panel, box) {
   const table = element("table", "", box), head = element("tr", "", element("thead", "", table));
