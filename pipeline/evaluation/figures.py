@@ -134,12 +134,18 @@ def line_looks(names: Sequence[str], learned: str) -> dict[str, dict[str, Any]]:
     and that like the network's own; where they come again, markers and dashes differ.
     """
     unlike = [fill for fill, _ in COLOURS[:8] if fill not in ("#f0e442", "#d55e00")]
-    looks = [
+    looks: list[dict[str, Any]] = [
         {"color": fill, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.3}
         for marker, dash in (("o", "-"), ("s", ":"), ("^", "-."), ("v", (0, (5, 1, 1, 1))))
         for fill in unlike
     ]
-    bold = {"marker": "o", "linestyle": "-", "markersize": 5, "linewidth": 2.6, "zorder": 4}
+    bold: dict[str, Any] = {
+        "marker": "o",
+        "linestyle": "-",
+        "markersize": 5,
+        "linewidth": 2.6,
+        "zorder": 4,
+    }
     found = {learned: bold | {"color": NETWORK_COLOUR}, "heft": bold | {"color": "#222"}}
     others = [name for name in names if name not in found]
     for k, name in enumerate(others):
