@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from deepsched.baselines.writers.palette import COLOURS
 from deepsched.pipeline.common.drawing import GREY, WIDTH, drawing_style, new_figure, svg_text
 
 if TYPE_CHECKING:
@@ -104,9 +104,18 @@ def seconds_by_size(
     """
     with drawing_style():
         figure, axes = new_figure(WIDTH, 4.4)
-        looks = line_looks(list(measured), learned)
-        for name, points in measured.items():
-            axes.plot(*zip(*points, strict=True), label=name, **looks[name])
+        colours = mpl.colormaps["tab20"]
+        for k, (name, points) in enumerate(measured.items()):
+            bold = name == learned
+            axes.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                markersize=5 if bold else 3.5,
+                linewidth=2.6 if bold else 1.3,
+                color=NETWORK_COLOUR if bold else colours(k % colours.N),
+                label=name,
+                zorder=4 if bold else 3,
+            )
         for marker, (name, points) in zip("s^vD", published.items(), strict=False):
             axes.plot(
                 *zip(*points, strict=True),
@@ -125,32 +134,6 @@ def seconds_by_size(
         axes.set_ylabel("seconds to schedule")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
         return svg_text(figure)
-
-
-def line_looks(names: Sequence[str], learned: str) -> dict[str, dict[str, Any]]:
-    """Return how each scheduler's line is drawn: no two the same, the network's and HEFT's boldest.
-
-    Colours are those that colour-blind people can tell apart, but yellow, which white paper hides,
-    and that like the network's own; where they come again, markers and dashes differ.
-    """
-    unlike = [fill for fill, _ in COLOURS[:8] if fill not in ("#f0e442", "#d55e00")]
-    looks: list[dict[str, Any]] = [
-        {"color": fill, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.3}
-        for marker, dash in (("o", "-"), ("s", ":"), ("^", "-."), ("v", (0, (5, 1, 1, 1))))
-        for fill in unlike
-    ]
-    bold: dict[str, Any] = {
-        "marker": "o",
-        "linestyle": "-",
-        "markersize": 5,
-        "linewidth": 2.6,
-        "zorder": 4,
-    }
-    found = {learned: bold | {"color": NETWORK_COLOUR}, "heft": bold | {"color": "#222"}}
-    others = [name for name in names if name not in found]
-    for k, name in enumerate(others):
-        found[name] = looks[k % len(looks)] | {"zorder": 3}
-    return {name: found[name] for name in names}
 
 
 def training_curve(history: Sequence[Mapping[str, Any]]) -> str:

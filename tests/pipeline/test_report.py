@@ -11,9 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from deepsched.baselines import registry
-from deepsched.model.networks import NETWORKS
-from deepsched.pipeline.evaluation.figures import line_looks, training_curve
+from deepsched.pipeline.evaluation.figures import training_curve
 from deepsched.pipeline.evaluation.measure import Row
 from deepsched.pipeline.evaluation.report import PAPER_SECONDS, render
 from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
@@ -261,13 +259,3 @@ def test_the_table_for_the_terminal_fits_80_columns_uncut() -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"{name} "))
         shown = re.split(r"\s{1,}", line.strip())
         assert f"{found['ratio']['makespan']['mean']:.3f}" in shown
-
-
-def test_no_two_schedulers_have_the_same_line() -> None:
-    names = [*registry.SCHEDULERS, *registry.OPTIONAL, *NETWORKS, "own"]
-    looks = line_looks(names, "deepsched")
-    seen = {(look["color"], look["marker"], str(look["linestyle"])) for look in looks.values()}
-    assert len(seen) == len(names)
-    others = {look["color"] for name, look in looks.items() if name != "deepsched"}
-    assert looks["deepsched"]["color"] not in others
-    assert looks["heft"]["linewidth"] > looks["peft"]["linewidth"]
