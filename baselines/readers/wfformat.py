@@ -128,7 +128,7 @@ def _problem(
     return modelled_problem(
         work=runtime,
         alpha=ALPHA,
-        machines=chosen_machines(options),
+        machines=chosen_machines(options, tasks=len(ids)),
         options=options,
         where=where,
         task_ids=ids,
