@@ -298,6 +298,20 @@ def test_paper_is_white_and_keeps_the_legend(
     assert browser.complaints() == []
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_page_says_whose_schedule_was_kept(
+    count: int, browser: Browser, solved: tuple[Problem, Schedule, Schedule], tmp_path: Path
+) -> None:
+    problem, first, _ = solved
+    kept = make_schedule("deepsched", first.proc, first.ast, first.aft, winner="heft")
+    write_gantt(tmp_path / "gantt.html", problem, *[first, kept][-count:])
+    browser.open(tmp_path / "gantt.html")
+    where, words = ("#summary", "schedule keptheft's"), (".panel:last-of-type", "(heft's is kept)")
+    selector, said = where if count == 1 else words
+    assert said in " ".join(texts(browser, selector))
+    assert browser.complaints() == []
+
+
 def test_machines_of_a_group_stand_together(browser: Browser, tmp_path: Path) -> None:
     problem = make_problem(machines=make_machines(4), work=np.ones(4))
     schedule = make_schedule("hand", range(4), np.zeros(4), np.ones(4))

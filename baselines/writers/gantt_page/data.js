@@ -25,14 +25,14 @@ const parentsOf = (i) => pred.subarray(predPtr[i], predPtr[i + 1]);
 const childrenOf = (i) => succ.subarray(succPtr[i], succPtr[i + 1]);
 
 const hidden = new Set(); // kinds
-function makePanel({ name, difference, against, summary, chain, ...packed }) {
+function makePanel({ name, winner, difference, against, summary, chain, ...packed }) {
   const machine = unpack(packed.machine, Int32Array), row = machine.map((m) => rowOf[m]);
   const start = unpack(packed.start, Float64Array), finish = unpack(packed.finish, Float64Array);
   const sorted = Int32Array.from(names, (_, i) => i).sort(
     (i, j) => row[i] - row[j] || start[i] - start[j] || finish[i] - finish[j] || i - j);
   const links = chain.map(([step, task, parent, reason, cause, from, to]) =>
     ({ step, task, parent, reason, cause, from, to }));
-  const panel = { name, difference, against, summary, machine, row, start, finish, sorted, links };
+  const panel = { name, winner, difference, against, summary, machine, row, start, finish, sorted, links };
   panel.inChain = new Uint8Array(n);
   for (const { task } of links) panel.inChain[task] = 1;
   showKinds(panel);

@@ -37,6 +37,7 @@ function writeHead() {
       (!several && bound > 0 ? ` (makespan / bound ${(makespan / bound).toFixed(3)})` : ""),
     ...(origin ? { "0 on the axis": `${origin} s` } : {}),
     ...(several ? {} : measures(panels[0].summary)),
+    ...(several || !panels[0].winner ? {} : { "schedule kept": `${panels[0].winner}'s` }),
   };
   $("title").textContent = `${data.problem} · ${panels.map(({ name }) => name).join(", ")}`;
   for (const [name, value] of Object.entries(facts)) {
@@ -62,6 +63,7 @@ function writeTitle(panel) {
   panel.title.className = "panel";
   element("b", panel.name, panel.title);
   element("span", `makespan ${makespan}`, panel.title);
+  if (panel.winner) element("span", `(${panel.winner}'s is kept)`, panel.title);
   if (panel.difference) element("span", `${panel.difference} against ${panel.against}`, panel.title);
   const rest = Object.entries(others).map(([name, value]) => `${name} ${value}`).join(" · ");
   element("span", rest, panel.title).className = "soft";
