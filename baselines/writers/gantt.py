@@ -109,8 +109,8 @@ def chart_data(
 
     Arrays of the problem: row int32, each machine's; arrival float64, kind uint8, each one a task;
     parents of task i as int32 in `pred[pred_ptr[i]:pred_ptr[i + 1]]`. Of each panel: machine int32,
-    start, finish float64; winner: whose schedule it is, where not the scheduler's; chain: step, task,
-    parent, reason, cause, start and finish of each link.
+    start, finish float64; winner: whose schedule it is, where not the scheduler's; chain: step,
+    task, parent, reason, cause, start and finish of each link.
     """
     panels = panels_of(problem, schedules)
     if seconds is not None and len(seconds) != len(panels):
