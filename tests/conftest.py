@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.browser import NAMES, Browser, find_browser
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
@@ -53,6 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("data")
         if "local_ray" in fixtures:
             item.add_marker("ray")
+        if "browser" in fixtures:
+            item.add_marker("browser")
 
 
 def pytest_collection_finish() -> None:
@@ -92,6 +96,17 @@ def data_dir() -> Path:
     """Return the folder of real inputs; a test that asks for it is skipped without one."""
     assert DATA, "pytest_runtest_setup skips the data tests"
     return Path(DATA)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start a browser without a window for all tests that need one; skip them where none is."""
+    binary = find_browser()
+    if binary is None:
+        pytest.skip(f"there is no browser: none of {', '.join(NAMES)} is on the path")
+    found = Browser(binary)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

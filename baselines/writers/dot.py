@@ -9,10 +9,10 @@ import numpy as np
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.schedule import check_belongs
 from deepsched.baselines.writers.names import legible
+from deepsched.baselines.writers.palette import COLOURS
 from deepsched.baselines.writers.panels import origin_of
 from deepsched.baselines.writers.svg_elements import seconds as time
 from deepsched.baselines.writers.svg_elements import short
-from deepsched.baselines.writers.svg_style import COLOURS
 
 if TYPE_CHECKING:
     import os

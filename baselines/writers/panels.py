@@ -1,8 +1,7 @@
-"""What charts have in common: schedules of one problem as panels, and the kinds of its tasks."""
+"""What charts have in common: schedules of one problem as panels, and the rows of its machines."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,13 +14,11 @@ from deepsched.baselines.schedule import check_belongs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from deepsched.baselines.arrays import IntArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
 NARROW = 1e-3  # of the latest time: what happens within less is no wider than a pixel
-MAX_KINDS = 8  # colours that can be told apart; rarer kinds of task share one more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +30,18 @@ class Panel:
     name : its scheduler, numbered where several of the chart's schedules name the same.
     difference : of its makespan to the first one's, such as "-12.5 %"; empty for the first itself,
         and where that takes no time.
+    against : the first one's name; empty where there is no difference to name.
     """
 
     name: str
     schedule: Schedule
     difference: str
+    against: str
+
+    @property
+    def compared(self) -> str:
+        """The difference in words, such as "-12.5 % against heft"; empty where there is none."""
+        return f"{self.difference} against {self.against}" if self.difference else ""
 
 
 def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
@@ -54,18 +58,47 @@ def panels_of(problem: Problem, schedules: Sequence[Schedule]) -> list[Panel]:
         check_belongs(problem, schedule)
     total = Counter(schedule.scheduler for schedule in schedules)
     seen: Counter[str] = Counter()
-    found = []
+    found = list[Panel]()
     for k, schedule in enumerate(schedules):
         name = schedule.scheduler
         seen[name] += 1
+        difference = _difference(schedule, schedules[0]) if k else ""
         found.append(
             Panel(
                 name=name if total[name] == 1 else f"{name} ({seen[name]})",
                 schedule=schedule,
-                difference=_difference(schedule, schedules[0]) if k else "",
+                difference=difference,
+                against=found[0].name if difference else "",
             )
         )
     return found
+
+
+def rows_of(
+    problem: Problem, groups: Sequence[str] | None = None
+) -> tuple[IntArray, list[tuple[str, int, int]]]:
+    """Return each machine's row, (n_machines,), and label, first row and number of rows of groups.
+
+    Groups stand in the order in which they first appear, the machines of each in their own. Without
+    groups there are none, and row m is machine m's.
+
+    Raises
+    ------
+    InvalidInput
+        If there are more or fewer labels than machines.
+    """
+    p = problem.n_machines
+    if groups is None:
+        return np.arange(p), []
+    if len(groups) != p:
+        raise InvalidInput(f"{len(groups)} labels of groups for {p} machines")
+    number = {label: k for k, label in enumerate(dict.fromkeys(groups))}
+    of_group = np.array([number[label] for label in groups])
+    row = np.empty(p, dtype=np.int64)
+    row[np.argsort(of_group, kind="stable")] = np.arange(p)
+    sizes = np.bincount(of_group).tolist()
+    firsts = np.cumsum([0, *sizes]).tolist()
+    return row, list(zip(number, firsts, sizes, strict=False))
 
 
 def origin_of(schedules: Sequence[Schedule]) -> float:
@@ -80,27 +113,3 @@ def _difference(schedule: Schedule, first: Schedule) -> str:
         return ""
     percent = f"{100 * (schedule.makespan / first.makespan - 1):+.1f} %"
     return "±0.0 %" if percent[1:] == "0.0 %" else percent.replace("-", "−")
-
-
-def task_kinds(task_ids: Sequence[str]) -> tuple[list[str], NDArray[np.uint8]]:
-    """Group tasks by their names, for the colours.
-
-    Names that differ only in a number at their end (`bwa_ID0007`) are of one kind; where that makes
-    more kinds than colours, names that agree up to their first digit are.
-
-    Returns
-    -------
-    The kinds, most frequent first (then by name), beyond the eighth as one "other", and just "task"
-    where there is but one; and (n_tasks,) which of them each task is.
-    """
-    stems = [re.sub(r"[\W_]*(?:ID)?[\W_]*\d+$", "", name) for name in task_ids]
-    if len(set(stems)) > MAX_KINDS:
-        stems = [re.split(r"[\W_]*\d", name, maxsplit=1)[0] for name in task_ids]
-    counts = sorted(Counter(stems).items(), key=lambda item: (-item[1], item[0]))
-    names = [stem or "task" for stem, _ in counts]
-    if len(names) == 1:
-        names = ["task"]
-    if len(names) > MAX_KINDS:
-        names = [*names[:MAX_KINDS], "other"]
-    number = {stem: min(k, MAX_KINDS) for k, (stem, _) in enumerate(counts)}
-    return names, np.array([number[stem] for stem in stems], dtype=np.uint8)

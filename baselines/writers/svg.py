@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.atomic import write_text
+from deepsched.baselines.chain import critical_chain
 from deepsched.baselines.writers.cells import SHADES, Runs, busy_runs
-from deepsched.baselines.writers.panels import origin_of, panels_of, task_kinds
+from deepsched.baselines.writers.kinds import task_kinds
+from deepsched.baselines.writers.panels import origin_of, panels_of, rows_of
 from deepsched.baselines.writers.svg_elements import (
     escaped,
     label,
@@ -24,7 +26,7 @@ from deepsched.baselines.writers.svg_style import FONT, style
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,6 +50,7 @@ MAX_NAMED = 1_000  # bars that carry their task's name and times
 MAX_BARS = 4_000  # beyond, cells of a grid take the place of bars
 MAX_RUNS = 20_000  # of such cells
 COLUMNS = 1_600  # of that grid
+MAX_LINKS = 1_000  # of a critical chain that is drawn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +64,8 @@ class Frame:
     span : s, from the plot's left to its right end.
     row_of : (n_machines,) row of each machine.
     rows, row : how many, and how high, px.
+    labels : row in which one stands, counted from 0 and maybe between two, and its text.
+    edges : rows above which another group begins.
     """
 
     left: int
@@ -70,6 +75,8 @@ class Frame:
     row_of: IntArray
     rows: int
     row: float
+    labels: tuple[tuple[float, str], ...]
+    edges: tuple[int, ...]
 
     @property
     def height(self) -> float:
@@ -101,42 +108,58 @@ class Frame:
             yield time, f"{time:,.{digits}f} s" if plain else f"{time:.3g} s"
 
 
-def write_svg(path: str | os.PathLike[str], problem: Problem, *schedules: Schedule) -> None:
+def write_svg(
+    path: str | os.PathLike[str],
+    problem: Problem,
+    *schedules: Schedule,
+    kinds: Mapping[str, str] | None = None,
+    groups: Sequence[str] | None = None,
+) -> None:
     """Write schedules of one problem, one above the other on one time axis, as a picture.
 
-    It brings its own background, light or dark as the reader prefers. With thousands of tasks it
+    It brings its own background, light or dark as the reader prefers, and outlines what explains
+    each makespan (`critical_chain`), but chains beyond 1,000 links. With thousands of tasks it
     shows how busy each machine is at each moment, so that the file stays below about 300 kB.
 
     Parameters
     ----------
     schedules : of this problem, at least one; makespans are compared with that of the first.
+    kinds, groups : of tasks by id and of machines, as `write_gantt` takes them.
 
     Raises
     ------
     InvalidInput
-        If there is no schedule, or one is none of this problem's.
+        If there is no schedule, one is none of this problem's, or the numbers of machines and of
+        groups differ.
     UnwritableOutput
         If the file cannot be written.
     """
-    write_text(path, svg_text(problem, *schedules))
+    write_text(path, svg_text(problem, *schedules, kinds=kinds, groups=groups))
 
 
-def svg_text(problem: Problem, *schedules: Schedule) -> str:
+def svg_text(
+    problem: Problem,
+    *schedules: Schedule,
+    kinds: Mapping[str, str] | None = None,
+    groups: Sequence[str] | None = None,
+) -> str:
     """Return the picture; the same text for the same schedules."""
     panels = panels_of(problem, schedules)
-    kinds, kind = task_kinds(problem.task_ids)
+    names, kind = task_kinds(problem.task_ids, kinds)
     origin = origin_of(schedules)
-    frame = _frame(problem, origin, max(panel.schedule.makespan for panel in panels) - origin)
+    span = max(panel.schedule.makespan for panel in panels) - origin
+    frame = _frame(problem, origin, span, groups)
     name = short(problem.name, 80)
     counts = {"tasks": problem.n_tasks, "edges": problem.n_edges, "machines": problem.n_machines}
     facts = " · ".join(f"{what} {count:,}" for what, count in counts.items())
+    facts += " · outlined: critical chain"
     if origin:
         facts += f" · 0 is {origin!r} s"
     parts = [
         label("name", MARGIN, MARGIN + 12, name),
         label("soft end", WIDTH - RIGHT, MARGIN + 12, facts),
     ]
-    legend, y = _legend(kinds, MARGIN + LINE)
+    legend, y = _legend(names, MARGIN + LINE)
     parts += legend
     for panel, drawn in zip(panels, _drawn(problem, schedules, kind, frame), strict=True):
         parts += _panel(problem, panel, schedules[0], drawn, frame, y)
@@ -151,24 +174,43 @@ def svg_text(problem: Problem, *schedules: Schedule) -> str:
         f'viewBox="0 0 {WIDTH} {height}" role="img" class="schedules" font-size="12" '
         f'font-family="{FONT}">',
         f"<title>{escaped(f'Schedules of {name}, makespans: {spoken}')}</title>",
-        f"<style>{style(len(kinds))}</style>",
+        f"<style>{style(len(names))}</style>",
         f'<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>',
     ]
     return "\n".join([*head, *parts, "</svg>\n"])
 
 
-def _frame(problem: Problem, origin: float, span: float) -> Frame:
+def _frame(problem: Problem, origin: float, span: float, groups: Sequence[str] | None) -> Frame:
     p = problem.n_machines
     rows = min(p, MAX_ROWS)
-    left = round(MARGIN + max(width(short(name, 14)) for name in problem.machines.ids) + 8)
+    row = min(ROW[1], max(ROW[0], PANEL // p))
+    machine_row, blocks = rows_of(problem, groups)
+    row_of = machine_row * rows // p
+    every = math.ceil(13 / row)
+    if blocks:
+        ends = [(first * rows // p, (first + size) * rows // p) for _, first, size in blocks]
+        labels, free = list[tuple[float, str]](), 0.0
+        for (label_, _, _), (first, last) in zip(blocks, ends, strict=True):
+            middle = (first + max(last, first + 1)) / 2 - 0.5
+            if middle >= free:
+                labels.append((middle, label_))
+                free = middle + every
+    else:
+        ends = []
+        named = np.searchsorted(row_of, np.arange(0, rows, every)).tolist()
+        labels = [(k * every, problem.machines.ids[m]) for k, m in enumerate(named)]
+    shown = [label_ for _, label_ in labels] if blocks else problem.machines.ids
+    left = round(MARGIN + max(width(short(name, 14)) for name in shown) + 8)
     return Frame(
         left=left,
         width=WIDTH - RIGHT - left,
         origin=origin,
         span=span if span > 1e-300 else 1.0,  # below, the axis' steps would be 0
-        row_of=np.arange(p) * rows // p,
+        row_of=row_of,
         rows=rows,
-        row=min(ROW[1], max(ROW[0], PANEL // p)),
+        row=row,
+        labels=tuple(labels),
+        edges=tuple(first for first, _ in ends[1:]),
     )
 
 
@@ -189,23 +231,28 @@ def _legend(kinds: list[str], y: float) -> tuple[list[str], float]:
 
 def _drawn(
     problem: Problem, schedules: Sequence[Schedule], kind: NDArray[np.uint8], frame: Frame
-) -> list[list[str]]:
-    """Return what each schedule's tasks look like, in coordinates of its panel's rows."""
+) -> list[tuple[list[str], list[str]]]:
+    """Return each schedule's tasks in coordinates of its panel's rows, and the names on them."""
     count = len(schedules) * problem.n_tasks
     if count <= MAX_BARS and frame.rows == problem.n_machines:
         named = count <= MAX_NAMED
         return [_bars(problem, schedule, kind, frame, named=named) for schedule in schedules]
     grids = busy_runs(schedules, kind, frame.row_of, frame.span, COLUMNS, MAX_RUNS, frame.origin)
-    return [_cells(runs, frame) for runs in grids]
+    return [(_cells(runs, frame), []) for runs in grids]
 
 
 def _panel(
-    problem: Problem, panel: Panel, first: Schedule, drawn: list[str], frame: Frame, y: float
+    problem: Problem,
+    panel: Panel,
+    first: Schedule,
+    drawn: tuple[list[str], list[str]],
+    frame: Frame,
+    y: float,
 ) -> list[str]:
     schedule = panel.schedule
     spans = [("name", panel.name), ("", f"makespan {seconds(schedule.makespan)}")]
     if panel.difference:
-        spans.append(("name", panel.difference))
+        spans.append(("name", panel.compared))
     title = "".join(
         f'<tspan class="{look}" dx="{12 if k else 0}">{escaped(short(text, 60))}</tspan>'
         for k, (look, text) in enumerate(spans)
@@ -216,14 +263,40 @@ def _panel(
     return [
         f'<g class="panel" transform="translate({frame.left} {px(y + TITLE)})">',
         f'<text y="-9">{title}</text>',
-        *_rows(problem, frame),
-        *drawn,
+        *_rows(frame),
+        *drawn[0],
+        *_chain(problem, schedule, frame),
+        *drawn[1],
         *ends,
         "</g>",
     ]
 
 
-def _rows(problem: Problem, frame: Frame) -> list[str]:
+def _chain(problem: Problem, schedule: Schedule, frame: Frame) -> list[str]:
+    """Return outlines of the tasks in the critical chain and lines for its transfers."""
+    links = critical_chain(problem, schedule)
+    if len(links) > MAX_LINKS:
+        return []
+    row = frame.row_of[schedule.proc]
+    boxes, lines = "", ""
+    for link in links:
+        x, y = frame.x(link.start), row[link.task] * frame.row + (frame.row - frame.bar) / 2
+        wide = frame.x(link.finish) - x
+        if link.step == "task":
+            w, h = wide - 2.75, frame.bar - 1.75
+            if min(w, h) > 6:
+                boxes += f"M{px(x + 0.9)} {px(y + 0.9)}h{px(w)}v{px(h)}h{px(-w)}z"
+            else:  # an outline would hide the colour
+                boxes += f"M{px(x)} {px(y + frame.bar - 0.9)}h{px(max(wide, 0.75))}"
+            continue
+        before = link.parent if link.step == "transfer" else link.task
+        middle = px((row[before] + 0.5) * frame.row), px((row[link.task] + 0.5) * frame.row)
+        lines += f"M{px(x)} {middle[0]}L{px(x + wide)} {middle[1]}"
+    rim = [f'<path class="rim" d="{lines}"/>'] if lines and frame.row > 8 else []
+    return [*rim, f'<path class="chain" d="{lines}{boxes}"/>']
+
+
+def _rows(frame: Frame) -> list[str]:
     """Return the empty rows with their machines' names, and the lines of the axis across them."""
     top = (frame.row - frame.bar) / 2
     d = "".join(
@@ -231,27 +304,28 @@ def _rows(problem: Problem, frame: Frame) -> list[str]:
         for k in range(frame.rows)
     )
     lines = "".join(f"M{px(frame.at(t))} 0v{px(frame.height)}" for t, _ in frame.ticks())
-    every = math.ceil(13 / frame.row)
-    named = np.searchsorted(frame.row_of, np.arange(0, frame.rows, every)).tolist()
+    borders = "".join(f"M0 {px(k * frame.row)}h{frame.width}" for k in frame.edges)
     return [
         f'<path class="row" d="{d}"/>',
         f'<path class="line" d="{lines}"/>',
+        *([f'<path class="border" d="{borders}"/>'] if borders else []),
         *(
-            label("soft end", -8, (k * every + 0.5) * frame.row + 4, short(machine, 14))
-            for k, machine in enumerate(problem.machines.ids[m] for m in named)
+            label("soft end", -8, (row + 0.5) * frame.row + 4, short(name, 14))
+            for row, name in frame.labels
         ),
     ]
 
 
 def _bars(
     problem: Problem, schedule: Schedule, kind: NDArray[np.uint8], frame: Frame, *, named: bool
-) -> list[str]:
-    """Return a bar a task, in the problem's order."""
-    top, parts = (frame.row - frame.bar) / 2, list[str]()
-    for i, (machine, start, finish) in enumerate(
-        zip(schedule.proc.tolist(), schedule.ast.tolist(), schedule.aft.tolist(), strict=True)
+) -> tuple[list[str], list[str]]:
+    """Return a bar a task, in the problem's order, and the names that fit on their bars."""
+    top, parts, names = (frame.row - frame.bar) / 2, list[str](), list[str]()
+    rows = frame.row_of[schedule.proc].tolist()
+    for i, (row, start, finish) in enumerate(
+        zip(rows, schedule.ast.tolist(), schedule.aft.tolist(), strict=True)
     ):
-        x, y = frame.x(start), machine * frame.row + top
+        x, y = frame.x(start), row * frame.row + top
         wide = frame.x(finish) - x
         shown = wide - 1 if wide > 4 else max(wide, 0.75)  # neighbours apart, none invisible
         bar = (
@@ -266,8 +340,8 @@ def _bars(
         about = f"{short(task, 40)}: {begin} to {end}"
         parts.append(f"{bar}><title>{escaped(about)}</title></rect>")
         if frame.bar >= 13 and width(task, 11) + 6 <= shown:
-            parts.append(label(f"middle t{kind[i]}", x + shown / 2, y + frame.bar / 2 + 4, task))
-    return parts
+            names.append(label(f"middle t{kind[i]}", x + shown / 2, y + frame.bar / 2 + 4, task))
+    return parts, names
 
 
 def _cells(runs: Runs, frame: Frame) -> list[str]:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deepsched.baselines.writers.palette import COLOURS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Colours that colour-blind people can tell apart, each with that of the text on it, after Okabe and
-# Ito (2008), Color Universal Design. Two greys follow: for the eighth kind, and for all others.
-COLOURS = (
-    ("#56b4e9", "#111"),
-    ("#e69f00", "#111"),
-    ("#009e73", "#111"),
-    ("#cc79a7", "#111"),
-    ("#f0e442", "#111"),
-    ("#d55e00", "#111"),
-    ("#0072b2", "#fff"),
-    ("#8a8a8a", "#111"),
-    ("#c4c4c4", "#111"),
-)
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 LIGHT = {"page": "#fff", "text": "#1f2328", "soft": "#59636e", "line": "#d1d9e0", "row": "#f3f5f7"}
 DARK = {
@@ -39,6 +28,7 @@ def style(kinds: int) -> str:
         ".middle": "text-anchor:middle",
         ".panel .middle": "font-size:11px",
         ".makespan": "stroke-width:1.5",
+        ".chain": "fill:none;stroke-width:1.75",
         ".first": "stroke-dasharray:4 3",
         ".cells path": "fill:none;shape-rendering:crispEdges",
         ".s0": "opacity:.35",
@@ -61,7 +51,9 @@ def _theme(colours: Mapping[str, str]) -> dict[str, str]:
         ".soft": f"fill:{colours['soft']}",
         ".row": f"fill:{colours['row']}",
         ".line": f"stroke:{colours['line']}",
-        ".makespan,.first": f"stroke:{colours['text']}",
+        ".border": f"stroke:{colours['soft']}",
+        ".rim": f"fill:none;stroke-width:4;stroke:{colours['page']}",
+        ".makespan,.first,.chain": f"stroke:{colours['text']}",
     }
 
 

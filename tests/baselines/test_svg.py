@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsched.baselines.cpop import cpop
+from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
@@ -19,7 +21,9 @@ from deepsched.baselines.problem import make_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.writers import svg, write_svg
 from deepsched.baselines.writers.cells import SHADES, busy_runs
+from deepsched.baselines.writers.palette import COLOURS
 from deepsched.baselines.writers.svg import svg_text
+from tests.baselines.test_reference_values import topcuoglu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +112,12 @@ def test_each_task_is_a_bar_where_and_when_it_runs(hand: tuple[Problem, Schedule
 def test_the_texts_say_what_is_drawn(hand: tuple[Problem, Schedule]) -> None:
     root = parsed(svg_text(*hand))
     texts = [text.text for text in root.findall("text")]
-    assert texts[:4] == ["three", "tasks 3 · edges 0 · machines 2", "load", "plot"]
+    assert texts[:4] == [
+        "three",
+        "tasks 3 · edges 0 · machines 2 · outlined: critical chain",
+        "load",
+        "plot",
+    ]
     assert list(axis(root)) == [f"{10 * k} s" for k in range(9)]
     spans = [span.text for span in panels(root)[0].iter("tspan")]
     assert spans == ["hand", "makespan 80 s"]
@@ -121,7 +130,11 @@ def test_all_schedules_have_one_axis(hand: tuple[Problem, Schedule]) -> None:
     root = parsed(svg_text(problem, first, other))
     one, two = panels(root)
     assert [span.text for span in one.iter("tspan")] == ["hand (1)", "makespan 80 s"]
-    assert [span.text for span in two.iter("tspan")] == ["hand (2)", "makespan 100 s", "+25.0 %"]
+    assert [span.text for span in two.iter("tspan")] == [
+        "hand (2)",
+        "makespan 100 s",
+        "+25.0 % against hand (1)",
+    ]
     assert offset(one) == offset(two)
     assert number(bars(two)[2], "x") == pytest.approx(marker(one, "makespan"), abs=0.01)
     assert marker(two, "first") == marker(one, "makespan")
@@ -286,3 +299,92 @@ def test_cells_show_how_busy_rows_are() -> None:
     assert coarse.row.tolist() == [0, 1]
     both = busy_runs([schedule, schedule], kind, row_of, 4.0, 4, 7)
     assert [runs.columns for runs in both] == [2, 2]
+
+
+def strokes(panel: Element, kind: str) -> list[tuple[float, ...]]:
+    """Return the numbers of each part of a panel's one path of that class."""
+    (path,) = panel.findall(f"path[@class='{kind}']")
+    return [
+        tuple(map(float, re.findall(r"-?[\d.]+", part))) for part in path.attrib["d"].split("M")[1:]
+    ]
+
+
+def test_the_critical_chain_is_outlined() -> None:
+    problem = topcuoglu()
+    (panel,) = panels(parsed(svg_text(problem, heft(problem))))
+    found = strokes(panel, "chain")
+    lines, boxes = found[:3], found[3:]
+    end = marker(panel, "makespan")
+    times = [(round(x0 / end * 80, 1), round(x1 / end * 80, 1)) for x0, _, x1, _ in lines]
+    assert times == [(9, 18), (42, 57), (62, 73)]  # transfers of 1 to 4, 6 to 8, 8 to 10
+    outlined = [bars(panel)[i] for i in (0, 3, 5, 7, 9)]
+    for (x, y, w, h, _), bar in zip(boxes, outlined, strict=True):
+        assert number(bar, "x") <= x <= x + w <= number(bar, "x") + number(bar, "width")
+        assert number(bar, "y") <= y <= y + h <= number(bar, "y") + number(bar, "height")
+
+
+def test_groups_stand_together_under_their_label() -> None:
+    problem = make_problem(machines=make_machines(4), work=np.ones(4))
+    schedule = make_schedule("hand", range(4), np.zeros(4), np.ones(4))
+    text = svg_text(problem, schedule, groups=["b", "a", "b", "a"])
+    (panel,) = panels(parsed(text))
+    names = [(name.text, number(name, "y")) for name in panel.findall("text[@class='soft end']")]
+    tops = [number(bar, "y") for bar in bars(panel)]
+    assert [label for label, _ in names] == ["b", "a"]
+    assert tops[0] < tops[2] < tops[1] < tops[3]
+    assert tops[0] < names[0][1] < tops[1] < names[1][1]
+    assert len(strokes(panel, "border")) == 1
+    with pytest.raises(InvalidInput, match="2 labels of groups for 4 machines"):
+        svg_text(problem, schedule, groups=["a", "b"])
+    many = make_problem(machines=make_machines(400), work=np.ones(4))
+    spread = make_schedule("hand", range(4), np.zeros(4), np.ones(4))
+    root = parsed(svg_text(many, spread, groups=[f"n{m // 48}" for m in range(400)]))
+    labels = panels(root)[0].findall("text[@class='soft end']")
+    assert [label.text for label in labels] == [f"n{k}" for k in range(9)]
+
+
+def test_kinds_can_be_given(hand: tuple[Problem, Schedule]) -> None:
+    root = parsed(svg_text(*hand, kinds={"load_2": "plot"}))
+    assert [bar.attrib["class"] for bar in bars(panels(root)[0])] == ["k1", "k0", "k0"]
+
+
+# What people see who lack a cone: Machado, Oliveira, Fernandes (2009), doi:10.1109/TVCG.2009.113,
+# table 1, severity 1; of linear RGB.
+SEEN = {
+    "all": np.eye(3),
+    "no red": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no green": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no blue": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+XYZ = [
+    [0.4124564, 0.3575761, 0.1804375],
+    [0.2126729, 0.7151522, 0.0721750],
+    [0.0193339, 0.1191920, 0.9503041],
+]
+WHITE = [0.95047, 1.0, 1.08883]
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+def test_everybody_can_tell_the_colours_apart(eyes: str) -> None:
+    def lab(colour: str) -> np.ndarray:
+        value = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+        ratio = np.array(XYZ) @ np.clip(np.array(SEEN[eyes]) @ linear, 0, 1) / WHITE
+        x, y, z = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    seen = [lab(colour) for colour, _ in COLOURS]
+    distances = [np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)]
+    assert min(distances) > 16  # CIE 1976; what can just be noticed is about 2

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from deepsched.baselines import metrics
 from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.chain import critical_chain
 from deepsched.baselines.cpop import cpop
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
 from deepsched.baselines.generate import GeneratorSpec, generate
@@ -35,7 +36,7 @@ from deepsched.baselines.writers import (
     write_trace,
 )
 from deepsched.baselines.writers.gantt import gantt_page
-from deepsched.baselines.writers.panels import MAX_KINDS, panels_of, task_kinds
+from deepsched.baselines.writers.panels import panels_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -297,6 +298,12 @@ def test_gantt_embeds_the_schedule_exactly(
         (data, "pred", "<i4", problem.pred),
     ):
         assert np.array_equal(unpacked(holder[key], dtype), values), key
+    assert panel["chain"] == [
+        [link.step, link.task, link.parent, link.reason, link.cause, link.start, link.finish]
+        for link in critical_chain(problem, schedule)
+    ]
+    assert unpacked(data["row"], "<i4").tolist() == list(range(problem.n_machines))
+    assert data["groups"] == []
     kinds = unpacked(data["kind"], "u1")
     assert kinds.size == problem.n_tasks
     assert kinds.max() < len(data["kinds"])
@@ -331,6 +338,7 @@ def test_several_schedules_share_the_problem_of_the_page(
         f"{change:+.1f} %".replace("-", "−"),
         "±0.0 %",
     ]
+    assert [panel["against"] for panel in data["panels"]] == ["", "heft (1)", "heft (1)"]
     alone = embedded(gantt_page(problem, first))
     assert "seconds" not in alone["panels"][0]["summary"]
     assert {key: alone[key] for key in alone if key != "panels"} == {
@@ -365,6 +373,21 @@ def test_a_chart_refuses_what_it_cannot_draw(
         with pytest.raises(InvalidInput, match=words):
             writer(tmp_path / "chart", problem, *others)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_machines_of_a_group_get_neighbouring_rows(solved: tuple[Problem, Schedule]) -> None:
+    data = embedded(gantt_page(*solved, groups=["b", "a", "b"]))
+    assert unpacked(data["row"], "<i4").tolist() == [0, 2, 1]
+    assert data["groups"] == [["b", 0, 2], ["a", 2, 1]]
+    with pytest.raises(InvalidInput, match="1 labels of groups for 3 machines"):
+        gantt_page(*solved, groups=["a"])
+
+
+def test_a_page_takes_kinds_by_task(solved: tuple[Problem, Schedule]) -> None:
+    problem = solved[0]
+    data = embedded(gantt_page(*solved, kinds=dict.fromkeys(problem.task_ids[1:], "bwa")))
+    assert data["kinds"] == ["bwa", problem.task_ids[0]]
+    assert unpacked(data["kind"], "u1").tolist() == [1] + [0] * (problem.n_tasks - 1)
 
 
 def test_each_schedule_of_a_page_has_its_scheduling_time_or_none(
@@ -412,22 +435,6 @@ def test_the_page_loads_nothing(solved: tuple[Problem, Schedule], tmp_path: Path
     assert links == ["data:,"]
     assert not any("src" in attrs for _, attrs in page.elements)
     assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttpRequest|innerHTML", text)
-
-
-def test_kinds_come_from_the_names() -> None:
-    names, kind = task_kinds(["bwa_ID0001", "split_ID2", "bwa_ID0003", "bowtie2-build_ID4"])
-    assert names == ["bwa", "bowtie2-build", "split"]
-    assert kind.tolist() == [0, 2, 0, 1]
-    names, kind = task_kinds([f"t{i}" for i in range(20)])
-    assert (names, set(kind.tolist())) == (["task"], {0})
-
-
-def test_many_kinds_are_grouped_by_what_stands_before_a_digit_then_as_other() -> None:
-    ids = [f"map_s{i}_ID{i}" for i in range(20)] + [f"{chr(97 + i)}_1_x" for i in range(12)]
-    names, kind = task_kinds(ids)
-    assert names == ["map_s", *"abcdefg", "other"]
-    assert len(names) == MAX_KINDS + 1
-    assert kind.tolist() == [0] * 20 + [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
 
 
 def test_a_schedule_that_takes_no_time_is_written(tmp_path: Path) -> None:

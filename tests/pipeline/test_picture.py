@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepsched.baselines.heft import heft
 from deepsched.baselines.readers import read_problem
-from deepsched.baselines.writers.panels import task_kinds
+from deepsched.baselines.writers.kinds import task_kinds
 from deepsched.pipeline.benchmarks.picture import example
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
 
