@@ -187,7 +187,9 @@ def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
     if outputs["--json"] == STANDARD:
         click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2, allow_nan=False))
     if page := path("--gantt"):
-        write_gantt(page, problem, schedule, seconds=[seconds])
+        both = () if schedule.scheduler == found.reference.scheduler else (found.reference,)
+        times = [*(None for _ in both), seconds]
+        write_gantt(page, problem, *both, schedule, seconds=times)
     if picture := path("--svg"):
         write_svg(picture, problem, schedule)
     for option, write in (

@@ -35,7 +35,7 @@ def write_gantt(
     path: str | os.PathLike[str],
     problem: Problem,
     *schedules: Schedule,
-    seconds: Sequence[float] | None = None,
+    seconds: Sequence[float | None] | None = None,
     kinds: Mapping[str, str] | None = None,
     groups: Sequence[str] | None = None,
 ) -> None:
@@ -48,7 +48,7 @@ def write_gantt(
     Parameters
     ----------
     schedules : of this problem, at least one; makespans are compared with that of the first.
-    seconds : what scheduling took, one number a schedule; None leaves it out.
+    seconds : what scheduling took, one number a schedule, None where it is not known.
     kinds : of tasks by their ids, for the colours, such as the programs that they run; without it,
         and for tasks that it leaves out, kinds are read off the names.
     groups : (n_machines,) a label each, such as the node that a slot belongs to; machines of one
@@ -68,7 +68,7 @@ def write_gantt(
 def gantt_page(
     problem: Problem,
     *schedules: Schedule,
-    seconds: Sequence[float] | None = None,
+    seconds: Sequence[float | None] | None = None,
     kinds: Mapping[str, str] | None = None,
     groups: Sequence[str] | None = None,
 ) -> str:
@@ -98,7 +98,7 @@ def _part(name: str) -> str:
 def chart_data(
     problem: Problem,
     *schedules: Schedule,
-    seconds: Sequence[float] | None = None,
+    seconds: Sequence[float | None] | None = None,
     kinds: Mapping[str, str] | None = None,
     groups: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def chart_data(
         "pred_ptr": _packed(problem.pred_ptr, "<i4"),
         "pred": _packed(problem.pred, "<i4"),
         "panels": [
-            _panel_data(problem, panel, None if seconds is None else float(seconds[k]))
+            _panel_data(problem, panel, None if seconds is None else seconds[k])
             for k, panel in enumerate(panels)
         ],
     }

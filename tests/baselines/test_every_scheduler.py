@@ -83,7 +83,7 @@ def test_quadratic_schedulers_refuse_large_problems(name: str) -> None:
 
 
 def test_an_unknown_scheduler_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match=r"'heff'; one of: .*heft"):
+    with pytest.raises(UnknownName, match=r"'heff' .'heft' is meant..; one of: .*heft"):
         get_scheduler("heff")
 
 

@@ -108,6 +108,7 @@ def test_a_schedule_becomes_its_json_document(chain: Problem) -> None:
     document = schedule.to_json(chain)
     assert document == {
         "scheduler": "hand",
+        "winner": "hand",
         "makespan": 11.0,
         "mean_turnaround": ((3 - 1) + 11) / 2,
         "mean_waiting": (0 + 8) / 2,
