@@ -43,7 +43,7 @@ def evaluate(
             start[k] = max(release, tail[k, population[row, first + k]])
         for e in range(preds.ptr[i], preds.ptr[i + 1]):
             parent, data = preds.task[e], preds.data[e]
-            if links.uniform:
+            if links.uniform and not links.grouped:
                 transfer = latency[0, p - 1] + data / bandwidth[0, p - 1]
                 for k in range(width):
                     same = population[parent, first + k] == population[row, first + k]
