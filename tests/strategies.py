@@ -78,8 +78,9 @@ def problems(
     """Draw small problems that cover what schedulers trip over.
 
     Memory limits, arrivals, asymmetric links, latency, zero costs, several entries and exits, one
-    machine, nodes of several slots, no edges, tasks not listed topologically, small whole numbers, which make ties, and
-    strange names. Those with half a surrogate pair, which no file can hold, only where asked for.
+    machine, nodes of several slots, no edges, tasks not listed topologically, small whole numbers,
+    which make ties, and strange names. Those with half a surrogate pair, which no file can hold,
+    only where asked for.
     """
     return st.builds(
         _problem,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,16 +49,16 @@ def expanded(
     InvalidInput, InvalidProblem
         If there are too many, or one name twice.
     """
-    counts = np.array([min(count, MOST_SLOTS + 1) for count in slots], dtype=np.int64)
-    if counts.sum() > max(MOST_SLOTS, len(ids)):
+    if sum(slots) > max(MOST_SLOTS, len(ids)):
         raise InvalidInput(
             f"{where}: the nodes have more than {MOST_SLOTS} slots in all, which is the limit"
         )
+    counts = np.array(slots)
     entry = np.repeat(np.arange(len(ids)), counts)
     names = [
-        ids[k] if counts[k] == 1 else f"{ids[k]}/{slot}"
-        for k in range(len(ids))
-        for slot in range(counts[k])
+        name if count == 1 else f"{name}/{slot}"
+        for name, count in zip(ids, slots, strict=True)
+        for slot in range(count)
     ]
     links = {}
     for label, values in (("bandwidth", bandwidth), ("latency", latency)):
@@ -72,7 +72,7 @@ def expanded(
             cores=(cores / counts)[entry],
             frequency=frequency[entry],
             memory=memory[entry],
-            nodes=[hosts[k] for k in entry],
+            nodes=[hosts[k] for k in entry.tolist()],
             origin=origin,
             **links,
         )
@@ -86,18 +86,7 @@ def slot_count(value: object, place: str) -> int:
     InvalidInput
         Naming the place.
     """
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-    if not whole or value < 1:  # type: ignore[operator]
-        raise InvalidInput(f"{place} is {echo(value)}; it must be a whole number of at least 1")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def described_slots(machines: list[Any]) -> int:
-    """Return how many machines a list of entries makes, as far as can be told; checks nothing."""
-    total = 0
-    for item in machines:
-        slots = item.get("slots", 1) if isinstance(item, dict) else 1
-        total += int(slots) if isinstance(slots, int | float) and 1 < slots < MOST_SLOTS else 1
-        if isinstance(slots, int | float) and slots >= MOST_SLOTS:
-            total += MOST_SLOTS
-    return total
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if 1 <= number < np.inf and number == number // 1:
+        return int(number)
+    raise InvalidInput(f"{place} is {echo(value)}; it must be a whole number of at least 1")

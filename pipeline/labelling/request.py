@@ -175,6 +175,7 @@ def trace_source(
     def trial(choice: MachineChoice, seed: int) -> ReadOptions:
         return ReadOptions(
             machines=choice.table,
+            trace_machines=choice.trace,
             n_machines=choice.count,
             machine_seed=seed if machine_seed is None else machine_seed,
             noise=noise,
@@ -230,7 +231,7 @@ def adapted_preset(
     preset = get_preset(name)
     counts = tuple(choice.count for choice in machines if choice.count is not None)
     if len(counts) < len(machines):
-        raise InvalidInput("--machines FILE is for --traces; with a preset give numbers")
+        raise InvalidInput("--machines FILE or trace is for --traces; with a preset give numbers")
     if counts:
         preset = replace(preset, machines=counts)
     if noise is not None:

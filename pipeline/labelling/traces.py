@@ -12,6 +12,7 @@ import numpy as np
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_machines
+from deepsched.baselines.readers.choice import TRACE
 from deepsched.baselines.readers.files import read_bytes, shown_path
 from deepsched.pipeline.dataset.files import sha256
 from deepsched.pipeline.labelling.sources import (
@@ -31,22 +32,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceFile:
-    """A workflow file: where it is, what it is called in the dataset, and its content's hash."""
+    """A workflow file: where it is, what it is called in the dataset, and its content's hash.
+
+    `most_machines` is how many it ran on at most when it was tried.
+    """
 
     path: Path
     name: str
     sha256: str
     n_tasks: int
+    most_machines: int = DEFAULT_MACHINES
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineChoice:
-    """The machines of a sample: a number of drawn ones, or a table read from a file."""
+    """The machines of a sample: so many drawn ones, a table read from a file, or the trace's."""
 
     name: str
     count: int | None = None
     table: Machines | None = None
     sha256: str | None = None
+    trace: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,8 @@ class TraceSource:
         """Return about how many bytes the stored problem has."""
         file, options = self._file(sample_id), self.options(sample_id)
         count = len(options.machines) if options.machines else options.n_machines
+        if options.trace_machines:
+            count = file.most_machines
         return stored_bytes(file.n_tasks, count or DEFAULT_MACHINES, matrix=self.noise > 0)
 
     def label(self, sample_id: int) -> str:
@@ -120,7 +128,9 @@ class TraceSource:
     @property
     def draws(self) -> bool:
         """Whether a file that takes machines and noise is another problem in every round."""
-        drawn = self.machine_seed is None and any(m.table is None for m in self.machines)
+        drawn = self.machine_seed is None and any(
+            m.table is None and not m.trace for m in self.machines
+        )
         return self.noise > 0 or drawn
 
     def _file(self, sample_id: int) -> TraceFile:
@@ -135,6 +145,7 @@ class TraceSource:
         machine_seed, noise_seed = (int(s) for s in rng.integers(SEED_RANGE, size=2))
         return ReadOptions(
             machines=choice.table,
+            trace_machines=choice.trace,
             n_machines=choice.count,
             machine_seed=machine_seed if self.machine_seed is None else self.machine_seed,
             noise=self.noise,
@@ -145,20 +156,24 @@ class TraceSource:
 
 
 def machine_choice(text: str) -> MachineChoice:
-    """Read one --machines value: a number, or a machines file.
+    """Read one --machines value: a number, a machines file, or `trace`.
 
     Raises
     ------
     InvalidInput
-        If it is neither, or the file is bad.
+        If it is none of them, or the file is bad.
     """
+    if text == TRACE:
+        return MachineChoice(name=TRACE, trace=True)
     if text.lstrip("+-").isdigit():
         if int(text) < 1:
             raise InvalidInput(f"--machines {text}: there must be at least one machine")
         return MachineChoice(name=str(int(text)), count=int(text))
     path = Path(text)
     if not path.is_file():
-        raise InvalidInput(f"--machines {text!r} is neither a number of machines nor a file")
+        raise InvalidInput(
+            f"--machines {text!r} is neither a number of machines, nor 'trace', nor a file"
+        )
     return MachineChoice(name=path.name, table=read_machines(path), sha256=sha256(read_bytes(path)))
 
 
@@ -213,7 +228,11 @@ def find_traces(
                 left_out.append(str(error))
                 continue
             found = TraceFile(
-                path=candidate.absolute(), name=name, sha256=sha256(data), n_tasks=n_tasks
+                path=candidate.absolute(),
+                name=name,
+                sha256=sha256(data),
+                n_tasks=n_tasks,
+                most_machines=max(etc.shape[1] for etc in etcs),
             )
             files.append(found)
             if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):
