@@ -134,11 +134,12 @@ def _measured_speeds(
     found, strange = [], []
     for k, task in enumerate(tasks):
         key = "machines" if task.get("machines") else "machine"
-        given = task.get(key)
-        if isinstance(given, list) and key == "machines":
-            given = given[0]
+        given = task.get(key) or None
+        if key == "machines" and given is not None:
+            given = given[0] if isinstance(given, list) else {}
         if given is not None and type(given) is not str:
-            raise InvalidInput(f"{place(k)}.{key} is {echo(given)}; it must be names of nodes")
+            what = "a list of names" if key == "machines" else "a name"
+            raise InvalidInput(f"{place(k)}.{key} is {echo(task[key])}; it must be {what}")
         if given is not None and given not in speeds:
             strange.append(given)
         found.append(np.nan if given is None else speeds.get(given, np.nan))
