@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.machines import Machines
 
 ORIGIN = "from the trace"
+LARGEST = 1e9  # cores that a warning names
 MB = 1e6  # bytes
 # What versions call the same; the first is that of 1.5. Memory was in KB up to 1.3.
 CORES = ("coreCount", "count")
@@ -154,8 +155,9 @@ def _measured_speeds(
 def _warn_of_cores(tasks: list[dict[str, Any]], where: str) -> None:
     wide = [task[key] for task in tasks for key in ("coreCount", "cores") if _several(task, key)]
     if wide:
+        most = min(max(wide), LARGEST)  # whole numbers in JSON may be beyond all floats
         warn(
-            f"{where}: {len(wide)} of {len(tasks)} tasks had several cores, up to {max(wide):g}; "
+            f"{where}: {len(wide)} of {len(tasks)} tasks had several cores, up to {most:g}; "
             "here each runs in one slot, for as long as it took"
         )
 

@@ -79,7 +79,7 @@ def expanded(
 
 
 def slot_count(value: object, place: str) -> int:
-    """Return a number of slots or cores, a whole number of at least 1.
+    """Return a number of slots or cores, a whole number of at least 1; too large ones cut short.
 
     Raises
     ------
@@ -88,5 +88,5 @@ def slot_count(value: object, place: str) -> int:
     """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
     if 1 <= number < np.inf and number == number // 1:
-        return int(number)
+        return min(int(number), MOST_SLOTS + 1)
     raise InvalidInput(f"{place} is {echo(value)}; it must be a whole number of at least 1")

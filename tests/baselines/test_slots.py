@@ -29,6 +29,7 @@ from deepsched.baselines.readers import (
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.registry import SCHEDULERS, get_scheduler
 from deepsched.baselines.schedule import violations
+from deepsched.baselines.writers import write_wfformat
 from tests.strategies import problems
 
 if TYPE_CHECKING:
@@ -383,6 +384,32 @@ def test_trace_is_a_word_even_where_a_file_has_that_name(
 def test_the_number_or_file_of_machines_keeps_todays_rule() -> None:
     three = read_problem(RECORD, read_options(make_machines(3)))
     assert three.etc.tolist() == [[4] * 3, [2] * 3, [3] * 3]
+
+
+def test_an_executed_workflow_names_nodes_and_is_read_again_on_them(tmp_path: Path) -> None:
+    problem = slotted()
+    path = tmp_path / "done.json"
+    write_wfformat(path, problem, heft(problem))
+    run = json.loads(path.read_text())["workflow"]["execution"]
+    assert [(m["nodeName"], m["cpu"]["coreCount"]) for m in run["machines"]] == [
+        ("slow", 2),
+        ("fast", 1),
+    ]
+    assert {task["machines"][0] for task in run["tasks"]} <= {"slow", "fast"}
+    again = read_problem(path, TRACE)
+    assert again.machines.nodes == problem.machines.nodes
+    assert again.etc == pytest.approx(problem.etc)
+
+
+@pytest.mark.data
+def test_a_real_trace_runs_on_its_four_nodes(data_dir: Path) -> None:
+    path = data_dir / "wfinstances/1000genome/1000genome-chameleon-10ch-100k-001.json.gz"
+    problem = read_problem(path, TRACE)
+    assert problem.machines.described() == "192 slots of 4 nodes, from the trace"
+    assert len(set(problem.machines.nodes)) == 4
+    schedule = heft(problem)
+    assert violations(problem, schedule) == []
+    assert schedule.makespan == pytest.approx(218.6188, rel=1e-5)
 
 
 # Where machines came from.
