@@ -37,7 +37,7 @@ class ReadOptions:
     trace_machines : run on the nodes that the file says it was recorded on. Or else:
     machine_seed, n_machines : draw this many with that seed, as `draw_machines` does; without a
         number, `DEFAULT_MACHINES` of them. STG takes equal machines of speed 1 instead.
-    noise, noise_seed : sigma of the lognormal factor (median 1) of each task on each machine, and
+    noise, noise_seed : sigma of the lognormal factor (median 1) of each task on each node, and
         its seed; 0 is no noise.
     bandwidth, latency : bytes/s and s of every link, in place of what the source or the machines
         say.
@@ -169,7 +169,9 @@ def modelled_problem(
     factors = None
     if options.noise:
         rng = np.random.default_rng(options.noise_seed)
-        factors = rng.lognormal(0.0, options.noise, (work.size, len(machines)))
+        factors = rng.lognormal(0.0, options.noise, (work.size, machines.n_nodes))
+        if machines.n_nodes < len(machines):  # slots of one node are alike, whatever the task
+            factors = np.take(factors, machines.node, axis=1)
     etc = None
     if ratios is not None:
         etc = work[:, None] * ratios * (1.0 if factors is None else factors)
