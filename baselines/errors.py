@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class DeepSchedError(Exception):
     """Something the user gave is wrong. The command line prints it on one line and exits with 2."""
@@ -19,17 +25,45 @@ class UnknownName(DeepSchedError, ValueError):
     """A scheduler, network, preset, family or format of that name does not exist."""
 
     def __init__(self, kind: str, name: str, known: object) -> None:
-        names = ", ".join(sorted(str(item) for item in known))  # type: ignore[attr-defined]
-        super().__init__(f"unknown {kind} {name!r}; one of: {names}")
-        self._arguments = (kind, name, names.split(", "))
+        every = sorted(str(item) for item in known)  # type: ignore[attr-defined]
+        close = difflib.get_close_matches(name.lower()[:60], every, 1)
+        meant = f" ({close[0]!r} is meant?)" if close else ""
+        super().__init__(f"unknown {kind} {name!r}{meant}; one of: {', '.join(every)}")
+        self._arguments = (kind, name, every)
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
         """Let the error travel between processes, which rebuilds it from its arguments."""
         return UnknownName, self._arguments
 
 
+def known_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the known name that is meant, without regard to case and to `_` for `-`.
+
+    Raises
+    ------
+    UnknownName
+        Listing the known ones, the nearest first.
+
+    Examples
+    --------
+    >>> known_name("scheduler", "HEFT", ["heft", "min-min"])
+    'heft'
+    """
+    names = list(dict.fromkeys(known))
+    if name in names:
+        return name
+    plain = [one for one in names if one.lower() == name.lower().replace("_", "-")]
+    if len(plain) != 1:
+        raise UnknownName(kind, name, names)
+    return plain[0]
+
+
 class TooLarge(DeepSchedError, ValueError):
     """The problem is larger than this scheduler or service is offered for."""
+
+
+class NotEnoughMemory(InvalidInput, MemoryError):
+    """The memory for what was asked is not free here; which says nothing of the problem itself."""
 
 
 class NotInstalled(DeepSchedError, ImportError):

@@ -12,6 +12,7 @@ from deepsched.baselines.bounds import enough, lower_bound, mean_waiting_bound
 from deepsched.baselines.heft import heft
 from deepsched.baselines.kernels import genetic as kernels
 from deepsched.baselines.list_schedule import append_in_order, replay_order
+from deepsched.baselines.memory import check_memory
 from deepsched.baselines.ranks import heft_order, release_order
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 POPULATION = 64
 GENERATIONS = 100
+GENE_BYTES = 24  # at the most: of two generations, of what they are drawn from, and of finish times
 
 
 def genetic(
@@ -65,6 +67,7 @@ def genetic(
     if population < 2 or generations < 0 or not 0 <= elite < population or mutations < 0:
         raise ValueError("population ≥ 2, generations ≥ 0, 0 ≤ elite < population, mutations ≥ 0")
     n = problem.n_tasks
+    check_memory(n * population * GENE_BYTES, f"{n:,} tasks x a population of {population:,}")
     genes = np.int16 if problem.n_machines <= np.iinfo(np.int16).max else np.int32
     start = heft(problem) if seeded else None
     if start is not None:

@@ -11,6 +11,7 @@ from deepsched.baselines.arrays import FloatArray, IntArray, freeze, frozen_floa
 from deepsched.baselines.errors import InvalidProblem
 from deepsched.baselines.kernels import costs as costs_kernels
 from deepsched.baselines.kernels.structures import Links
+from deepsched.baselines.memory import check_problem_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,9 +125,12 @@ def make_machines(
     InvalidProblem
         If there is no machine, names repeat, shapes disagree, or a number is out of range; the
         message names the machine or the link.
+    InvalidInput
+        If there is no memory for so many.
     """
     if n < 1:
         raise InvalidProblem("there is no machine; give at least one")
+    check_problem_memory(None, n)
     names = tuple(f"m{k}" for k in range(n)) if ids is None else tuple(ids)
     if len(names) != n:
         raise InvalidProblem(f"{len(names)} machine ids for {n} machines")
@@ -174,6 +178,7 @@ def draw_machines(
     """Return `n` one-core machines without a memory limit, speeds log-uniform over [0.5, 2]."""
     if n < 1:
         raise InvalidProblem("there is no machine; give at least one")
+    check_problem_memory(None, n)
     low, high = np.log(SPEED_RANGE[0]), np.log(SPEED_RANGE[1])
     speed = np.exp(np.random.default_rng(seed).uniform(low, high, n))
     return make_machines(

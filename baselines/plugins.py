@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.registry import register
+from deepsched.baselines.errors import InvalidInput, UnknownName, known_name
+from deepsched.baselines.registry import OPTIONAL, RESERVED, SCHEDULERS, register, registered
+from deepsched.baselines.text import absolute_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 def register_named(name: str) -> str:
     """Return a scheduler's name; one that names a function is registered by the function's name.
+
+    The name of a known one may be written in any case.
 
     Raises
     ------
@@ -26,6 +30,9 @@ def register_named(name: str) -> str:
     """
     place, colon, function = name.rpartition(":")
     if not colon:
+        known = [*SCHEDULERS, *OPTIONAL, *RESERVED, *registered()]
+        with suppress(UnknownName):  # whoever looks it up says what there is
+            return known_name("scheduler", name, known)
         return name
     module = _file_module(Path(place), name) if place.endswith(".py") else _module(place, name)
     try:
@@ -47,7 +54,7 @@ def _module(place: str, name: str) -> ModuleType:
 
 
 def _file_module(path: Path, name: str) -> ModuleType:
-    path = path.expanduser().absolute()
+    path = absolute_path(path)
     if not path.is_file():
         raise InvalidInput(f"scheduler {name}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"_scheduler_{path.stem}", path)

@@ -21,6 +21,7 @@ from deepsched.baselines.machines import (
     execution_times,
     first_duplicate,
 )
+from deepsched.baselines.memory import check_problem_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,6 +143,8 @@ def make_problem(
         If there is no task, a number is illegal, shapes disagree, an edge repeats, names a task
         that does not exist or closes a cycle, or no machine can hold a task. The message names the
         task, machine or edge.
+    InvalidInput
+        If there is no memory for so many tasks on so many machines.
 
     Examples
     --------
@@ -161,6 +164,7 @@ def make_problem(
     n, p = (given.shape[0] if given.ndim else 0), len(machines)
     if n == 0:
         raise InvalidProblem("there is no task; give at least one")
+    check_problem_memory(n, p, noise=noise is not None)
     ids = default_task_ids(n) if task_ids is None else tuple(task_ids)
     if len(ids) != n:
         raise InvalidProblem(f"{len(ids)} task ids for {n} tasks")

@@ -13,7 +13,7 @@ from deepsched.baselines.best_of import best_of
 from deepsched.baselines.cp_sat import NAME as CP_SAT
 from deepsched.baselines.cp_sat import cp_sat, require
 from deepsched.baselines.cpop import cpop
-from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.errors import InvalidInput, known_name
 from deepsched.baselines.genetic import genetic, genetic_makespan
 from deepsched.baselines.heft import heft
 from deepsched.baselines.max_min import max_min
@@ -99,12 +99,23 @@ def registered() -> Mapping[str, Scheduler]:
 
 
 def is_known(name: str) -> bool:
-    """Return whether :func:`get_scheduler` finds that name."""
+    """Return whether :func:`get_scheduler` finds that name, so written."""
     return name in SCHEDULERS or name in OPTIONAL or name in _registered
 
 
+def scheduler_name(name: str) -> str:
+    """Return the name of a scheduler as the table has it, whatever its case.
+
+    Raises
+    ------
+    UnknownName
+        Listing the known ones.
+    """
+    return known_name("scheduler", name, [*SCHEDULERS, *OPTIONAL, *_registered])
+
+
 def get_scheduler(name: str) -> Scheduler:
-    """Return the scheduler of that name.
+    """Return the scheduler of that name, whatever its case.
 
     Raises
     ------
@@ -113,13 +124,11 @@ def get_scheduler(name: str) -> Scheduler:
     NotInstalled
         If it needs a package that is missing.
     """
+    name = scheduler_name(name)
     if name in OPTIONAL:
         require()
         return OPTIONAL[name]
-    try:
-        return SCHEDULERS[name] if name in SCHEDULERS else _registered[name]
-    except KeyError:
-        raise UnknownName("scheduler", name, [*SCHEDULERS, *OPTIONAL, *_registered]) from None
+    return SCHEDULERS[name] if name in SCHEDULERS else _registered[name]
 
 
 def teacher_rng(seed: int, sample_id: int, teacher: str) -> np.random.Generator:

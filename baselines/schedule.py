@@ -28,7 +28,8 @@ class Schedule:
 
     Attributes
     ----------
-    scheduler : who made it.
+    scheduler : who was asked for it.
+    winner : whose it is: `heft` where the guard of `deepsched` kept HEFT's, else the scheduler's.
     proc : (n_tasks,) machine index.
     ast, aft : (n_tasks,) s, actual start and actual finish.
     """
@@ -37,6 +38,11 @@ class Schedule:
     proc: IntArray
     ast: FloatArray
     aft: FloatArray
+    winner: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.winner:
+            object.__setattr__(self, "winner", self.scheduler)
 
     @property
     def makespan(self) -> float:
@@ -87,9 +93,9 @@ class Schedule:
     def to_json(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
 
-        Keys: scheduler, makespan, mean_turnaround, mean_waiting, lower_bound (on the makespan),
-        seconds (which scheduling took; left out where it is None), tasks: a list of id, machine
-        (its id), start, finish. All times in s.
+        Keys: scheduler, winner, makespan, mean_turnaround, mean_waiting, lower_bound (on the
+        makespan), seconds (which scheduling took; left out where it is None), tasks: a list of id,
+        machine (its id), start, finish. All times in s.
 
         Raises
         ------
@@ -103,6 +109,7 @@ class Schedule:
         )
         return {
             "scheduler": self.scheduler,
+            "winner": self.winner,
             "makespan": self.makespan,
             "mean_turnaround": float((self.aft - problem.arrival).mean()),
             "mean_waiting": float((self.ast - problem.arrival).mean()),
@@ -115,8 +122,10 @@ class Schedule:
         }
 
 
-def make_schedule(scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLike) -> Schedule:
-    """Freeze the three arrays into a schedule.
+def make_schedule(
+    scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLike, *, winner: str = ""
+) -> Schedule:
+    """Freeze the three arrays into a schedule; without a `winner` it is the scheduler's own.
 
     Raises
     ------
@@ -132,6 +141,7 @@ def make_schedule(scheduler: str, proc: ArrayLike, ast: ArrayLike, aft: ArrayLik
         proc=machines,
         ast=frozen_float(ast, machines.shape),
         aft=frozen_float(aft, machines.shape),
+        winner=winner,
     )
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepsched.baselines.bounds import lower_bound
+    from deepsched.baselines.comparison import Comparison
     from deepsched.baselines.errors import DeepSchedError, InputWarning
     from deepsched.baselines.machines import Machines, draw_machines, make_machines
     from deepsched.baselines.metrics import METRICS
@@ -33,19 +34,27 @@ if TYPE_CHECKING:
     from deepsched.baselines.registry import Scheduler, register
     from deepsched.baselines.schedule import Schedule, violations
     from deepsched.baselines.writers import write_gantt, write_svg
-    from deepsched.model.interface import from_networkx, problem, read_problem, schedule
+    from deepsched.model.interface import (
+        compare,
+        from_networkx,
+        problem,
+        read_problem,
+        schedule,
+    )
     from deepsched.model.load import known_schedulers as schedulers
 
     __version__: str
 
 __all__ = [
     "METRICS",
+    "Comparison",
     "DeepSchedError",
     "InputWarning",
     "Machines",
     "Problem",
     "Schedule",
     "Scheduler",
+    "compare",
     "draw_machines",
     "from_networkx",
     "lower_bound",
@@ -69,12 +78,14 @@ if not os.path.isdir(os.path.join(__path__[0], "baselines")):  # noqa: PTH112, P
 # Where each name lives: `import deepsched` itself costs next to nothing.
 _HOMES = {
     "METRICS": "baselines.metrics",
+    "Comparison": "baselines.comparison",
     "DeepSchedError": "baselines.errors",
     "InputWarning": "baselines.errors",
     "Machines": "baselines.machines",
     "Problem": "baselines.problem",
     "Schedule": "baselines.schedule",
     "Scheduler": "baselines.registry",
+    "compare": "model.interface",
     "draw_machines": "baselines.machines",
     "from_networkx": "model.interface",
     "lower_bound": "baselines.bounds",

@@ -12,6 +12,10 @@ from deepsched.pipeline.common.cli import LazyGroup, run_command
 # Each command lives beside the stage it runs.
 COMMANDS = {
     "schedule": ("deepsched.pipeline.schedule", "Schedule one workflow file and write the result."),
+    "compare": (
+        "deepsched.pipeline.compare",
+        "Compare schedulers on workflow files, side by side.",
+    ),
     "fetch": (
         "deepsched.pipeline.fetch",
         "Download public workflow files, verified, to try it on.",
@@ -58,8 +62,8 @@ COMMANDS = {
 def cli(**_: Any) -> None:
     """Schedule task graphs on heterogeneous machines, and make, train, tune and serve the network.
 
-    Every command has its own --help. A file is read as WfFormat 1.5 (.json, .json.gz), the
-    explicit deepsched-problem/1 format, STG, HCSP ETC, the paper's CSV or a GoCJ list.
+    Every command has its own --help. A file may be WfFormat, deepsched-problem/1, SAGA or node-link
+    JSON, GraphML, GML, DOT, Pegasus, STG, a job shop, HCSP, the paper's CSV and others.
     """
 
 

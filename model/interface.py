@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepsched.baselines import readers
+from deepsched.baselines.comparison import compare_schedulers
 from deepsched.baselines.errors import InvalidProblem
 from deepsched.baselines.machines import (
     DEFAULT_BANDWIDTH,
@@ -16,19 +17,20 @@ from deepsched.baselines.machines import (
     Machines,
     make_machines,
 )
-from deepsched.baselines.problem import default_task_ids, make_problem
+from deepsched.baselines.problem import Problem, default_task_ids, make_problem
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.registry import teacher_rng
 from deepsched.model.load import PRETRAINED, load_network, resolve_scheduler
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
     from pathlib import Path
 
     import networkx as nx
     from numpy.typing import ArrayLike
 
-    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.comparison import Comparison
     from deepsched.baselines.registry import Scheduler
     from deepsched.baselines.schedule import Schedule
 
@@ -269,6 +271,54 @@ def schedule(
         name = scheduler
         run = resolve_scheduler(scheduler, _folder(checkpoint, scheduler), options)
     return run(problem, teacher_rng(seed, 0, name))
+
+
+def compare(
+    problems: Problem | Iterable[Problem],
+    schedulers: Iterable[str] | Mapping[str, Scheduler] = (PRETRAINED, "heft", "peft"),
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Comparison:
+    """Let several schedulers schedule the same problems; HEFT is always among them.
+
+    Parameters
+    ----------
+    schedulers : names, or functions by name.
+    seed : of schedulers that draw.
+    options : of the network, as for :func:`schedule`.
+
+    Returns
+    -------
+    `rows`, one a problem and scheduler; `summary()`, `to_pandas()`, `to_json()`, `plot()`. In a
+    notebook it shows itself as tables.
+
+    Raises
+    ------
+    UnknownName
+        Listing the known schedulers.
+    InvalidInput
+        If an option is unknown or out of range, or there is no problem.
+
+    Examples
+    --------
+    >>> import deepsched as ds
+    >>> found = ds.compare(ds.read_problem("tests/data/topcuoglu.json"), ["heft", "cpop"])
+    >>> [(row.scheduler, row.makespan) for row in found.rows]
+    [('heft', 80.0), ('cpop', 86.0)]
+    """
+    if isinstance(problems, Problem):
+        problems = [problems]
+    if isinstance(schedulers, str):
+        schedulers = [schedulers]
+    runs: dict[str, Scheduler] = {}
+    if isinstance(schedulers, Mapping):
+        runs.update(schedulers)
+    else:
+        for name in schedulers:
+            own = name.lower() == PRETRAINED
+            runs[name] = _pretrained(**options) if own else resolve_scheduler(name)
+    return compare_schedulers(problems, runs, seed=seed)
 
 
 def _folder(checkpoint: Path | str | None, scheduler: str) -> Path | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.cp_sat import installed
-from deepsched.baselines.errors import InvalidInput, UnknownName, missing_extra
+from deepsched.baselines.errors import InvalidInput, UnknownName, known_name, missing_extra
 from deepsched.baselines.registry import (
     OPTIONAL,
     SCHEDULERS,
     Scheduler,
     get_scheduler,
-    is_known,
     registered,
 )
 from deepsched.model.checkpoint_files import read_files
@@ -39,7 +38,7 @@ def resolve_scheduler(
 
     Parameters
     ----------
-    name : of the table `SCHEDULERS`, or registered, or `deepsched`.
+    name : of the table `SCHEDULERS`, or registered, or `deepsched`; in any case.
     checkpoint : the network that `deepsched` is; None: the pretrained one.
     options : of that network's scheduler, such as `samples`; other schedulers take none.
 
@@ -53,10 +52,9 @@ def resolve_scheduler(
         If the checkpoint cannot be read, or an option is unknown, out of range, or given to who
         takes none.
     """
+    name = known_name("scheduler", name, [*known_schedulers(), *OPTIONAL])
     if name == PRETRAINED:
         return load_network(checkpoint, **(options or {}))
-    if not is_known(name):
-        raise UnknownName("scheduler", name, known_schedulers())
     if options:
         raise InvalidInput(
             f"{', '.join(options)}: for the network {PRETRAINED}, not for the scheduler {name}"

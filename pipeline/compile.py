@@ -37,8 +37,9 @@ SAMPLES, BUDGET = 8, 0.01  # of the network's scheduler, so that its search is c
 def command() -> None:
     """Compile all schedulers now, and what training runs, so that no first use waits for it.
 
-    What is compiled lies beside the source files, or in the user's cache folder where those cannot
-    be written, and is used until a source file changes. Useful in the recipe of an image, and on
+    What is compiled lies in $NUMBA_CACHE_DIR, beside the source files, in the user's cache folder
+    or in a private temporary folder: the first of these that can be written to. It is used until a
+    source file changes. Useful in the recipe of an image, and on
     each node of a cluster before many workers start. `make` does it when it installs.
     """
     begin = time.perf_counter()

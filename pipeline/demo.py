@@ -141,8 +141,8 @@ def held_out_ratios(data: str, trained: Path, paper: Path) -> dict[str, float]:
     trained, paper : checkpoints.
     """
     schedulers = {
-        "trained_unguarded": load_network(trained, guard=False),
-        "shipped_guarded": load_network(),
+        "trained_unguarded": load_network(trained, guard=False, samples=1),
+        "shipped_guarded": load_network(samples=1),
         "shipped_32": load_network(samples=32),
         "ga": get_scheduler("ga"),
         "paper": load_network(paper),

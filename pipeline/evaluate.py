@@ -19,6 +19,7 @@ from deepsched.baselines.plugins import register_named
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.load import PRETRAINED
 from deepsched.pipeline.common.cli import messages, progress_bar, results
+from deepsched.pipeline.common.numbers import SEED, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, split_names
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=1,
     show_default=True,
     help="Seed of the problems of that preset.",
@@ -80,14 +81,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=200,
     show_default=True,
     help="Samples per group, spread evenly over it.",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     help="Parallel Ray tasks; 0 runs without Ray.  [default: all CPUs]",
 )
 @click.option(

@@ -19,6 +19,7 @@ import click
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 from deepsched.pipeline.fetching.place import is_right
 from deepsched.pipeline.fetching.run import Outcome, fetch_all
@@ -57,7 +58,7 @@ ABSENT = ("failed", "not tried")
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(1, MAX_JOBS),
+    type=Whole(1, MAX_JOBS),
     default=8,
     show_default=True,
     help="Files downloaded at once.",

@@ -19,6 +19,16 @@ import click
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
 from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.numbers import (
+    AMOUNT,
+    AT_LEAST_0,
+    LEAST_SHARE,
+    MOST_PROCESSES,
+    POSITIVE,
+    SEED,
+    Real,
+    Whole,
+)
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination
 from deepsched.pipeline.labelling.metrics import Metrics
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
 
     from deepsched.pipeline.labelling.spec import LabelSpec, ShardReport
 
+MOST_SAMPLES = 100_000_000
 PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 
 
@@ -59,12 +70,12 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 @click.option("--out", metavar="URI", required=True, help="Folder of the dataset; file://, s3://.")
 @click.option(
     "--samples",
-    type=click.IntRange(min=1),
+    type=Whole(min=1, most=MOST_SAMPLES),
     help="How many problems.  [default: one a trace file, or as many as the preset says]",
 )
 @click.option(
     "--fraction",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=Real(min=0, max=1, min_open=True),
     help="This part of the preset's samples instead, from the first one on.",
 )
 @click.option(
@@ -77,7 +88,7 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Everything random follows from it.",
@@ -93,34 +104,34 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 )
 @click.option(
     "--machine-seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     help="Draw one set of machines with this seed.  [default: each sample draws its own]",
 )
 @click.option(
     "--noise",
-    type=click.FloatRange(min=0),
+    type=AT_LEAST_0,
     help="Sigma of the lognormal factor between task and machine.  [default: 0, or the preset's]",
 )
 @click.option(
     "--bandwidth",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help=f"Bytes/s of every link, for traces.  [default: the file's, or {DEFAULT_BANDWIDTH:g}]",
 )
 @click.option(
     "--latency",
-    type=click.FloatRange(min=0),
+    type=AT_LEAST_0,
     help="Seconds before every transfer, for traces.  "
     f"[default: the file's, or {DEFAULT_LATENCY:g}]",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(min=0, most=MOST_PROCESSES),
     help="Shards made at once; 0: in this process, without Ray.  [default: as many as the cluster "
     "has room for]",
 )
 @click.option(
     "--cpus-per-task",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=LEAST_SHARE),
     default=1.0,
     show_default=True,
     help="CPUs that Ray sets aside for a shard.",
@@ -134,14 +145,14 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 )
 @click.option(
     "--shard-mb",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AMOUNT,
     help=f"MB of problems a file, before compression.  [default: a {DEFAULT_SHARDS}nd of all, at "
     f"most {SHARD_BYTES[1] // MEGABYTE}]",
 )
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AMOUNT,
     help="Limit for one schedule; what takes longer gets no label.  [default: none]",
 )
 @click.option("--retry-failed", is_flag=True, help="Try the labels that failed once more.")

@@ -9,19 +9,24 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
+import functools
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_problem
 from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.text import printable
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.baselines.writers import (
     write_csv,
@@ -33,14 +38,19 @@ from deepsched.baselines.writers import (
     write_trace,
     write_wfformat,
 )
-from deepsched.baselines.writers.names import legible
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
-from deepsched.model.networks.deepsched.options import DeepSchedOptions
-from deepsched.pipeline.common.cli import messages, results
+from deepsched.model.networks.deepsched.options import OBJECTIVES, DeepSchedOptions
+from deepsched.pipeline.common.cli import EXIT_INTERRUPTED, messages, results
+from deepsched.pipeline.common.headline import Found, fitting, headline
+from deepsched.pipeline.common.interrupts import stopped_by_interrupt
+from deepsched.pipeline.common.numbers import SEED
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options, settings_options
 from deepsched.pipeline.common.outputs import STANDARD, check_outputs
+from deepsched.pipeline.common.streams import read_stdin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
@@ -63,7 +73,7 @@ if TYPE_CHECKING:
 @settings_options(DeepSchedOptions, "network_options", "Of the network: ")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Random stream of ga, random and other schedulers that draw.",
@@ -85,6 +95,7 @@ if TYPE_CHECKING:
     "--node-link", "node_link_out", metavar="FILE", help="Write the graph as networkx's JSON."
 )
 @click.option("--dot", "dot_out", metavar="FILE", help="Write the graph for Graphviz.")
+@click.option("--schedule", "as_table", is_flag=True, help="Print where and when each task runs.")
 def command(
     file: str,
     read_options: ReadOptions,
@@ -100,8 +111,9 @@ def command(
     wfformat_out: str | None,
     node_link_out: str | None,
     dot_out: str | None,
+    as_table: bool,
 ) -> None:
-    r"""Schedule one workflow FILE; print a summary, or write the schedule where asked.
+    r"""Schedule one workflow FILE; say what is gained over HEFT, write the schedule where asked.
 
     FILE may be WfFormat, deepsched-problem/1, SAGA or node-link JSON, GraphML, GML, DOT, Pegasus
     DAX or YAML, STG, a job shop, an HCSP ETC matrix, the paper's jobs CSV, a GoCJ list and others,
@@ -132,30 +144,61 @@ def command(
     run = resolve_scheduler(name, checkpoint, network_options)
     problem = _read(file, read_options)
     warm_up(run)
-    schedule, seconds = timed(run, problem, lambda: teacher_rng(seed, 0, name))
-    if trace_out is not None:  # first, as only a trace may refuse a schedule
-        write_trace(Path(trace_out), problem, schedule, seconds)
-    if json_out == STANDARD:
-        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2, allow_nan=False))
-    elif json_out is not None:
-        write_json(Path(json_out), problem, schedule, seconds)
-    if csv_out is not None:
-        write_csv(Path(csv_out), problem, schedule, seconds)
-    if gantt_out is not None:
-        write_gantt(Path(gantt_out), problem, schedule, seconds=[seconds])
-    if svg_out is not None:
-        write_svg(Path(svg_out), problem, schedule)
-    if wfformat_out is not None:
-        write_wfformat(Path(wfformat_out), problem, schedule, seconds)
-    if node_link_out is not None:
-        write_node_link(Path(node_link_out), problem, schedule, seconds)
-    if dot_out is not None:
-        write_dot(Path(dot_out), problem, schedule, seconds)
+    warm_up(heft)
+    samples_for = getattr(run, "samples_for", None)  # who has it can be stopped, too
+    with stopped_by_interrupt(samples_for is not None) as stop:
+        told: Callable[..., Schedule] = run
+        if stop is not None:
+            told = functools.partial(told, stop=stop)
+        schedule, seconds = timed(told, problem, lambda: teacher_rng(seed, 0, name))
+    found = Found(
+        problem=problem,
+        schedule=schedule,
+        reference=heft(problem),
+        objective=network_options.get("objective", OBJECTIVES[0]),
+        samples=None if samples_for is None else samples_for(problem),
+        noise=read_options.noise,
+        seconds=seconds,
+    )
+    _write(found, outputs)
     for option, path in outputs.items():
         if path not in (None, STANDARD):
-            messages.print(f"{option[2:]} written to {path}", markup=False)
+            messages.print(f"{option[2:]} written to {printable(path)}", markup=False)
+    said = messages if any(outputs.values()) else results  # beside what was asked for
+    said.print(fitting(headline(found), said.encoding), markup=False)
     if not any(outputs.values()):
         results.print(summary(problem, schedule, seconds), markup=False)
+    if as_table:
+        said.print(task_table(problem, schedule))
+    if stop is not None and stop[0]:
+        messages.print("interrupted: the best schedule so far was kept", markup=False)
+        click.get_current_context().exit(EXIT_INTERRUPTED)
+
+
+def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
+    problem, schedule, seconds = found.problem, found.schedule, found.seconds
+
+    def path(option: str) -> Path | None:
+        given = outputs[option]
+        return None if given in (None, STANDARD) else Path(str(given))
+
+    if trace := path("--trace"):  # first, as only a trace may refuse a schedule
+        write_trace(trace, problem, schedule, seconds)
+    if outputs["--json"] == STANDARD:
+        click.echo(json.dumps(schedule.to_json(problem, seconds), indent=2, allow_nan=False))
+    if page := path("--gantt"):
+        write_gantt(page, problem, schedule, seconds=[seconds])
+    if picture := path("--svg"):
+        write_svg(picture, problem, schedule)
+    for option, write in (
+        ("--json", write_json),
+        ("--csv", write_csv),
+        ("--wfformat", write_wfformat),
+        ("--node-link", write_node_link),
+        ("--dot", write_dot),
+    ):
+        if to := path(option):
+            write(to, problem, schedule, seconds)
 
 
 def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
@@ -164,11 +207,12 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     makespan = METRICS["makespan"](problem, schedule)
     above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
     head = (
-        f"{legible(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
+        f"{printable(problem.name)}: {problem.n_tasks} tasks, {problem.n_edges} edges, "
         f"{problem.n_machines} machines"
     )
     rows = [("format", problem.format)] if problem.format else []
-    rows.append(("scheduler", schedule.scheduler))
+    asked = schedule.scheduler
+    rows.append(("scheduler", asked if schedule.winner == asked else f"{asked} (HEFT's is kept)"))
     for metric, measure in METRICS.items():
         unit = " s" if metric in SECONDS else ""
         rows.append((metric.replace("_", " "), f"{measure(problem, schedule):.6g}{unit}"))
@@ -180,7 +224,19 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
 SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 
 
+def task_table(problem: Problem, schedule: Schedule) -> Table:
+    """Return the schedule as a table, a row a task, by start."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("task", "machine", "start", "finish"):
+        table.add_column(heading, justify="left" if heading in ("task", "machine") else "right")
+    rows = schedule.rows(problem)
+    for row in sorted(rows, key=lambda row: (row["start"], row["finish"])):
+        names = (Text(printable(row[key])) for key in ("task", "machine"))
+        table.add_row(*names, f"{row['start']:.6g}", f"{row['finish']:.6g}")
+    return table
+
+
 def _read(file: str, options: ReadOptions) -> Problem:
     if file != STANDARD:
         return read_problem(Path(file), options)
-    return problem_from_bytes(sys.stdin.buffer.read(), "standard input", options)
+    return problem_from_bytes(read_stdin(), "standard input", options)

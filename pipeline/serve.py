@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 
 from deepsched.pipeline.common.cli import messages, results
+from deepsched.pipeline.common.numbers import AMOUNT, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.settings import parse_model
@@ -44,47 +45,45 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     help="Where the network runs: cpu or cuda.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port."
-)
+@click.option("--port", type=Whole(1, 65535), default=8000, show_default=True, help="Port.")
 @click.option(
     "--replicas",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=DEFAULTS.replicas,
     show_default=True,
     help="Processes that run schedulers, and as many that run the network; one CPU each.",
 )
 @click.option(
     "--max-tasks",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=DEFAULTS.max_tasks,
     show_default=True,
     help="Largest problem, in tasks; beyond it 413.",
 )
 @click.option(
     "--max-body-mb",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AMOUNT,
     default=DEFAULTS.max_body_mb,
     show_default=True,
     help="Largest request body, MB, also after unpacking; beyond it 413.",
 )
 @click.option(
     "--max-queued",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=DEFAULTS.max_queued,
     show_default=True,
     help="Requests that may wait for a process of each kind; beyond it 503.",
 )
 @click.option(
     "--max-batch-tasks",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=DEFAULTS.max_batch_tasks,
     show_default=True,
     help="Tasks of the requests that the network takes together.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AMOUNT,
     default=DEFAULTS.timeout_s,
     show_default=True,
     help="Seconds for one request; beyond it 408 or 504.",

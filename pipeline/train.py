@@ -20,6 +20,7 @@ import click
 
 from deepsched.baselines.atomic import forget_unfinished
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import absolute_path
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -27,6 +28,7 @@ from deepsched.pipeline.common.cli import (
     progress_bar,
     results,
 )
+from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
@@ -61,7 +63,7 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 @click.option(
     "--problems",
     metavar="PRESET",
-    type=click.Choice([GENERATED]),
+    type=click.Choice([GENERATED], case_sensitive=False),
     help=f"Endless generated problems instead, which is the default: {GENERATED}.",
 )
 @click.option(
@@ -80,17 +82,15 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 )
 @click.option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
+    type=click.Choice(list(RECIPES), case_sensitive=False),
     help="Settings under a name; files and options win over them.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the training that --out holds, if any.")
 @config_options
-@click.option(
-    "--max-tasks", type=click.IntRange(min=1), help="Same as --network-option max_tasks=N."
-)
+@click.option("--max-tasks", type=Whole(min=1), help="Same as --network-option max_tasks=N.")
 @click.option(
     "--max-machines",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Together with --max-tasks: the padded, fixed-size original of the paper's network.",
 )
 @click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
@@ -125,7 +125,7 @@ def command(
     if data is not None and problems is not None:
         raise InvalidInput("give either --data or --problems")
     check_destination(str(out))
-    out = out.expanduser().absolute()
+    out = absolute_path(out)
     for name, limit in {"max_tasks": max_tasks, "max_machines": max_machines}.items():
         if limit is not None:
             options["network_options"] = {**(options["network_options"] or {}), name: limit}

@@ -19,6 +19,7 @@ import click
 from rich.table import Table
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import absolute_path
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -26,6 +27,7 @@ from deepsched.pipeline.common.cli import (
     progress_bar,
     results,
 )
+from deepsched.pipeline.common.numbers import MOST, SEED, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
 from deepsched.pipeline.common.ray_session import ray_session
@@ -71,7 +73,7 @@ class Duration(click.ParamType[float]):
             seconds = float(number) * UNITS[unit]
         except ValueError:
             seconds = math.nan
-        if not 0 < seconds < math.inf:
+        if not 0 < seconds <= MOST:
             self.fail(f"{value!r} is not a time such as 90s, 20m or 2h", param, ctx)
         return seconds
 
@@ -89,22 +91,20 @@ class Duration(click.ParamType[float]):
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=8,
     show_default=True,
     help="How many settings are tried.",
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Steps of the trials that are not stopped early.  [default: the training's]",
 )
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="The same in epochs of the dataset of --data."
-)
+@click.option("--epochs", type=Whole(min=1), help="The same in epochs of the dataset of --data.")
 @click.option(
     "--check-every",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Steps between two validations.  [default: the training's]",
 )
 @click.option(
@@ -116,14 +116,14 @@ class Duration(click.ParamType[float]):
 )
 @click.option(
     "--scheduler",
-    type=click.Choice(("asha", "pbt", "none")),
+    type=click.Choice(("asha", "pbt", "none"), case_sensitive=False),
     default="asha",
     show_default=True,
     help=SCHEDULER_HELP,
 )
 @click.option(
     "--searcher",
-    type=click.Choice(("random", "optuna")),
+    type=click.Choice(("random", "optuna"), case_sensitive=False),
     default="random",
     show_default=True,
     help=SEARCHER_HELP,
@@ -144,20 +144,18 @@ class Duration(click.ParamType[float]):
 @click.option("--network", help="Network to train, by its name in NETWORKS.  [default: deepsched]")
 @click.option("--teacher", help="Teacher that is imitated, where that is the objective.")
 @click.option("--objective", help="What is trained by.  [default: the first that the network has]")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the trials.  [default: 0]")
-@click.option(
-    "--limit-samples", type=click.IntRange(min=1), help="Use only so many samples of each split."
-)
+@click.option("--seed", type=SEED, help="Seed of the trials.  [default: 0]")
+@click.option("--limit-samples", type=Whole(min=1), help="Use only so many samples of each split.")
 @click.option(
     "--workers-per-trial",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=1,
     show_default=True,
     help="Processes that train a trial together; on CPUs they change no score.",
 )
 @click.option(
     "--max-concurrent",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Trials at a time.  [default: as many as CPUs, or GPUs if any, have room for]",
 )
 @click.option("--address", help="Ray cluster to join.  [default: $RAY_ADDRESS, or a local Ray]")
@@ -200,7 +198,7 @@ def command(
             "--scheduler pbt compares all trials with each other: no --max-concurrent; fewer "
             "--trials take less room"
         )
-    out = out.expanduser().absolute()
+    out = absolute_path(out)
     config = complete(merged_config(config_file, options), generated=data is None)
     ranges = parse_search(search) or default_space(config, generated=data is None)
     plan = plan_search(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepsched.pipeline.common.cli import EXIT_FAILED, progress_bar, results
+from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
@@ -39,14 +40,14 @@ MEGABYTE = 1_000_000
 @click.option("--quick", is_flag=True, help="Sizes, hashes and columns only, no schedule.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     help="Shards checked at once, as Ray tasks; 0: in this process.  [default: 0 below "
     f"{SMALL // MEGABYTE} MB, else as many as the cluster has CPUs]",
 )
 @click.option(
     "--show",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=50,
     show_default=True,
     help="Findings that are printed; the rest are counted.",

@@ -114,7 +114,11 @@ def test_the_seed_decides_what_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"scheduler": "hetf"}, UnknownName, "unknown scheduler 'hetf'; one of: best-of"),
+        (
+            {"scheduler": "hetf"},
+            UnknownName,
+            "unknown scheduler 'hetf' .'heft' is meant..; one of: best-of",
+        ),
         ({"samples": 0}, InvalidInput, "samples = 0; it must be a whole number of at least 1"),
         ({"sampels": 3}, InvalidInput, "unknown field 'sampels'; one of: objective"),
         ({"objective": "cost"}, InvalidInput, "one of makespan, turnaround"),

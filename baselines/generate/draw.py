@@ -16,6 +16,7 @@ from deepsched.baselines.machines import (
     execution_times,
     make_machines,
 )
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.problem import Problem, make_problem
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
     ------
     InvalidProblem
         If the seed is not a whole number of at least 0.
+    InvalidInput
+        If there is no memory for so many tasks on so many machines.
 
     Examples
     --------
@@ -48,6 +51,7 @@ def generate(spec: GeneratorSpec, seed: int) -> Problem:
     ('cholesky-20x3-seed1', 30)
     """
     check_count("seed", seed, 0)
+    check_problem_memory(spec.tasks, spec.machines, noise=spec.noise > 0)
     n, parents, children = FAMILIES[spec.family].graph(spec.shape(), _stream(seed, "graph"))
     p = spec.machines
     work = MEDIAN_WORK * _lognormal((n,), WORK_SIGMA, _stream(seed, "work"))

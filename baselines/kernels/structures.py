@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import njit
 
+from deepsched.baselines.kernels.code_cache import CodeCache
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepsched.baselines.arrays import FloatArray, IntArray
 
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a loop when it is first called, or take what an earlier process compiled."""
+    return _kept(_compiled(function))
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Do the same for what innermost loops call.
+
+    Passing arrays to a function costs as much as some hundred sums.
+    """
+    return _kept(_inlined(function))
+
+
 # error_model: a check for division by zero in every iteration would keep loops from vectorising.
-jit = njit(cache=True, nogil=True, error_model="numpy")
-# For what innermost loops call: passing arrays to a function costs as much as some hundred sums.
-inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+_compiled = njit(nogil=True, error_model="numpy")
+_inlined = njit(nogil=True, error_model="numpy", forceinline=True)
+
+
+def _kept(dispatcher: Any) -> Any:
+    if hasattr(dispatcher, "_cache"):  # not where NUMBA_DISABLE_JIT leaves a plain function
+        dispatcher._cache = CodeCache(dispatcher.py_func)  # noqa: SLF001 - as enable_caching does
+    return dispatcher
 
 
 class EdgeRows(NamedTuple):

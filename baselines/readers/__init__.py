@@ -37,7 +37,7 @@ from deepsched.baselines.readers.machines_file import read_machines
 from deepsched.baselines.readers.networkx_graph import from_networkx, to_networkx
 from deepsched.baselines.readers.options import ReadOptions
 from deepsched.baselines.readers.packed import plain_name
-from deepsched.baselines.readers.strangers import known_stranger
+from deepsched.baselines.readers.strangers import MACHINES_GIVEN, known_stranger
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -171,6 +171,8 @@ def problem_from_json(document: Any, where: str, options: ReadOptions | None = N
             if module is not wfformat:
                 _refuse_trace_machines(module.TITLE, where, chosen)
             return _named(module.read(given, where, chosen), module.TITLE)
+    if "machines" in given and "tasks" not in given:
+        raise InvalidInput(f"{where}: {MACHINES_GIVEN}")
     known = ", ".join(TITLES[: len(JSON_FORMATS)])
     raise InvalidInput(
         f"{where}: unknown JSON format, without the keys 'format', 'schemaVersion', 'task_graph' "

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers._dataflow import given_runtime, warn, warn_of_no_edges
-from deepsched.baselines.readers._values import clipped, echo, printable
+from deepsched.baselines.readers._values import clipped, echo
 from deepsched.baselines.readers.networkx_graph import from_networkx
+from deepsched.baselines.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -60,13 +60,6 @@ def echo(value: object) -> str:
     return clipped(repr(value), MAX_ECHO)
 
 
-def printable(text: str) -> str:
-    """Return the text with characters that no terminal should get as their escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def clipped(text: str, limit: int = MAX_MESSAGE) -> str:
     """Return the text, without its middle where it is longer than `limit`."""
     if len(text) <= limit:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deepsched.baselines.errors import InvalidInput, missing_extra
-from deepsched.baselines.readers._values import clipped, echo, printable
+from deepsched.baselines.readers._values import clipped, echo
+from deepsched.baselines.text import printable
 
 DEEPEST = 100  # levels of nesting
 

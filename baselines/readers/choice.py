@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines
+from deepsched.baselines.readers._values import echo
 from deepsched.baselines.readers.machines_file import read_machines
 from deepsched.baselines.readers.options import ReadOptions
 
@@ -48,9 +48,9 @@ def read_options(
         try:
             count = int(machines)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            if not isinstance(machines, str | os.PathLike) or not Path(machines).exists():
+            if not isinstance(machines, str | os.PathLike) or not _exists(machines):
                 raise InvalidInput(
-                    f"{label} {str(machines)!r} is neither a number of machines, nor "
+                    f"{label} {echo(str(machines))} is neither a number of machines, nor "
                     f"{TRACE!r}, nor an existing file"
                 ) from None
             table = read_machines(machines)
@@ -69,3 +69,7 @@ def read_options(
         runtime=runtime,
         delimiter=delimiter,
     )
+
+
+def _exists(path: str | os.PathLike[str]) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's fails where the name is too long

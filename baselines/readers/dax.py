@@ -80,7 +80,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     return modelled_problem(
         work=_runtimes(jobs, ids, options, where),
         alpha=ALPHA,
-        machines=chosen_machines(options),
+        machines=chosen_machines(options, tasks=len(ids)),
         options=options,
         where=where,
         task_ids=ids,

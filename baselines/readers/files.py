@@ -42,6 +42,8 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         If it cannot be read, is a folder or is too large.
     """
     where = shown_path(path)
+    if "\0" in str(path):
+        raise InvalidInput(f"{where!r} is not a path")
     try:
         with Path(path).open("rb") as file:
             return limited(file, where)
@@ -53,8 +55,6 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise InvalidInput(f"{where}: there is no such file") from None
     except OSError as error:
         raise InvalidInput(f"{where} cannot be read: {error.strerror or error}") from None
-    except ValueError:  # a NUL character in the path
-        raise InvalidInput(f"{where!r} is not a path") from None
 
 
 def decode(data: bytes, where: str) -> str:

@@ -78,7 +78,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     return modelled_problem(
         work=np.array(lengths) / GOCJ_MI_PER_SECOND,
         alpha=ALPHA,
-        machines=chosen_machines(options),
+        machines=chosen_machines(options, tasks=len(lengths)),
         options=options,
         where=where,
         task_ids=[str(i) for i in range(len(lengths))],

@@ -17,6 +17,7 @@ import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import make_machines
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers._values import Rule, count, decimal, is_count, naming, text_lines
 from deepsched.baselines.readers.options import ReadOptions, own_machines, refuse_noise, source_name
@@ -64,14 +65,16 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         raise InvalidInput(
             f"{where}: line {rows[-1][0]}: {jobs} jobs are announced, {len(rows) - 1} rows follow"
         )
+    for job, (line, row) in enumerate(rows[1:]):
+        if len(row) != 2 * machines:
+            raise InvalidInput(
+                f"{where}: line {line}: {len(row)} numbers; job {job} needs a machine and a time "
+                f"for each of {machines} operations"
+            )
+    check_problem_memory(jobs * machines, machines, what=f"{where}: ")
     times = np.full((jobs * machines, machines), np.inf)
     for job, (line, row) in enumerate(rows[1:]):
         place = f"{where}: line {line}"
-        if len(row) != 2 * machines:
-            raise InvalidInput(
-                f"{place}: {len(row)} numbers; job {job} needs a machine and a time for each of "
-                f"{machines} operations"
-            )
         seen: set[int] = set()
         for k in range(machines):
             machine = count(row[2 * k], f"{place}: the machine of operation {k}")

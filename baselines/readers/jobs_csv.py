@@ -62,7 +62,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     return modelled_problem(
         work=columns["burst_time"],
         alpha=ALPHA,
-        machines=chosen_machines(options),
+        machines=chosen_machines(options, tasks=len(columns["burst_time"])),
         options=options,
         where=where,
         task_ids=unique_ids(table, "job_id", where),

@@ -159,7 +159,7 @@ def _machines(graph: nx.DiGraph, tasks: TaskColumns, options: ReadOptions, where
         machines = parse_machines(document, where, speeds_needed=reason)
         return own_machines(machines, options, where)
     if not tasks.etc:
-        return chosen_machines(options)
+        return chosen_machines(options, tasks=tasks.timed.size)
     if options.machines is not None:
         return with_links(options.machines, options)
     with naming(where):

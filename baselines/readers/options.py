@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from deepsched.baselines.machines import (
     draw_machines,
     make_machines,
 )
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.problem import NO_EDGES, Edges, Problem, make_problem
 from deepsched.baselines.readers._values import echo, naming
 from deepsched.baselines.readers.packed import plain_name
@@ -89,11 +91,29 @@ class ReadOptions:
             raise InvalidInput(f"delimiter {echo(self.delimiter)}: it must be one character")
 
 
-def chosen_machines(options: ReadOptions, *, equal: bool = False) -> Machines:
-    """Return the machines for a source that brings none; `equal` ones have speed 1, all of them."""
+def chosen_machines(
+    options: ReadOptions, *, tasks: int | None = None, equal: bool = False
+) -> Machines:
+    """Return the machines for a source that brings none.
+
+    Parameters
+    ----------
+    tasks : how many the source has; what they need on these machines must be free.
+    equal : all of them have speed 1.
+
+    Raises
+    ------
+    InvalidInput
+        If there is too little memory.
+    """
+    n = (
+        options.n_machines or DEFAULT_MACHINES
+        if options.machines is None
+        else len(options.machines)
+    )
+    check_problem_memory(tasks, n, noise=bool(options.noise))
     if options.machines is not None:
         return with_links(options.machines, options)
-    n = options.n_machines or DEFAULT_MACHINES
     bandwidth = DEFAULT_BANDWIDTH if options.bandwidth is None else options.bandwidth
     latency = DEFAULT_LATENCY if options.latency is None else options.latency
     if equal:
@@ -191,6 +211,8 @@ def modelled_problem(
         )
 
 
+# A backslash may also be how `shown_path` writes a byte of a name that is not UTF-8.
+SEPARATOR = re.compile(r"/|\\(?!udc[0-9a-f]{2})")
 SUFFIXES = (
     ".json",
     ".stg",
@@ -212,7 +234,7 @@ SUFFIXES = (
 
 def source_name(where: str) -> str:
     """Return the file's name without its folders and known suffixes; other places as they are."""
-    name = plain_name(where.replace("\\", "/").rsplit("/", 1)[-1])
+    name = plain_name(SEPARATOR.split(where)[-1])
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name or where

@@ -92,7 +92,7 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
     size = column([edge["size"] for edge in dependencies], Rule.COST, lambda k: f"{place(k)}.size")
     cost = column([task["cost"] for task in tasks], Rule.COST, lambda k: f"{task_place(k)}.cost")
     if document.get("network") is None:
-        machines = chosen_machines(options)
+        machines = chosen_machines(options, tasks=len(ids))
     else:
         machines = own_machines(network_machines(document["network"], where), options, where)
     warn_of_no_edges(len(ids), len(parents), where)

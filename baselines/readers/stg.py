@@ -84,7 +84,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     return modelled_problem(
         work=work,
         alpha=ALPHA,
-        machines=chosen_machines(options, equal=True),
+        machines=chosen_machines(options, tasks=n, equal=True),
         options=options,
         where=where,
         task_ids=[str(i) for i in range(n)],

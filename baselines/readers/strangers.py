@@ -11,6 +11,7 @@ from deepsched.baselines.readers._csv import header_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MACHINES_GIVEN = "a list of machines, not a problem; give it as the machines (--machines FILE)"
 HEAD = 20_000  # characters that are looked at
 NEXTFLOW = {"task_id", "hash", "native_id", "name", "status", "exit", "submit", "realtime"}
 SWF_FIELDS = 18  # of a job
@@ -49,7 +50,7 @@ def _starts(*beginnings: str) -> Callable[[list[str]], bool]:
 
 
 STRANGERS: tuple[tuple[Callable[[list[str]], bool], str], ...] = (
-    (_machines, "a list of machines, not a problem; give it as the machines (--machines FILE)"),
+    (_machines, MACHINES_GIVEN),
     (
         _nextflow,
         "a trace of Nextflow: it has tasks and no dependencies between them, so it is no workflow "

@@ -21,6 +21,7 @@ import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import make_machines
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers._dataflow import given_runtime, warn_of_no_edges
 from deepsched.baselines.readers._values import Rule, count, decimal, echo, naming, text_lines
@@ -84,13 +85,14 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         return modelled_problem(
             work=np.full(len(ids), runtime),
             alpha=ALPHA,
-            machines=chosen_machines(options),
+            machines=chosen_machines(options, tasks=len(ids)),
             options=options,
             where=where,
             task_ids=ids,
             edges=edges,
         )
     refuse_noise(options, where)
+    check_problem_memory(len(ids), len(found.times), what=f"{where}: ")
     types = [kind for _, kind in found.tasks.values()]
     etc = np.array([[times.get(kind, np.inf) for _, times in found.times] for kind in types])
     with naming(where):

@@ -26,6 +26,7 @@ import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import REFERENCE_FREQUENCY
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
 from deepsched.baselines.readers._execution_record import ExecutionRecord, read_record
 from deepsched.baselines.readers._values import (
@@ -141,6 +142,7 @@ def _problem(
     machines, ratios = None, None
     if record is not None:
         machines = with_links(record.machines, options)
+        check_problem_memory(len(ids), len(machines), noise=bool(options.noise), what=f"{where}: ")
         if np.isfinite(record.measured).all() and np.isfinite(record.speed).all():
             runtime = runtime * (record.measured / REFERENCE_FREQUENCY)
         elif np.isfinite(record.speed).any():
@@ -149,7 +151,7 @@ def _problem(
         work=runtime,
         ratios=ratios,
         alpha=ALPHA,
-        machines=machines or chosen_machines(options),
+        machines=machines or chosen_machines(options, tasks=len(ids)),
         options=options,
         where=where,
         task_ids=ids,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-COLUMNS = ("task", "machine", "start", "finish", "arrival", "waiting", "turnaround")
+COLUMNS = ("task", "machine", "start", "finish", "arrival", "waiting", "turnaround", "winner")
 # A spreadsheet takes a cell that begins so for a formula, also the wide forms, also in quotes.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 TEXT = "'"  # what tells it that a text follows
@@ -28,7 +28,8 @@ def write_csv(
     """Write one row a task in the problem's order, all times in s and exact.
 
     Columns: task and machine (ids), start, finish, arrival, waiting (start - arrival), turnaround
-    (finish - arrival). `seconds`, which scheduling took, has no place in the table.
+    (finish - arrival), winner (whose schedule it is, the same in each row). `seconds`, which
+    scheduling took, has no place in the table.
 
     An id that a spreadsheet would take for a formula, and one that begins with an apostrophe, has
     an apostrophe before it; :func:`name_of` takes it away. Any other stands as it is.
@@ -53,6 +54,7 @@ def write_csv(
         map(_cell, problem.task_ids),
         [machines[machine] for machine in schedule.proc.tolist()],
         *(map(repr, column.tolist()) for column in numbers),
+        [_cell(schedule.winner)] * problem.n_tasks,
         strict=True,
     )
     lines = [COLUMNS, *rows]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from deepsched.baselines.errors import InvalidInput, UnknownName
+from deepsched.baselines.errors import InvalidInput, known_name
 from deepsched.baselines.settings import Settings, parse_settings
 from deepsched.model.networks import deepsched, paper
 
@@ -30,10 +30,7 @@ def get_network(name: str) -> Network:
     UnknownName
         Listing the known ones.
     """
-    try:
-        return NETWORKS[name]
-    except KeyError:
-        raise UnknownName("network", name, NETWORKS) from None
+    return NETWORKS[known_name("network", name, NETWORKS)]
 
 
 def network_config(name: str, values: Mapping[str, Any], where: str = "network") -> Settings:

@@ -16,6 +16,7 @@ from rich.table import Table
 from deepsched.baselines.atomic import write_text
 from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import messages, progress_bar, results
+from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.ray_session import ROOT, ray_session
 from deepsched.pipeline.common.strict_json import json_text
 from deepsched.pipeline.labelling.paper_preset import NAME, SAMPLES
@@ -39,13 +40,13 @@ Rows = list[dict[str, Any]]
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--samples",
-    type=click.IntRange(min=2),
+    type=Whole(min=2),
     default=40,
     show_default=True,
     help="Samples of the preset `paper` that the timed runs label.",
 )
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=REPEATS, show_default=True, help="Timed runs."
+    "--repeats", type=Whole(min=1), default=REPEATS, show_default=True, help="Timed runs."
 )
 @click.option("--no-ga", is_flag=True, help="Leave the genetic algorithm out of the projection.")
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows to this file.")

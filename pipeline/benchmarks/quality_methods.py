@@ -57,7 +57,7 @@ class Runner:
 
     def __init__(self, checkpoint: Path | None) -> None:
         self._load: Callable[..., DeepSchedScheduler] = functools.partial(
-            DeepSchedScheduler.load, checkpoint
+            DeepSchedScheduler.load, checkpoint, samples=1
         )
         self._one = self._load(guard=False)
         self._topk = self._load(guard=False, decode="topk")

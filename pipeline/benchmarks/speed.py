@@ -25,6 +25,7 @@ from deepsched.baselines.registry import SCHEDULERS, Scheduler, teacher_rng
 from deepsched.model.load import PRETRAINED, resolve_scheduler
 from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.numbers import Wholes
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.common.ray_session import ROOT
 from deepsched.pipeline.common.strict_json import json_text
@@ -166,12 +167,14 @@ def widths(tasks: int) -> list[int]:
 )
 @click.option(
     "--sizes",
+    "counts",
     default=",".join(str(n) for n in SIZES),
     show_default=True,
+    type=Wholes(least=16),  # of a layered graph
     help="Numbers of tasks, separated by commas.",
 )
 @click.option("--json", "json_path", type=click.Path(), help="Also write the rows to this file.")
-def command(schedulers: str, sizes: str, json_path: str | None) -> None:
+def command(schedulers: str, counts: tuple[int, ...], json_path: str | None) -> None:
     """Time compiled schedulers at the paper's sizes on 188 machines, one core.
 
     Layered graphs of width √n and 2,000, three parents a task, unrelated float64 ETC, a full
@@ -182,13 +185,7 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
     names = every if schedulers == "all" else schedulers.split(",")
     for name in names:
         _scheduler(name)
-    try:
-        counts = [int(size) for size in sizes.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{sizes!r} is not a list of whole numbers") from None
-    if min(counts) < 16:
-        raise click.BadParameter("a layered graph needs at least 16 tasks")
-    cases = list(_cases(names, counts))
+    cases = list(_cases(names, [*counts]))
     rows: list[dict[str, object]] = []
     with progress_bar() as bar:
         task = bar.add_task("timing", total=len(cases))
@@ -200,14 +197,15 @@ def command(schedulers: str, sizes: str, json_path: str | None) -> None:
             bar.advance(task)
     if json_path is not None:
         write_text(json_path, json_text(rows) + "\n")
-    results.print(_table(rows, counts))
+    results.print(_table(rows, [*counts]))
     results.print(_growth(rows))
 
 
 def _scheduler(name: str) -> Scheduler:
     if name in UNGUARDED:
-        return resolve_scheduler(PRETRAINED, options={"guard": False, "decode": UNGUARDED[name]})
-    return resolve_scheduler(name)
+        options = {"guard": False, "samples": 1, "decode": UNGUARDED[name]}
+        return resolve_scheduler(PRETRAINED, options=options)
+    return resolve_scheduler(name, options={"samples": 1} if name == PRETRAINED else None)
 
 
 def _cases(names: list[str], sizes: list[int]) -> Iterator[Case]:

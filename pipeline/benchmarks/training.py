@@ -12,6 +12,7 @@ from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import NETWORKS
 from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.numbers import AMOUNT, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.common.strict_json import json_text
@@ -34,14 +35,12 @@ NOTIONS = {
 @click.command(name="train", context_settings=CONTEXT_SETTINGS)
 @click.option(
     "--network",
-    type=click.Choice(list(NETWORKS)),
+    type=click.Choice(list(NETWORKS), case_sensitive=False),
     default="deepsched",
     show_default=True,
     help="Network whose training is measured.",
 )
-@click.option(
-    "--steps", type=click.IntRange(min=2), default=50, show_default=True, help="Steps to time."
-)
+@click.option("--steps", type=Whole(min=2), default=50, show_default=True, help="Steps to time.")
 @click.option(
     "--simulate",
     is_flag=True,
@@ -54,21 +53,21 @@ NOTIONS = {
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AMOUNT,
     default=60.0,
     show_default=True,
     help="For which costs are measured, and the real training lasts, about.",
 )
 @click.option(
     "--samples",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=20_000,
     show_default=True,
     help="Samples of the simulated training.",
 )
 @click.option(
     "--micro-batches",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=128,
     show_default=True,
     help="Micro-batches of a simulated step.",

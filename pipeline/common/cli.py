@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.exceptions import Exit
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,31 +24,59 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deepsched.baselines.errors import DeepSchedError, missing_extra
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, missing_extra
+from deepsched.baselines.text import printable
 from deepsched.pipeline.common.doubts import doubts_shown
 from deepsched.pipeline.common.interrupts import true_error
+from deepsched.pipeline.common.streams import OUTPUT, forget_output, prepare_streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.text import Text
+
 EXIT_FAILED = 1  # the work ran and something in it failed
 EXIT_BAD_INPUT = 2  # the user's input or options are wrong
 EXIT_INTERRUPTED = 130  # Ctrl-C
+_OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # what torch says
+EXIT_NO_READER = 141  # what reads our output (head, less) has gone; as of any program that it ends
+
+
+class _Console(Console):
+    """A console on which a text is what it says: no markup, no emoji codes, no control characters.
+
+    Names come from files and from users.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Return a text of lines, whatever else is in it as escapes."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **how)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to :func:`run_command`."""
+        raise  # rich calls this where it has caught the error
+
 
 # Results go to stdout, everything said along the way to stderr, so that output can be piped.
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(highlight=False, soft_wrap=True)
+messages = _Console(stderr=True)
+results = _Console()
 
 
 def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave the process: 0 done, 1 failed, 2 bad input, 130 interrupted.
 
-    A user's mistake is one line on stderr, never a traceback.
+    A user's mistake is one line on stderr, never a traceback, and so is what the surroundings of
+    the process refuse: a full disk, a closed output, too little memory.
     """
+    prepare_streams()
     keep_lines(command)
     try:
         with doubts_shown():
-            code = command.main(args=args, standalone_mode=False, prog_name=_program_name())
+            code = _invoke(command, args)
+        sys.stdout.flush()
     except DeepSchedError as error:
         _leave(EXIT_BAD_INPUT, str(error))
     except ImportError as error:
@@ -59,12 +92,54 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except (click.Abort, KeyboardInterrupt, SystemError) as error:
         if isinstance(error, SystemError) and not isinstance(true_error(error), KeyboardInterrupt):
             raise
+        click.echo(err=True)  # the terminal has shown ^C
         _leave(EXIT_INTERRUPTED, "interrupted; run the same command again")
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        forget_output()
+        sys.exit(EXIT_NO_READER)
+    except (EOFError, MemoryError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        if _of_ray(error):  # it brings the traceback of another process
+            raise
+        _leave(EXIT_FAILED, _surroundings(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _invoke(command: click.Command, args: Sequence[str] | None) -> Any:
+    """Do what `command.main` does, which takes an EOFError for Ctrl-C, and a broken pipe for 1."""
+    name = _program_name()
+    completion = f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()
+    if completion in os.environ:
+        return command.main(args, prog_name=name, standalone_mode=False)
+    try:
+        Path.cwd()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidInput(f"the current folder is gone ({reason}); cd to another one") from None
+    try:
+        with command.make_context(name, list(sys.argv[1:] if args is None else args)) as context:
+            return command.invoke(context)
+    except Exit as left:
+        return left.exit_code
+
+
+def _surroundings(error: Exception) -> str:
+    """Return what is said of an error that nobody has made a line of."""
+    if isinstance(error, MemoryError | RuntimeError):
+        return f"not enough memory: {error or 'the system gave no more'}"
+    if isinstance(error, OSError) and error.filename == OUTPUT:
+        closed = error.errno == errno.EBADF
+        return f"{OUTPUT} {'is closed' if closed else f'cannot be written: {error.strerror}'}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{'' if error.filename is None else f': {error.filename}'}"
+    frame, line = next(reversed(list(traceback.walk_tb(error.__traceback__))))
+    kind = "data ended too early" if isinstance(error, EOFError) else type(error).__name__
+    return f"{kind}: {error or 'no more is known'} (at {frame.f_code.co_filename}:{line})"
+
+
+def _of_ray(error: BaseException) -> bool:
+    return any(kind.__module__.partition(".")[0] == "ray" for kind in type(error).__mro__)
 
 
 class LazyGroup(click.Group):
@@ -113,7 +188,7 @@ def keep_lines(command: click.Command) -> click.Command:
 def progress_bar() -> Progress:
     """Return a bar with counts, elapsed time and an estimate, on stderr; plain where not a tty."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -124,8 +199,9 @@ def progress_bar() -> Progress:
 
 
 def _leave(code: int, text: str) -> NoReturn:
-    line = " ".join(text.split())
-    click.echo(f"deepsched: {line}", err=True)
+    with contextlib.suppress(OSError):  # nobody listens
+        click.echo(f"deepsched: {printable(' '.join(text.split()))}", err=True)
+    forget_output()
     sys.exit(code)
 
 

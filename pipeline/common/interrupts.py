@@ -8,10 +8,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from sys import UnraisableHookArgs
     from types import FrameType
+
+    from deepsched.baselines.arrays import BoolArray
 
 
 class TimedOut(Exception):
@@ -97,3 +101,29 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def stopped_by_interrupt(possible: bool) -> Iterator[BoolArray | None]:
+    """Give a flag that the first Ctrl-C sets; a second one interrupts as always.
+
+    Parameters
+    ----------
+    possible : whether somebody looks at the flag; else None is given, and nothing changes.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not possible or not in_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield None
+        return
+    stop = np.zeros(1, dtype=np.bool_)
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop[0] = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

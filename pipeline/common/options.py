@@ -16,6 +16,7 @@ from deepsched.baselines.machines import (
 from deepsched.baselines.readers import FORMATS
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.settings import SettingInfo, Settings, setting_infos
+from deepsched.pipeline.common.numbers import AT_LEAST_0, MOST, POSITIVE, SEED, Real, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,34 +39,34 @@ _MACHINE_OPTIONS = (
     ),
     click.option(
         "--machine-seed",
-        type=click.IntRange(min=0),
+        type=SEED,
         default=0,
         show_default=True,
         help="Seed of the drawn machine speeds.",
     ),
     click.option(
         "--noise",
-        type=click.FloatRange(min=0),
+        type=AT_LEAST_0,
         default=0.0,
         show_default=True,
         help="Sigma of the lognormal factor between each task and machine.",
     ),
     click.option(
         "--noise-seed",
-        type=click.IntRange(min=0),
+        type=SEED,
         default=0,
         show_default=True,
         help="Seed of that factor.",
     ),
     click.option(
         "--bandwidth",
-        type=click.FloatRange(min=0, min_open=True),
+        type=POSITIVE,
         help="Bytes/s of every link, in place of what the file says.  "
         f"[default: the file's, or {DEFAULT_BANDWIDTH:g}]",
     ),
     click.option(
         "--latency",
-        type=click.FloatRange(min=0),
+        type=AT_LEAST_0,
         help="Seconds before every transfer, in place of what the file says.  "
         f"[default: the file's, or {DEFAULT_LATENCY:g}]",
     ),
@@ -77,13 +78,13 @@ _FILE_OPTIONS = (
         "--format",
         "format_name",
         metavar="NAME",
-        type=click.Choice(FORMATS),
+        type=click.Choice(FORMATS, case_sensitive=False),
         help=f"Format of the file, in place of the one found by content: {', '.join(FORMATS)}.",
     ),
     click.option(
         "--runtime",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=Real(min=0),
         help="Runtime of each task for which the file has none.",
     ),
     click.option(
@@ -167,12 +168,12 @@ def _settings_option(info: SettingInfo, note: str) -> Callable[..., Any]:
     flag = info.name.replace("_", "-")
     kind: click.ParamType[Any] = click.STRING
     if info.choices:
-        kind = click.Choice(info.choices)
+        kind = click.Choice(info.choices, case_sensitive=False)
     elif info.kind is int:
         least, most = (None if end is None else int(end) for end in (info.at_least, info.at_most))
-        kind = click.IntRange(least, most)
+        kind = Whole(least, most)
     elif info.kind is float:
-        kind = click.FloatRange(info.at_least, info.at_most)
+        kind = Real(info.at_least, info.at_most, most=MOST)
     default = "" if info.default is None else f"  [default: {_shown(info, flag)}]"
     return click.option(
         f"--{flag}/--no-{flag}" if info.kind is bool else f"--{flag}",

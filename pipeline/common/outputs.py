@@ -16,7 +16,7 @@ def check_destination(out: str) -> None:
     ------
     InvalidInput
     """
-    if under_ray_job() and "://" not in out and not Path(out).expanduser().is_absolute():
+    if under_ray_job() and "://" not in out and not out.startswith(("/", "~")):
         raise InvalidInput(
             f"--out {out!r} is relative: under a Ray job it would lie in Ray's private copy of the "
             "working directory and vanish with it; give an absolute path or a URI"

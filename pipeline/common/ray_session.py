@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import deepsched
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import is_utf8, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ HOME = Path(deepsched.__path__[0])
 ROOT = HOME.parent  # where Python finds the package: a checkout, or site-packages
 PARTS = ("baselines", "model", "pipeline")
 CONNECT_WITHIN = 10.0  # s
+LONGEST_SOCKET = 107  # bytes of a path, by the system
 # Ray's job manager sets it for the process that `ray job submit` starts, and for no other.
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -41,7 +43,7 @@ def ray_session(
     Raises
     ------
     InvalidInput
-        If there is no cluster at the address.
+        If there is no cluster at the address, or Ray cannot use the temporary folder.
     """
     import ray  # it takes half a second, which a command that needs none should not pay
 
@@ -72,6 +74,7 @@ def ray_session(
 def _start(**options: Any) -> None:
     import ray
 
+    _check_temporary_folder()
     # Ray says each time that its own processes need a token now, where nobody else shall join.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # Ray gives its own node 30 s, which a busy machine may exceed the first time.
@@ -83,6 +86,36 @@ def _start(**options: Any) -> None:
             ray.shutdown()
             if last:
                 raise
+
+
+def _check_temporary_folder() -> None:
+    """Refuse a folder for Ray's sockets and logs in which it could not start, and say why.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the variable that says where it is.
+    """
+    names = [name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ]
+    folder = os.environ[names[0]] if names else "/tmp"
+    what = printable(f"{names[0]}={folder}" if names else folder)
+    remedy = "RAY_TMPDIR=FOLDER names another one for Ray, such as a short one below /tmp"
+    # The longest path that Ray makes there, below its session: named by the time and the process.
+    session = f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
+    socket_path = os.fsencode(Path(folder, "ray", session, "sockets", "plasma_store"))
+    too_long = len(socket_path) - LONGEST_SOCKET
+    if too_long > 0:
+        raise InvalidInput(
+            f"{what} is {too_long} bytes too long: sockets of Ray below it would have paths of "
+            f"{len(socket_path)} bytes, and {LONGEST_SOCKET} are possible; {remedy}"
+        )
+    if not Path(folder).is_absolute() or not folder.isascii():
+        raise InvalidInput(f"{what} is not an absolute path in ASCII; {remedy}")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"{what} cannot be used: {error.strerror or error}; {remedy}") from None
 
 
 def cluster_cpus() -> int:
@@ -98,7 +131,7 @@ def _check_reachable(address: str) -> None:
     if host and port.isdigit():
         try:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_WITHIN).close()
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:  # the last: no name of a host
             raise InvalidInput(f"no Ray cluster at {address!r}: {error}") from None
 
 
@@ -127,6 +160,10 @@ def package_copy() -> Iterator[str]:
 
 
 def _path_here() -> dict[str, object]:
-    # A checkout that is run without being installed: workers must find the packages too.
+    # A checkout that is run without being installed: workers must find the packages too. Workers
+    # end in silence, again and again, where a variable is not UTF-8.
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
+    entries = os.pathsep.join(paths).split(os.pathsep)
+    if not is_utf8(entries[0]):
+        raise InvalidInput(f"the package lies in {printable(ROOT)}, which Ray takes only as UTF-8")
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(is_utf8, entries))}}

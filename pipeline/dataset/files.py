@@ -17,6 +17,7 @@ from pyarrow import fs as pafs
 
 from deepsched.baselines.atomic import write_together
 from deepsched.baselines.errors import InvalidInput, UnwritableOutput
+from deepsched.baselines.text import absolute_path, is_utf8, printable
 from deepsched.pipeline.dataset.lease import leased
 from deepsched.pipeline.dataset.stores import lasts, open_store, reading, reason, without_secret
 
@@ -189,9 +190,12 @@ def open_folder(uri: str) -> Folder:
     InvalidInput
         If the URI cannot be understood.
     """
-    if "://" not in uri:
-        path = Path(uri).expanduser().absolute()
-        return Folder(uri=uri, filesystem=pafs.LocalFileSystem(), root=str(path))
+    local = "://" not in uri
+    place = str(absolute_path(uri)) if local else uri
+    if not is_utf8(place) or "\0" in place:
+        raise InvalidInput(f"{printable(without_secret(place))}: not a name that storage takes")
+    if local:
+        return Folder(uri=uri, filesystem=pafs.LocalFileSystem(), root=place)
     try:
         filesystem, root = open_store(uri)
     except (pa.ArrowException, OSError, ValueError) as error:

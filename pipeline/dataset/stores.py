@@ -81,7 +81,7 @@ def reading(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, DeepSchedError):
         raise
     except OSError as error:
         raise UnreadableStore(f"{where} cannot be read: {reason(error)}") from None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.ratios import size_bucket
 from deepsched.pipeline.dataset.storage import Dataset, SampleSize
-from deepsched.pipeline.evaluation.comparison import size_bucket
 from deepsched.pipeline.evaluation.measure import Case
 from deepsched.pipeline.labelling.presets import preset_names, preset_source
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepsched.pipeline.evaluation.comparison import SIZE_LABELS, compare, size_bucket
+from deepsched.baselines.ratios import SIZE_LABELS, size_bucket, summarise_ratios
 from deepsched.pipeline.evaluation.measure import REFERENCE
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _compared(rows: Sequence[Row], reference: Mapping[int, Row]) -> dict[str, An
     sources = [row.source for row, _ in pairs]
     return {
         measure: asdict(
-            compare(
+            summarise_ratios(
                 [getattr(row, measure) for row, _ in pairs],
                 [getattr(other, measure) for _, other in pairs],
                 sources,

@@ -17,6 +17,7 @@ import click
 
 from deepsched.baselines.atomic import TEMPORARY
 from deepsched.pipeline.common.cli import run_command
+from deepsched.pipeline.common.numbers import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,8 +158,8 @@ def fill(disk: Path, leave: int) -> Path:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("place", type=click.Choice(PLACES))
 @click.argument("error")
-@click.argument("after", type=int)
-@click.argument("times", type=int)
+@click.argument("after", type=Whole())
+@click.argument("times", type=Whole())
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def command(place: str, error: str, after: int, times: int, words: tuple[str, ...]) -> None:
     """Run `deepsched label WORDS` while PLACE fails with ERROR, TIMES times or, for 0, always."""

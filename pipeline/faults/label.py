@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.common.numbers import SEED, Whole
 from deepsched.pipeline.faults import label_clusters as clusters
 from deepsched.pipeline.faults import label_drivers as drivers
 from deepsched.pipeline.faults.command import (
@@ -61,21 +62,19 @@ Scenarios:
 @scenario_option
 @click.option(
     "--samples",
-    type=click.IntRange(min=12),
+    type=Whole(min=12),
     default=300,
     show_default=True,
     help="Of a dataset; nodes takes three times, disk, full-disk, order and counts a sixth.",
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=20,
     show_default=True,
     help="How often drivers are killed.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and moments."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of data and moments.")
 @out_option("datasets")
 @click.option(
     "--address",

@@ -18,6 +18,7 @@ from deepsched.baselines.readers import ReadOptions, problem_from_bytes
 from deepsched.baselines.readers.files import read_bytes, shown_path
 from deepsched.baselines.schedule import violations
 from deepsched.pipeline.common.cli import EXIT_FAILED, progress_bar, results
+from deepsched.pipeline.common.numbers import SEED, Real, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,15 +123,11 @@ def _memory() -> int:
     "--mutations",
     default=20_000,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Damaged copies of each file.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the damage."
-)
-@click.option(
-    "--runtime", type=click.FloatRange(min=0), help="Runtime of tasks for which a file has none."
-)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the damage.")
+@click.option("--runtime", type=Real(min=0), help="Runtime of tasks for which a file has none.")
 def command(files: tuple[Path, ...], mutations: int, seed: int, runtime: float | None) -> None:
     """Damage workflow FILES in memory, again and again, and read what comes out.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deepsched.pipeline.common.numbers import SEED, Whole
 from deepsched.pipeline.faults import train_clusters as clusters
 from deepsched.pipeline.faults import train_drivers as drivers
 from deepsched.pipeline.faults.command import (
@@ -52,14 +53,14 @@ Scenarios:
 @scenario_option
 @click.option(
     "--steps",
-    type=click.IntRange(min=5),
+    type=Whole(min=5),
     default=60,
     show_default=True,
     help="Of a training; some hundredths of a second each.",
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=10,
     show_default=True,
     help="How often drivers are killed; training processes a third, nodes and drivers on Ray a "
@@ -67,7 +68,7 @@ Scenarios:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Of training and moments.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from deepsched.baselines.text import plain
 from deepsched.pipeline.dataset.stores import without_secret
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Metrics:
     """
 
     def __init__(self, spec: LabelSpec) -> None:
-        self._tags = {"dataset": without_secret(spec.out)}
+        self._tags = {"dataset": plain(without_secret(spec.out))}
         self._counters: dict[str, metrics.Counter] = {}
 
     def add(self, report: ShardReport) -> None:

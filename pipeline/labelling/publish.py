@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.atomic import is_temporary
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.dataset.card import dataset_card
 from deepsched.pipeline.dataset.files import LOCK, Folder, sha256
 from deepsched.pipeline.dataset.lease import LEASE
@@ -128,6 +128,8 @@ def _is_part(name: str) -> bool:
 def _read_spec(folder: Folder) -> Any:
     try:
         return json.loads(folder.read(SPEC).to_pybytes())
+    except DeepSchedError:
+        raise
     except ValueError as error:
         raise InvalidInput(f"{folder.where(SPEC)} is not JSON: {error}") from None
     except OSError as error:

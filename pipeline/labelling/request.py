@@ -6,15 +6,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput, known_name
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.readers import ReadOptions
 from deepsched.baselines.registry import get_scheduler
+from deepsched.baselines.text import plain
+from deepsched.pipeline.common.numbers import LEAST_SHARE, MOST
 from deepsched.pipeline.common.options import split_names
 from deepsched.pipeline.labelling.paper_preset import NAME as PAPER
 from deepsched.pipeline.labelling.presets import (
     PresetSource,
     get_preset,
+    preset_names,
     preset_samples,
     preset_source,
 )
@@ -94,7 +98,8 @@ def label_spec(request: LabelRequest) -> tuple[LabelSpec, list[str]]:
     source: Source
     notes: list[str] = []
     if request.preset is not None:
-        source, samples = _of_preset(request, request.preset, machines)
+        preset = known_name("preset", request.preset, preset_names())
+        source, samples = _of_preset(request, preset, machines)
     else:
         source, samples, notes = _of_traces(request, machines)
     shard_bytes = default_shard_bytes(source, samples)
@@ -232,6 +237,8 @@ def adapted_preset(
     counts = tuple(choice.count for choice in machines if choice.count is not None)
     if len(counts) < len(machines):
         raise InvalidInput("--machines FILE or trace is for --traces; with a preset give numbers")
+    for count in counts:
+        check_problem_memory(preset.tasks[1], count, noise=True, what="--machines: ")
     if counts:
         preset = replace(preset, machines=counts)
     if noise is not None:
@@ -261,6 +268,11 @@ def read_resources(pairs: tuple[str, ...]) -> dict[str, float]:
             found[name] = float(amount)
         except ValueError:
             found[name] = math.nan
-        if not name or not 0 < found[name] < math.inf:
-            raise InvalidInput(f"--resource {pair!r} is not NAME=N with a number N above 0")
+        if name in ("CPU", "GPU"):
+            raise InvalidInput(f"--resource {pair}: CPUs are --cpus-per-task; GPUs make no labels")
+        if not name or name != plain(name) or not LEAST_SHARE <= found[name] <= MOST:
+            raise InvalidInput(
+                f"--resource {pair!r} is not NAME=N with a name in ASCII and a number N from "
+                f"{LEAST_SHARE:g} to {MOST:g}"
+            )
     return found

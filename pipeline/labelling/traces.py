@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,14 +166,18 @@ def machine_choice(text: str) -> MachineChoice:
     """
     if text == TRACE:
         return MachineChoice(name=TRACE, trace=True)
-    if text.lstrip("+-").isdigit():
-        if int(text) < 1:
+    try:
+        count = int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        count = None
+    if count is not None:
+        if count < 1:
             raise InvalidInput(f"--machines {text}: there must be at least one machine")
-        return MachineChoice(name=str(int(text)), count=int(text))
+        return MachineChoice(name=str(count), count=count)
     path = Path(text)
-    if not path.is_file():
+    if not os.path.isfile(text):  # noqa: PTH113 - pathlib's fails where the name is too long
         raise InvalidInput(
-            f"--machines {text!r} is neither a number of machines, nor 'trace', nor a file"
+            f"--machines {text[:60]!r} is neither a number of machines, nor 'trace', nor a file"
         )
     return MachineChoice(name=path.name, table=read_machines(path), sha256=sha256(read_bytes(path)))
 
@@ -223,7 +228,7 @@ def find_traces(
                 etcs = [problem_from_bytes(data, where, options).etc for options in trials]
                 n_tasks = len(etcs[0])
             except DeepSchedError as error:
-                if not path.is_dir():
+                if not path.is_dir() or isinstance(error, MemoryError):
                     raise
                 left_out.append(str(error))
                 continue

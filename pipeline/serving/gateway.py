@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deepsched.baselines.errors import DeepSchedError, UnknownName
+from deepsched.baselines.errors import DeepSchedError, known_name
 from deepsched.model.load import PRETRAINED, known_schedulers
 from deepsched.pipeline.serving.requests import (
     Answer,
@@ -96,8 +96,7 @@ class Gateway:
             async with asyncio.timeout(self._args.timeout_s):
                 query = parse_query(request.query_params.multi_items())
                 name = query.settings.scheduler or self._default
-                if name not in self._handles:
-                    raise UnknownName("scheduler", name[:40], self._handles)
+                name = known_name("scheduler", name[:40], self._handles)
                 self._check_options(name, query)
                 chunks = []
                 async for chunk in self._body(request):

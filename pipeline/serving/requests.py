@@ -17,7 +17,7 @@ from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_json
 from deepsched.baselines.readers.files import as_text, parse_json
 from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
-from deepsched.model.networks.deepsched.options import DeepSchedOptions
+from deepsched.model.networks.deepsched.options import DeepSchedOptions, default_samples
 from deepsched.pipeline.serving.settings import MEGABYTE
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         checked = parse_settings(DeepSchedOptions, asked, "query", from_text=True)
     except InvalidInput as error:
         raise RequestError(400, str(error)) from None
-    if checked.samples > MAX_SAMPLES:
+    if checked.samples is not None and checked.samples > MAX_SAMPLES:
         raise RequestError(400, f"query: samples = {checked.samples}; at most {MAX_SAMPLES} here")
     return Query(settings=settings, options={name: getattr(checked, name) for name in asked})
 
@@ -195,7 +195,7 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         raise RequestError(
             413, f"{tasks} tasks x {machines} machines; this service takes {args.max_cells}"
         )
-    samples = query.options.get("samples", 1)
+    samples = query.options.get("samples") or default_samples(tasks, machines)
     if samples > 1 and samples * tasks * machines > args.max_sampled_cells:
         raise RequestError(
             413,

@@ -33,10 +33,10 @@ def check_port(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        reason = getattr(error, "strerror", None) or error
         raise InvalidInput(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or "
-            "--port"
+            f"cannot listen on {host} port {port}: {reason}; choose another --host or --port"
         ) from None
 
 

@@ -20,6 +20,7 @@ from ray import serve
 from deepsched.baselines.errors import DeepSchedError, InputWarning
 from deepsched.baselines.registry import SCHEDULERS, Scheduler, get_scheduler, teacher_rng
 from deepsched.baselines.schedule import Schedule, violations
+from deepsched.baselines.text import plain
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.model.load import PRETRAINED, load_network, network_of
 from deepsched.model.networks.deepsched.options import DECODES, OBJECTIVES
@@ -196,7 +197,7 @@ def schedule_together(
         if isinstance(error, DeepSchedError):
             results = [error]
         else:
-            log.exception("the network failed on %s", problems[0].name)
+            log.exception("the network failed on %s", plain(problems[0].name))
             results = [RequestError(500, "the network failed on this problem; the log says why")]
     seconds = time.perf_counter() - begin
     return [Outcome(result=result, seconds=seconds, batch=len(problems)) for result in results]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 import yaml  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import get_network, network_config
+from deepsched.pipeline.common.numbers import MOST, MOST_PROCESSES, MOST_SEED, Real, Whole
 from deepsched.pipeline.common.settings import parse_model
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+MOST_AT_ONCE = 100_000  # rollouts of a problem, or problems or parts of a step
+MOST_TASKS = 1_000_000  # of a generated problem
 SCHEDULES = ("constant", "root", "cosine")
 PRECISIONS = ("float32", "bf16")
 
@@ -49,6 +52,11 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("network", "objective", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower().replace("_", "-") if isinstance(value, str) else value
+
     network: str = Field("deepsched", description="Network to train, by its name in NETWORKS.")
     network_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the network, such as its width."
@@ -59,7 +67,7 @@ class TrainConfig(BaseModel):
         "the network has.",
     )
     imitation_steps: int = Field(
-        0, ge=0, description="Steps of imitation before those of another objective."
+        0, ge=0, le=MOST, description="Steps of imitation before those of another objective."
     )
     teacher: str | None = Field(
         None,
@@ -67,34 +75,44 @@ class TrainConfig(BaseModel):
         "paper.",
     )
     steps: int | None = Field(
-        None, ge=1, description="Optimiser steps; default 3000 on generated problems."
+        None, ge=1, le=MOST, description="Optimiser steps; default 3000 on generated problems."
     )
     epochs: int | None = Field(
-        None, ge=1, description="Passes over the training samples of a dataset; default 20."
+        None,
+        ge=1,
+        le=MOST,
+        description="Passes over the training samples of a dataset; default 20.",
     )
     micro_batches: int = Field(
         2,
         ge=1,
+        le=MOST_AT_ONCE,
         description="Micro-batches of a step, which training processes share; their gradients are "
         "added up in a fixed order.",
     )
     problems_per_micro_batch: int = Field(
-        8, ge=1, description="Generated problems in a micro-batch."
+        8, ge=1, le=MOST_AT_ONCE, description="Generated problems in a micro-batch."
     )
     tasks_per_micro_batch: int = Field(
         2048,
         ge=1,
+        le=MOST,
         description="Most tasks of a dataset's samples in a micro-batch; a larger one goes alone.",
     )
     pairs_per_micro_batch: int = Field(
-        1_000_000, ge=1, description="Most task-machine pairs in a micro-batch, likewise."
+        1_000_000, ge=1, le=MOST, description="Most task-machine pairs in a micro-batch, likewise."
     )
     rollouts: int = Field(
-        32, ge=2, multiple_of=2, description="Perturbed decodes of each problem; even."
+        32,
+        ge=2,
+        le=MOST_AT_ONCE,
+        multiple_of=2,
+        description="Perturbed decodes of each problem; even.",
     )
     staleness: int = Field(
         0,
         ge=0,
+        le=MOST,
         description="Steps by which rollouts run ahead: they are those of the weights so many "
         "steps before, and the learner need not wait for them.",
     )
@@ -105,8 +123,12 @@ class TrainConfig(BaseModel):
         description="Share of the problems whose mean turnaround is made short, not their "
         "makespan; default 0.3 with policy-gradient, else 0.",
     )
-    least_tasks: int = Field(20, ge=8, description="Least tasks of a generated problem.")
-    most_tasks: int = Field(500, ge=8, description="Most tasks of it; log-uniform between.")
+    least_tasks: int = Field(
+        20, ge=8, le=MOST_TASKS, description="Least tasks of a generated problem."
+    )
+    most_tasks: int = Field(
+        500, ge=8, le=MOST_TASKS, description="Most tasks of it; log-uniform between."
+    )
     learning_rate: float | None = Field(
         None,
         gt=0,
@@ -116,10 +138,13 @@ class TrainConfig(BaseModel):
     schedule: str | None = Field(
         None, description="How the step size falls: constant, root or cosine."
     )
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the step size rises at first.")
+    warmup_steps: int = Field(
+        0, ge=0, le=MOST, description="Steps over which the step size rises at first."
+    )
     early_stop: int | None = Field(
         None,
         ge=1,
+        le=MOST,
         description="Validations in a row without a new best after which training ends.",
     )
     ema: float | None = Field(
@@ -134,7 +159,9 @@ class TrainConfig(BaseModel):
         1.0, ge=0, description="Largest norm of the gradient; 0 clips nothing."
     )
     mse_weight: float = Field(
-        1.0, ge=0, description="Weight of paper's start and finish errors beside the machine's."
+        1.0,
+        ge=0,
+        description="Weight of paper's start and finish errors beside the machine's.",
     )
     precision: str | None = Field(
         None,
@@ -155,41 +182,55 @@ class TrainConfig(BaseModel):
     check_every: int | None = Field(
         None,
         ge=1,
+        le=MOST,
         description="Steps between two validations; default 250 on generated problems, else an "
         "epoch.",
     )
     development: int = Field(
-        200, ge=1, description="Problems of a validation, at most; they are decoded."
+        200, ge=1, le=MOST, description="Problems of a validation, at most; they are decoded."
     )
     checkpoint_seconds: float = Field(
-        300.0, gt=0, description="Seconds between two checkpoints, beside those of validations."
+        300.0,
+        gt=0,
+        le=MOST,
+        description="Seconds between two checkpoints, beside those of validations.",
     )
     workers: int | None = Field(
         None,
         ge=0,
+        le=MOST_PROCESSES,
         description="Training processes; 0: in this process, without Ray; default one a GPU, else "
         "1 up to 3 CPUs and 2 from 4 on. They change no weight on CPUs.",
     )
     max_workers: int | None = Field(
         None,
         ge=1,
+        le=MOST_PROCESSES,
         description="Where room for more processes comes up, go on with as many as this, and with "
         "as few as --workers where it goes.",
     )
     rollout_workers: int = Field(
-        0, ge=0, description="Ray tasks that run rollouts, besides; 0: the training processes do."
+        0,
+        ge=0,
+        le=MOST_PROCESSES,
+        description="Ray tasks that run rollouts, besides; 0: the training processes do.",
     )
     limit_samples: int | None = Field(
-        None, ge=1, description="Train on only so many samples, the first of the training split."
+        None,
+        ge=1,
+        le=MOST,
+        description="Train on only so many samples, the first of the training split.",
     )
     cache_mb: int = Field(
         1024,
         ge=0,
+        le=MOST,
         description="MB of a dataset's samples that a process keeps; more is read again.",
     )
     max_failures: int = Field(
         3,
         ge=0,
+        le=MOST,
         description="Worker crashes within an hour after which the training still goes on from "
         "its last checkpoint.",
     )
@@ -363,11 +404,11 @@ def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
 
 
 _CLICK_TYPES: dict[str, click.ParamType[Any]] = {
-    str(int): click.INT,
-    str(float): click.FLOAT,
+    str(int): Whole(most=MOST_SEED),
+    str(float): Real(),
     str(str): click.STRING,
-    str(int | None): click.INT,
-    str(float | None): click.FLOAT,
+    str(int | None): Whole(most=MOST_SEED),
+    str(float | None): Real(),
     str(str | None): click.STRING,
 }
 

@@ -6,10 +6,10 @@ import contextlib
 import json
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import absolute_path
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.checkpoints import Checkpoints
@@ -19,6 +19,7 @@ from deepsched.pipeline.training.items import training_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from deepsched.pipeline.training.history import History
 
@@ -245,7 +246,7 @@ def _check_moved(plan: Plan, before: Plan) -> None:
 
 def _absolute(place: str) -> str:
     """Return a path that means the same in every process; a URI as it is."""
-    return place if "://" in place else str(Path(place).expanduser().absolute())
+    return place if "://" in place else str(absolute_path(place))
 
 
 def _nothing_to_train_on(dataset: Dataset, teacher: str) -> str:

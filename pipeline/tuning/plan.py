@@ -6,10 +6,10 @@ import importlib
 import json
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.text import absolute_path
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.training.config import complete
@@ -17,6 +17,8 @@ from deepsched.pipeline.training.items import training_sizes
 from deepsched.pipeline.tuning.search_space import perturbations, search_space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deepsched.pipeline.training.config import TrainConfig
 
 FORMAT = "deepsched-tune/2"
@@ -101,7 +103,7 @@ def plan_search(
     dataset = None
     if data is not None:
         dataset = _checked_dataset(data, config)
-        data = data if "://" in data else str(Path(data).expanduser().absolute())
+        data = data if "://" in data else str(absolute_path(data))
     search = Search(
         data=data,
         dataset=dataset,

@@ -130,6 +130,7 @@ def test_the_document_has_exactly_the_promised_layout(
     document = schedule.to_json(problem, 0.25)
     assert list(document) == [
         "scheduler",
+        "winner",
         "makespan",
         "mean_turnaround",
         "mean_waiting",
@@ -175,7 +176,7 @@ def test_json_reads_back_as_the_document(
     write_json(path, problem, schedule, 1.5)
     text = path.read_text(encoding="ascii")
     assert strict_json(text) == schedule.to_json(problem, 1.5)
-    assert text.count("\n") == problem.n_tasks + 10  # a line a task, so that files can be compared
+    assert text.count("\n") == problem.n_tasks + 11  # a line a task, so that files can be compared
 
 
 # CSV

@@ -85,7 +85,9 @@ def test_a_row_describes_its_network(name: str) -> None:
 
 
 def test_unknown_names_and_settings_are_refused() -> None:
-    with pytest.raises(UnknownName, match=r"unknown network 'papper'; one of: .*paper"):
+    with pytest.raises(
+        UnknownName, match=r"unknown network 'papper' .'paper' is meant..; one of: .*paper"
+    ):
         build_network("papper")
     with pytest.raises(InvalidInput, match="network 'paper': unknown field 'widht'; one of: width"):
         build_network("paper", {"widht": 3})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pickle
 import subprocess
 import sys
 import sysconfig
@@ -130,8 +131,16 @@ def test_wrong_usage_ends_with_2(
         (click.UsageError("no\nsuch"), 2, "deepsched: no such\n"),
         (KeyboardInterrupt(), 130, "deepsched: interrupted; run the same command again\n"),
         (disguised_interrupt(), 130, "deepsched: interrupted; run the same command again\n"),
+        (InvalidInput("x\x1b[2J\udcff"), 2, "deepsched: x\\x1b[2J\\udcff\n"),
+        (OSError(28, "No space left", "a/b"), 1, "deepsched: No space left: a/b\n"),
+        (MemoryError("8 TB"), 1, "deepsched: not enough memory: 8 TB\n"),
+        (
+            RuntimeError("CUDA out of memory"),
+            1,
+            "deepsched: not enough memory: CUDA out of memory\n",
+        ),
     ],
-    ids=["input", "usage", "Ctrl-C", "Ctrl-C in compiled code"],
+    ids=["input", "usage", "Ctrl-C", "Ctrl-C in compiled code", "names", "disk", "memory", "GPU"],
 )
 def test_how_a_command_ends(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -147,7 +156,21 @@ def test_how_a_command_ends(
     assert capsys.readouterr().err.lstrip("\n") == said
 
 
-@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemError])
+def test_data_that_end_too_early_are_no_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def reading() -> None:
+        pickle.loads(b"")
+
+    with pytest.raises(SystemExit) as left:
+        run_command(reading, [])
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("deepsched: data ended too early: Ran out of input (at ")
+    assert f"{Path(__file__).name}:" in said
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemError, RuntimeError])
 def test_a_fault_of_the_program_keeps_its_traceback(fault: type[Exception]) -> None:
     @click.command()
     def broken() -> None:

@@ -21,6 +21,7 @@ from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName, Unwr
 from deepsched.baselines.heft import heft
 from deepsched.baselines.registry import get_scheduler
 from deepsched.baselines.schedule import Schedule, make_schedule, violations
+from deepsched.baselines.text import plain
 from deepsched.pipeline.common.ray_session import JOB_VARIABLE
 from deepsched.pipeline.dataset.files import open_folder
 from deepsched.pipeline.dataset.manifest import Manifest, label_part, problem_part
@@ -556,11 +557,12 @@ def test_shards_that_need_more_than_there_is_are_not_waited_for(tmp_path: Path) 
 def test_progress_is_counted_in_rays_metrics(tmp_path: Path) -> None:
     import ray
 
-    out = tmp_path / "data"
+    out = tmp_path / "dätä"  # a tag takes ASCII alone
+    shown = re.escape(plain(out).replace("\\", r"\\"))
     assert run("--preset", "small", "--samples", 12, "--out", out, "--cpus-per-task", 0.5) == 0
     [node] = ray.nodes()
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-    wanted = re.compile(rf'deepsched_label_samples\w*{{[^}}]*dataset="{out}"[^}}]*}} (\S+)')
+    wanted = re.compile(rf'deepsched_label_samples\w*{{[^}}]*dataset="{shown}"[^}}]*}} (\S+)')
     deadline = time.monotonic() + 60
     while True:
         with urllib.request.urlopen(url, timeout=10) as response:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +19,11 @@ import torch
 
 from deepsched.baselines import registry
 from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.problem import make_problem
-from deepsched.baselines.readers import read_problem
+from deepsched.baselines.readers import read_problem, write_problem
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import make_schedule, violations
 from deepsched.baselines.timing import timed
@@ -26,13 +33,11 @@ from deepsched.model.networks import build_network, network_config
 from deepsched.pipeline.common.options import read_options
 from deepsched.pipeline.common.outputs import check_outputs
 from deepsched.pipeline.schedule import summary
-from tests.pipeline.cli_helpers import EXAMPLE, deepsched, deepsched_here
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched, deepsched_here
 
 KEYS = [
     "scheduler",
+    "winner",
     "makespan",
     "mean_turnaround",
     "mean_waiting",
@@ -82,8 +87,9 @@ def test_the_summary_shows_the_measures(example: Path, capsys: pytest.CaptureFix
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "heft")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "example: 4 tasks, 4 edges, 2 machines"
-    shown = {line[2:18].strip(): line[19:] for line in lines[1:]}
+    assert lines[0].startswith("HEFT 8 s, bound 7; 2 machines, σ 0; ")
+    assert lines[1] == "example: 4 tasks, 4 edges, 2 machines"
+    shown = {line[2:18].strip(): line[19:] for line in lines[2:]}
     # By hand: split (0 to 2) and left (2 to 5) on `fast`, right (3 to 6) and join on `slow`.
     assert shown["scheduler"] == "heft"
     assert shown["makespan"] == "8 s"
@@ -128,6 +134,7 @@ def test_every_output_is_written(
     options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
     assert (done.returncode, done.stdout) == (0, "")
+    assert "HEFT 8 → cpop 10 s (+25.0 %), bound 7; 2 machines, σ 0; " in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"example.json", *names.values()}
     document = json.loads((tmp_path / "s.json").read_text())
     checked(document, example)
@@ -201,7 +208,7 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         (("folder",), "folder"),
         (
             ("example.json", "--scheduler", "best"),
-            "unknown scheduler 'best'; one of: best-of, cp-sat, cpop, d",
+            "unknown scheduler 'best' ('best-of' is meant?); one of: best-of, cp-sat, cpop, d",
         ),
         (
             ("example.json", "--scheduler", "ga", "--samples", "2"),
@@ -404,3 +411,106 @@ def test_the_summary_shows_a_strange_name_on_one_line() -> None:
     schedule = SCHEDULERS["heft"](problem, teacher_rng(0, 0, "heft"))
     head = summary(problem, schedule, 0.1).split("\n")[0]
     assert head == r"a\nb\x1b[31m\u202e: 1 tasks, 0 edges, 1 machines"
+
+
+TOPCUOGLU = ROOT / "tests/data/topcuoglu.json"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 41; 3 machines, σ 0; 32 samples, .* m?s"),
+        (("--samples", 1), "deepsched 80 s, same as HEFT, bound 41; 3 machines, σ 0; one pass, .*"),
+        (("--scheduler", "HEFT"), "HEFT 80 s, bound 41; 3 machines, σ 0; .*"),
+        (("--scheduler", "min_min"), r"HEFT 80 → min-min 76 s \(−5.0 %\), bound 41; .*"),
+        (("--scheduler", "Round-Robin"), r"HEFT 80 → round-robin .* s \(\+.* %\), bound 41; .*"),
+        (("--objective", "turnaround"), r"mean turnaround: HEFT .* → deepsched .* s \(−.* %\), .*"),
+    ],
+)
+def test_the_line_that_matters(
+    options: tuple[object, ...], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    done = deepsched_here(capsys, "schedule", TOPCUOGLU, *options)
+    assert re.fullmatch(said, done.stdout.splitlines()[0]), done.stdout
+    # With an output too, and beside JSON that goes to standard output.
+    done = deepsched_here(capsys, "schedule", TOPCUOGLU, *options, "--gantt", tmp_path / "g.html")
+    assert re.fullmatch(said, done.stderr.splitlines()[-1])
+    done = deepsched_here(capsys, "schedule", TOPCUOGLU, *options, "--json", "-")
+    assert re.fullmatch(said, done.stderr.rstrip("\n"))
+    json.loads(done.stdout)
+
+
+def test_where_nothing_is_left_to_gain_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "one.json"
+    task = {"id": "a", "etc": [3.0]}
+    document = {"tasks": [task], "machines": [{"id": "m"}], "edges": []}
+    path.write_text(json.dumps({"format": "deepsched-problem/1", **document}))
+    done = deepsched_here(capsys, "schedule", path)
+    assert done.stdout.startswith("deepsched 3 s, same as HEFT, optimal; 1 machine, σ 0; ")
+
+
+def test_who_made_the_schedule_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = resolve_scheduler("deepsched", options={"samples": 1, "guard": False})
+    winners = set()
+    for seed in range(20):
+        problem = generate(GeneratorSpec(family="layered", tasks=40, machines=6, ccr=0.1), seed)
+        lead = SCHEDULERS["heft"](problem, teacher_rng(0, 0, "heft")).makespan
+        own = alone(problem, teacher_rng(0, 0, "deepsched")).makespan
+        winner = "heft" if lead < own else "deepsched"
+        if winner in winners:
+            continue
+        winners.add(winner)
+        write_problem(tmp_path / "p.json", problem)
+        out = ("--json", tmp_path / "s.json", "--csv", tmp_path / "s.csv")
+        deepsched_here(capsys, "schedule", tmp_path / "p.json", "--samples", 1, *out)
+        document = json.loads((tmp_path / "s.json").read_text())
+        with (tmp_path / "s.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert (document["scheduler"], document["winner"]) == ("deepsched", winner)
+        assert {row["winner"] for row in rows} == {winner}
+    assert winners == {"heft", "deepsched"}
+
+
+def test_the_schedule_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    done = deepsched_here(capsys, "schedule", TOPCUOGLU, "--scheduler", "heft", "--schedule")
+    rows = [line.split() for line in done.stdout.splitlines()[-10:]]
+    assert rows[0] == ["1", "p3", "0", "9"]
+    assert [float(row[2]) for row in rows] == sorted(float(row[2]) for row in rows)
+    assert max(float(row[3]) for row in rows) == 80
+
+
+def test_an_interrupt_keeps_the_best_so_far(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    write_problem(path, generate(GeneratorSpec(family="layered", tasks=60, machines=4), 0))
+    line = [sys.executable, "-m", "deepsched", "schedule", str(path), "--budget", "60", "--json"]
+    with subprocess.Popen(
+        [*line, str(tmp_path / "s.json")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while True:  # the handler is there when the search runs, and the search takes its CPUs
+            time.sleep(0.5)
+            assert process.poll() is None
+            if cpu_seconds(process.pid) > 4.0:
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "deepsched " in err
+    assert err.endswith("interrupted: the best schedule so far was kept\n")
+    problem = read_problem(path)
+    kept = json.loads((tmp_path / "s.json").read_text())
+    assert kept["makespan"] <= SCHEDULERS["heft"](problem, teacher_rng(0, 0, "heft")).makespan
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -221,8 +221,8 @@ def test_an_answer_is_the_documented_layout():
     document = json.loads(solve(problem, Query(settings=QuerySettings(scheduler="heft"))).body)
     expected = heft(problem)
     assert list(document) == [
-        "scheduler", "makespan", "mean_turnaround", "mean_waiting", "lower_bound", "seconds",
-        "tasks",
+        "scheduler", "winner", "makespan", "mean_turnaround", "mean_waiting", "lower_bound",
+        "seconds", "tasks",
     ]  # fmt: skip
     assert document["makespan"] == expected.makespan
     assert [task["id"] for task in document["tasks"]] == list(problem.task_ids)
@@ -404,7 +404,7 @@ def test_a_checkpoint_of_the_network_deepsched_answers_beside_the_heuristics(tmp
     assert not has_network(ServeArgs(checkpoint=tmp_path / "own"))
     assert not has_network(ServeArgs())
     document = json.loads(solve(problem, Query(), tmp_path / "own").body)
-    expected = DeepSchedScheduler.load(tmp_path / "own")(problem)
+    expected = DeepSchedScheduler.load(tmp_path / "own")(problem, teacher_rng(0, 0, PRETRAINED))
     assert [task["start"] for task in document["tasks"]] == expected.ast.tolist()
 
 

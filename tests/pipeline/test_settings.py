@@ -70,8 +70,8 @@ def test_settings_of_stages_are_settings(kind: type[BaseModel]) -> None:
 def test_a_number_that_the_option_takes_and_the_service_does_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = deepsched_here(capsys, "serve", "--timeout", "inf")
+    done = deepsched_here(capsys, "serve", "--replicas", 20_000)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "deepsched: command line: timeout_s = inf: Input should be a finite number\n"
+        "deepsched: command line: replicas = 20000: Input should be less than or equal to 10000\n"
     )

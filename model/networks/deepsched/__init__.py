@@ -48,7 +48,8 @@ def _from_module(module: nn.Module, config: DeepSchedConfig, **options: Any) -> 
     from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 
     weights = {key: value.detach().cpu().numpy() for key, value in module.state_dict().items()}
-    chosen = DeepSchedOptions(decode=config.decode, **options)
+    # One pass, of which training and its history speak.
+    chosen = DeepSchedOptions(decode=config.decode, **{"samples": 1, **options})
     return DeepSchedScheduler(weights, chosen)
 
 

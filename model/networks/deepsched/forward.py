@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.model.networks.deepsched import _forward_kernels
+from deepsched.model.networks.deepsched.blas import one_blas_thread
 from deepsched.model.networks.deepsched.concurrency import in_background
 from deepsched.model.networks.deepsched.decode import OUTPUTS
 from deepsched.model.networks.deepsched.features import (
@@ -52,11 +53,12 @@ def forward(
     ----------
     weights : by their names in `DeepSchedNetwork`.
     """
-    state = view.features @ weights["enter.weight"].T
-    _forward_kernels.add_and_cut(state, weights["enter.bias"])
-    for k in range(rounds_of(weights)):
-        state = _round(state, _within(weights, f"rounds.{k}."), view)
-    outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
+    with one_blas_thread():
+        state = view.features @ weights["enter.weight"].T
+        _forward_kernels.add_and_cut(state, weights["enter.bias"])
+        for k in range(rounds_of(weights)):
+            state = _round(state, _within(weights, f"rounds.{k}."), view)
+        outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
     return bounded, state
 

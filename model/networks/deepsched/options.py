@@ -13,6 +13,15 @@ OBJECTIVES = ("makespan", "turnaround")
 # machines are; the one where it costs least.
 DECODES = ("full", "topk", "argmax")
 
+# Tasks x machines, and how many samples cost about 20 ms on two cores up to there.
+EFFORTS = ((64_000, 32), (100_000, 8))
+
+
+def default_samples(n_tasks: int, n_machines: int) -> int:
+    """Return how many samples are decoded where nobody says a number."""
+    cells = n_tasks * n_machines
+    return next((samples for most, samples in EFFORTS if cells <= most), 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeepSchedOptions(Settings):
@@ -29,9 +38,11 @@ class DeepSchedOptions(Settings):
         "least; if nothing is said, as the network was trained.",
         choices=DECODES,
     )
-    samples: int = setting(
-        1,
-        "Schedules decoded from one forward pass; the best is kept.",
+    samples: int | None = setting(
+        None,
+        "Schedules decoded from one forward pass; the best is kept. If nothing is said, "
+        f"{EFFORTS[0][1]} up to {EFFORTS[0][0]:,} tasks x machines, {EFFORTS[1][1]} up to "
+        f"{EFFORTS[1][0]:,}, else one.",
         at_least=1,
         metavar="K",
     )
@@ -44,7 +55,10 @@ class DeepSchedOptions(Settings):
     )
     guard: bool = setting(True, "Run HEFT too and return the better of the two schedules.")
     threads: int | None = setting(
-        None, "Threads that decode; if nothing is said, one a CPU.", at_least=1, public=False
+        None,
+        "Threads that decode; if nothing is said, one a CPU.",
+        at_least=1,
+        public=False,
     )
 
 

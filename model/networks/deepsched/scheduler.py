@@ -26,12 +26,14 @@ from deepsched.model.networks.deepsched.options import (
     NAME,
     OBJECTIVES,
     DeepSchedOptions,
+    default_samples,
 )
 from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
@@ -67,9 +69,9 @@ class DeepSchedScheduler:
         Parameters
         ----------
         weights : of `DeepSchedNetwork`, by name.
-        options : default: one guarded pass for the makespan, all machines being candidates. For
-            the makespan a quarter of the samples' work is forward-backward improvement of an
-            eighth of them, the best.
+        options : default: as many samples as the size allows, guarded, for the makespan, all
+            machines being candidates. For the makespan a quarter of the samples' work is
+            forward-backward improvement of an eighth of them, the best.
         """
         self.name = NAME
         self.meta = dict(meta or {})
@@ -152,29 +154,55 @@ class DeepSchedScheduler:
     def agreement(self, problem: Problem, target: Schedule) -> None:
         """Return None: the network biases a rule, it predicts no schedule."""
 
-    def __call__(self, problem: Problem, rng: np.random.Generator | None = None) -> Schedule:
+    def samples_for(self, problem: Problem) -> int:
+        """Return how many schedules are decoded from one forward pass."""
+        return self.options.samples or default_samples(problem.n_tasks, problem.n_machines)
+
+    def __call__(
+        self,
+        problem: Problem,
+        rng: np.random.Generator | None = None,
+        *,
+        stop: BoolArray | None = None,
+    ) -> Schedule:
         """Schedule one problem; independent tasks are also balanced by moves and swaps.
 
         Deterministic for a given `rng` and no budget; without `rng` its seed is 0. Samples and
         search end where the lower bound on what is made short is reached.
+
+        Parameters
+        ----------
+        stop : (1,) set by somebody else, it ends samples and search within milliseconds; the best
+            so far is returned.
         """
         begin = time.perf_counter()
         options = self.options
+        samples = self.samples_for(problem)
+        stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
         view, outputs, hidden = forward_pass(
             self._weights, problem, options.objective, self._decode
         )
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[options.objective]
         least = -np.inf
-        if options.samples > 1 or options.budget > 0:
+        if samples > 1 or options.budget > 0:
             least = enough(BOUNDS[options.objective](problem))
         improved = 0
         if options.objective == "makespan":
-            improved = options.samples // SAMPLES_PER_IMPROVEMENT
+            improved = samples // SAMPLES_PER_IMPROVEMENT
         drawn = [outputs]
-        if options.samples > 1:
-            count = options.samples - 2 * improved
-            drawn = sample(problem, view, outputs, hidden, count, seed, self._threads, least)
+        if samples > 1:
+            drawn = sample(
+                problem,
+                view,
+                outputs,
+                hidden,
+                samples - 2 * improved,
+                seed,
+                self._threads,
+                least,
+                stop,
+            )
         outputs = drawn[0]
         once = time.perf_counter()
         start = decode_schedule(problem, view, outputs, NAME)
@@ -183,22 +211,26 @@ class DeepSchedScheduler:
         if options.guard:
             other = heft(problem)
             if measure(problem, other) < value:
-                start = make_schedule(NAME, other.proc, other.ast, other.aft)
+                start = make_schedule(
+                    NAME, other.proc, other.ast, other.aft, winner=other.scheduler
+                )
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.
                     outputs, value = np.zeros_like(outputs), measure(problem, other)
         if measure(problem, start) <= least:
             return start
-        best = self._improved(problem, view, start, drawn[:improved])
-        if measure(problem, best) <= least:
+        best = self._improved(problem, view, start, drawn[:improved], stop)
+        if measure(problem, best) <= least or stop[0]:
             return best
         left = options.budget - (time.perf_counter() - begin)
         if options.objective == "makespan" and applies(problem):
-            return balanced(problem, best, left, seed, self._threads)
+            return balanced(problem, best, left, seed, self._threads, stop)
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
-            outputs, _ = hill_climb(problem, view, outputs, value, left, seed, self._threads, least)
+            outputs, _ = hill_climb(
+                problem, view, outputs, value, left, seed, self._threads, least, stop
+            )
             found = decode_schedule(problem, view, outputs, NAME)
             if improved:
                 found = forward_backward_improvement(problem, found)
@@ -207,11 +239,18 @@ class DeepSchedScheduler:
         return best
 
     def _improved(
-        self, problem: Problem, view: GraphView, start: Schedule, drawn: list[Float32Array]
+        self,
+        problem: Problem,
+        view: GraphView,
+        start: Schedule,
+        drawn: list[Float32Array],
+        stop: BoolArray,
     ) -> Schedule:
         """Return the best of the start, and of it and further samples improved."""
         best = start
         for k, outputs in enumerate(drawn):
+            if stop[0]:
+                break
             own = start if k == 0 else decode_schedule(problem, view, outputs, NAME)
             best = min(
                 best, forward_backward_improvement(problem, own), key=lambda found: found.makespan

@@ -6,6 +6,7 @@ search around HEFT.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsched.baselines.memory import check_memory
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.decode import decode_values, kernel_arguments
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
 CHUNK = 4  # samples decoded together
+FEW = 64_000  # samples x tasks x machines up to which threads cost more than they bring
 SLICE = 0.02  # s, after which hill-climbing threads go on from the best of all
 
 
@@ -41,6 +47,7 @@ def sample(
     seed: int,
     threads: int,
     enough: float = -np.inf,
+    stop: BoolArray | None = None,
 ) -> list[Float32Array]:
     """Return the centre and `count` - 1 samples around it, the best first.
 
@@ -51,15 +58,17 @@ def sample(
     ----------
     centre : (n, outputs).
     hidden : (n, w) what noise that like tasks share is made of; None: none is shared.
+    stop : (1,) set by somebody else, it leaves out what is not begun.
     """
     objective = OBJECTIVES.index(view.objective)
+    check_memory(2 * count * centre.nbytes, f"{count:,} samples of {len(centre):,} tasks")
     level = None if hidden is None else _normalised(hidden)
     chunks = range(-(-count // CHUNK))
     last = len(chunks)  # the first chunk known to reach `enough`: nobody asks for later ones
 
     def run(chunk: int) -> list[tuple[float, Float32Array]]:
         nonlocal last
-        if chunk > last:
+        if chunk > last or (chunk and stop is not None and stop[0]):
             return []
         first = chunk * CHUNK
         rng = np.random.default_rng([seed, chunk])
@@ -73,11 +82,15 @@ def sample(
             (float(value), centre + one) for value, one in zip(values, perturbations, strict=True)
         ]
 
-    with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        found = []
-        for pairs in pool.map(run, chunks):  # in order, whichever is ready first
+    found: list[tuple[float, Float32Array]] = []
+    with contextlib.ExitStack() as stack:
+        ready: Iterator[list[tuple[float, Float32Array]]] = map(run, chunks)
+        if threads > 1 and count * problem.etc.size > FEW:
+            pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(chunks))))
+            ready = pool.map(run, chunks)  # in order, whichever is ready first
+        for pairs in ready:
             found += pairs
-            if min(value for value, _ in pairs) <= enough:
+            if not pairs or min(value for value, _ in pairs) <= enough:
                 break
     return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
 
@@ -91,7 +104,7 @@ def hill_climb(
     seed: int,
     threads: int,
     enough: float = -np.inf,
-    stop: np.ndarray | None = None,
+    stop: BoolArray | None = None,
 ) -> tuple[Float32Array, float]:
     """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
 
@@ -101,7 +114,7 @@ def hill_climb(
 
     Parameters
     ----------
-    stop : (1,) bool; set by somebody else, it ends the search too.
+    stop : (1,) set by somebody else, it ends the search too.
     """
     deadline = time.perf_counter() + seconds
     objective = OBJECTIVES.index(view.objective)

@@ -23,10 +23,10 @@ class PaperConfig(Settings):
         64, "Hidden channels of the GRU in each direction.", at_least=1, at_most=4096
     )
     max_tasks: int | None = setting(
-        None, "Tasks every problem is padded to; none: size-free.", at_least=1
+        None, "Tasks every problem is padded to; none: size-free.", at_least=1, at_most=1_000_000
     )
     max_machines: int | None = setting(
-        None, "Machines every problem is padded to; none: size-free.", at_least=1
+        None, "Machines every problem is padded to; none: size-free.", at_least=1, at_most=100_000
     )
     times: str = setting(
         "literal",
@@ -38,6 +38,7 @@ class PaperConfig(Settings):
         None,
         "Steps of the GRU that no gradient goes beyond; none: a gradient goes through all.",
         at_least=1,
+        at_most=1_000_000_000,
     )
 
     def __post_init__(self) -> None:

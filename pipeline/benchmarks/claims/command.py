@@ -15,6 +15,7 @@ from deepsched.pipeline.benchmarks.claims.part import SAMPLES, Extent, Part
 from deepsched.pipeline.benchmarks.claims.seconds import SECONDS
 from deepsched.pipeline.benchmarks.claims.untrained import UNTRAINED
 from deepsched.pipeline.common.cli import progress_bar, results
+from deepsched.pipeline.common.numbers import Whole, Wholes
 from deepsched.pipeline.common.outputs import make_folder
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
 from deepsched.pipeline.labelling.paper_preset import TASKS
@@ -46,38 +47,44 @@ PARTS: Mapping[str, Part] = {
     "--part",
     "parts",
     multiple=True,
-    type=click.Choice(list(PARTS)),
+    type=click.Choice(list(PARTS), case_sensitive=False),
     help="Only this one; may be repeated.",
 )
 @click.option(
     "--samples",
     default=SAMPLES,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Problems that are scheduled without training, for each number of machines.",
 )
 @click.option(
     "--largest",
     default=TASKS[1],
     show_default=True,
-    type=click.IntRange(min=TASKS[0]),
+    type=Whole(min=TASKS[0]),
     help="Most tasks that such a problem has.",
 )
 @click.option(
     "--steps",
     default=Extent.steps,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Steps of each training.",
 )
 @click.option(
     "--sizes",
     default=",".join(map(str, PAPER_SECONDS["HEFT"])),
     show_default=True,
+    type=Wholes(least=1),
     help="Tasks of the problems that are timed, separated by commas.",
 )
 def command(
-    out: Path, parts: tuple[str, ...], samples: int, largest: int, steps: int, sizes: str
+    out: Path,
+    parts: tuple[str, ...],
+    samples: int,
+    largest: int,
+    steps: int,
+    sizes: tuple[int, ...],
 ) -> None:
     """Hold the paper's network against HEFT and the GA, on the preset `paper`.
 
@@ -87,13 +94,7 @@ def command(
     `decoders` makes schedules of what two of these networks say in several ways; `time` has the
     seconds that one schedule takes.
     """
-    try:
-        counts = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{sizes!r} is not a list of whole numbers") from None
-    if min(counts) < 1:
-        raise click.BadParameter(f"--sizes {sizes}: at least one task each")
-    extent = Extent(samples=samples, largest=largest, steps=steps, sizes=counts)
+    extent = Extent(samples=samples, largest=largest, steps=steps, sizes=sizes)
     folder = make_folder(out, f"--out {out}")
     chosen = {name: part for name, part in PARTS.items() if name in (parts or PARTS)}
     tables: list[Table] = []

@@ -124,7 +124,8 @@ def test_times_of_any_size(size: float) -> None:
 
 def test_without_its_network_it_starts_from_heft() -> None:
     problem = layered(60, 4, ccr=3.0)
-    own = DeepSchedScheduler(arrays(random_network()), DeepSchedOptions(guard=False))
+    options = DeepSchedOptions(guard=False, samples=1)
+    own = DeepSchedScheduler(arrays(random_network()), options)
     assert own(problem).makespan != heft(problem).makespan
     assert own.without_network()(problem).makespan == heft(problem).makespan
 
@@ -188,7 +189,9 @@ def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_
     searched = 0
     for seed in range(10):
         problem = layered(40, 24, seed, ccr=0.3)
-        own = DeepSchedScheduler(weights, DeepSchedOptions(decode="topk", guard=False))(problem)
+        own = DeepSchedScheduler(weights, DeepSchedOptions(decode="topk", guard=False, samples=1))(
+            problem
+        )
         if own.makespan <= heft(problem).makespan:
             continue
         view = graph_view(problem, decode="topk")
@@ -257,7 +260,7 @@ def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> Non
     view, _, _ = forward_pass(arrays(network), problem)
     with torch.inference_mode():
         outputs = loaded.network(graph_batch([view])).numpy()
-    own = DeepSchedScheduler.load(tmp_path, guard=False)
+    own = DeepSchedScheduler.load(tmp_path, guard=False, samples=1)
     assert own.meta == {"turn": 3}
     expected = decode_schedule(problem, view, outputs, "x")
     assert own(problem).proc.tolist() == expected.proc.tolist()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepsched.pipeline.evaluation.comparison import (
+from deepsched.baselines.ratios import (
     SIZE_LABELS,
     bootstrap_interval,
-    compare,
     ratios,
     size_bucket,
+    summarise_ratios,
 )
 
 
@@ -19,7 +19,7 @@ def test_ratios_of_known_values() -> None:
 
 
 def test_a_comparison_counts_and_averages() -> None:
-    found = compare([5, 10, 12, 30], [10, 10, 10, 10], ["a", "b", "c", "d"])
+    found = summarise_ratios([5, 10, 12, 30], [10, 10, 10, 10], ["a", "b", "c", "d"])
     assert (found.mean, found.median, found.worst) == pytest.approx((1.425, 1.1, 3.0))
     assert (found.better, found.equal, found.worse) == (1, 1, 2)
     assert (found.samples, found.sources) == (4, 4)
@@ -27,7 +27,7 @@ def test_a_comparison_counts_and_averages() -> None:
 
 @pytest.mark.parametrize(("offset", "equal"), [(1e-12, 1), (1e-6, 0)])
 def test_makespans_that_differ_in_the_last_digits_are_equal(offset: float, equal: int) -> None:
-    assert compare([1 + offset], [1.0], ["a"]).equal == equal
+    assert summarise_ratios([1 + offset], [1.0], ["a"]).equal == equal
 
 
 def test_one_source_has_no_interval() -> None:

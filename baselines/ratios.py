@@ -50,7 +50,7 @@ def ratios(values: ArrayLike, reference: ArrayLike) -> FloatArray:
         return np.where((x == 0) & (y == 0), 1.0, x / y)
 
 
-def compare(
+def summarise_ratios(
     values: ArrayLike, reference: ArrayLike, sources: Sequence[str], *, seed: int = 0
 ) -> RatioSummary:
     """Summarise a scheduler against the reference on the same samples.
