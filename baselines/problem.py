@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from deepsched.baselines.machines import (
     first_duplicate,
 )
 from deepsched.baselines.memory import check_problem_memory
+from deepsched.baselines.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +83,18 @@ class Problem:
         counts = (("task", self.n_tasks), ("edge", self.n_edges), ("machine", self.n_machines))
         parts = (f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts)
         return f"Problem({self.name!r}, {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Return what it is, for notebooks."""
+        finite = self.etc[np.isfinite(self.etc)]
+        rows = {
+            "tasks, edges, machines": f"{self.n_tasks}, {self.n_edges}, {self.n_machines}",
+            "read from": self.format or "made in Python",
+            "times": f"{finite.min():.4g} to {finite.max():.4g} s" if finite.size else "none",
+            "bytes": f"{self.succ_bytes.sum():.4g} in all",
+        }
+        cells = "".join(f"<tr><th>{key}</th><td>{text}</td></tr>" for key, text in rows.items())
+        return f"<p>{html.escape(printable(self.name))}</p><table>{cells}</table>"
 
     @property
     def n_tasks(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,20 @@ import numpy as np
 
 from deepsched.baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
 from deepsched.baselines.bounds import lower_bound
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import InvalidInput, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from deepsched.baselines.problem import Problem
 
 RELATIVE_TOLERANCE = 1e-9  # of the makespan
+MOST_ROWS = 12  # tasks that a notebook shows
+MOST_NAMED = 64  # machines whose names fit beside a chart
 MAX_REPORTED = 20  # violations named per rule; the rest are counted
 
 
@@ -89,6 +94,71 @@ class Schedule:
             }
             for task, machine, (start, finish) in zip(tasks, machines, times, strict=True)
         ]
+
+    def to_pandas(self, problem: Problem | None = None) -> pd.DataFrame:
+        """Return :meth:`rows` as a table of pandas.
+
+        Raises
+        ------
+        InvalidInput
+            If the schedule is none of this problem's.
+        NotInstalled
+            Without the extra `plot`.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise missing_extra(error, "to_pandas") or error from None
+        return pd.DataFrame(self.rows(problem))
+
+    def plot(self, problem: Problem | None = None, axes: Axes | None = None) -> Axes:
+        """Draw a row a machine, a bar a task; machines have their names where the problem is given.
+
+        Raises
+        ------
+        InvalidInput
+            If the schedule is none of this problem's.
+        NotInstalled
+            Without the extra `plot`.
+        """
+        if problem is not None:
+            check_belongs(problem, self)
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise missing_extra(error, "plot") or error from None
+        n_machines = int(self.proc.max(initial=0)) + 1 if problem is None else problem.n_machines
+        if axes is None:
+            height = min(0.28 * n_machines + 1.0, 12.0)
+            _, axes = plt.subplots(figsize=(8.0, height), layout="constrained")
+        for machine in range(n_machines):
+            own = self.proc == machine
+            bars = zip(self.ast[own].tolist(), (self.aft - self.ast)[own].tolist(), strict=True)
+            axes.broken_barh(
+                list(bars), (machine - 0.4, 0.8), facecolor="#56B4E9", edgecolor="#0072B2"
+            )
+        names = None if problem is None else problem.machines.ids
+        if names is not None and n_machines <= MOST_NAMED:
+            axes.set_yticks(range(n_machines), names)
+        axes.set_ylim(n_machines - 0.5, -0.5)
+        axes.set_xlabel("s")
+        axes.set_title(f"{self.scheduler}: makespan {self.makespan:.6g} s")
+        return axes
+
+    def _repr_html_(self) -> str:
+        """Return what it is and its first tasks, for notebooks."""
+        shown = self.rows()
+        head = f"<p>{html.escape(repr(self))}"
+        head += ", HEFT's is kept</p>" if self.winner != self.scheduler else "</p>"
+        first = sorted(shown, key=lambda row: (row["start"], row["finish"]))[:MOST_ROWS]
+        cells = "".join(
+            f"<tr><td>{row['task']}</td><td>{row['machine']}</td><td>{row['start']:.6g}</td>"
+            f"<td>{row['finish']:.6g}</td></tr>"
+            for row in first
+        )
+        more = f"<p>… {len(shown) - MOST_ROWS} more</p>" if len(shown) > MOST_ROWS else ""
+        columns = "".join(f"<th>{name}</th>" for name in ("task", "machine", "start", "finish"))
+        return f"{head}<table><tr>{columns}</tr>{cells}</table>{more}"
 
     def to_json(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
