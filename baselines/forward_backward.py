@@ -8,7 +8,6 @@ import numpy as np
 
 from deepsched.baselines.arrays import freeze
 from deepsched.baselines.kernels import placement as placement_kernels
-from deepsched.baselines.kernels.structures import Links
 from deepsched.baselines.list_schedule import insert_in_order
 
 if TYPE_CHECKING:
@@ -29,12 +28,7 @@ def forward_backward_improvement(problem: Problem, schedule: Schedule) -> Schedu
     (2001), doi:10.1023/A:1010997814183.
     """
     links = problem.machines.links
-    turned = Links(
-        freeze(links.latency.T),
-        freeze(links.bandwidth.T),
-        links.uniform,
-        links.zero_latency,
-    )
+    turned = links._replace(latency=freeze(links.latency.T), bandwidth=freeze(links.bandwidth.T))
     stay = bool(problem.succ_bytes.any())
     free = freeze(np.full(problem.n_tasks, -1))
     # Frozen like a problem's own arrays, or all would be compiled again for writable ones.

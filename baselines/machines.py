@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepsched.baselines.arrays import FloatArray, freeze, frozen_float
+from deepsched.baselines.arrays import FloatArray, IntArray, freeze, frozen_float, frozen_int
 from deepsched.baselines.errors import InvalidProblem
 from deepsched.baselines.kernels import costs as costs_kernels
 from deepsched.baselines.kernels.structures import Links
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
+
+    from deepsched.baselines.arrays import BoolArray
 
 REFERENCE_FREQUENCY = 2000.0  # MHz; a machine of this frequency and one core has speed 1
 DEFAULT_BANDWIDTH = 125e6  # bytes/s, one gigabit a second
@@ -36,8 +38,13 @@ class Machines:
     cores, frequency, memory : (n_machines,) count, MHz, MB (inf: no limit).
     bandwidth : (n_machines, n_machines) bytes/s from row to column; inf on the diagonal.
     latency : (n_machines, n_machines) s from row to column; 0 on the diagonal.
-    uniform : every pair of different machines has the same bandwidth and the same latency.
+    uniform : every pair of machines on different nodes has the same bandwidth and latency.
     zero_latency : every latency is 0.
+    nodes : the node of each machine, by name; a machine that is no slot of a node is its own.
+    node : (n_machines,) the same by number, nodes counted from 0 as they come.
+    origin : where they came from, for summaries; "" where nobody said.
+
+    Between machines of one node bandwidth is inf and latency 0, as on the diagonal.
     """
 
     ids: tuple[str, ...]
@@ -48,6 +55,9 @@ class Machines:
     latency: FloatArray
     uniform: bool
     zero_latency: bool
+    nodes: tuple[str, ...]
+    node: IntArray
+    origin: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,9 +66,33 @@ class Machines:
         return f"Machines({len(self)})"
 
     @property
+    def n_nodes(self) -> int:
+        """The number of nodes; that of the machines where each is its own."""
+        return int(self.node.max()) + 1
+
+    @property
     def links(self) -> Links:
         """The links as compiled kernels take them."""
-        return Links(self.latency, self.bandwidth, self.uniform, self.zero_latency)
+        elsewhere = self.node != self.node[0]
+        # The last machine, if it can be: the first has no node in common with most others.
+        last = len(self) - 1
+        far = last if elsewhere[last] or not elsewhere.any() else int(elsewhere.argmax())
+        return Links(
+            self.latency,
+            self.bandwidth,
+            self.uniform,
+            self.zero_latency,
+            self.node,
+            self.n_nodes < len(self),
+            far,
+        )
+
+    def described(self) -> str:
+        """Return how many there are and where they came from, such as `16, drawn with seed 0`."""
+        count = f"{len(self)}"
+        if self.n_nodes < len(self):
+            count = f"{len(self)} slots of {self.n_nodes} node{'s' if self.n_nodes > 1 else ''}"
+        return f"{count}, {self.origin}" if self.origin else count
 
     def speed(self, alpha: float) -> FloatArray:
         """Return (n_machines,) work units a second: (frequency / 2000 MHz) · cores^alpha."""
@@ -75,8 +109,16 @@ def make_machines(
     memory: ArrayLike = np.inf,
     bandwidth: ArrayLike = DEFAULT_BANDWIDTH,
     latency: ArrayLike = DEFAULT_LATENCY,
+    nodes: Sequence[str] | None = None,
+    origin: str = "",
 ) -> Machines:
     """Return `n` checked machines; scalars hold for every machine, or for every link.
+
+    Parameters
+    ----------
+    nodes : the node of each machine; machines of one node are its slots, between which transfers
+        take nothing, whatever the links say. None: each machine is a node of its own.
+    origin : where the machines came from.
 
     Raises
     ------
@@ -105,16 +147,29 @@ def make_machines(
             k = int(np.flatnonzero(column <= 0)[0])
             raise InvalidProblem(f"machine {names[k]!r}: {label} {column[k]:g} must be positive")
         columns[label] = column
+    hosts = names if nodes is None else tuple(nodes)
+    if len(hosts) != n:
+        raise InvalidProblem(f"{len(hosts)} nodes for {n} machines")
+    numbers = {name: k for k, name in enumerate(dict.fromkeys(hosts))}
+    node = frozen_int([numbers[name] for name in hosts])
+    together = node[:, None] == node
     links = {}
     for label, values in (("bandwidth", bandwidth), ("latency", latency)):
-        links[label] = _checked_links(values, n, label, names)
-    off_diagonal = ~np.eye(n, dtype=bool)
+        links[label] = _checked_links(values, n, label, names, together)
     uniform = all(
-        n == 1 or np.ptp(np.where(np.isinf(v), np.finfo(float).max, v)) == 0
-        for v in (links[label][off_diagonal] for label in links)
+        v.size == 0 or np.ptp(np.where(np.isinf(v), np.finfo(float).max, v)) == 0
+        for v in (links[label][~together] for label in links)
     )
-    zero_latency = not links["latency"].any()
-    return Machines(ids=names, **columns, **links, uniform=bool(uniform), zero_latency=zero_latency)
+    return Machines(
+        ids=names,
+        **columns,
+        **links,
+        uniform=bool(uniform),
+        zero_latency=not links["latency"].any(),
+        nodes=hosts,
+        node=node,
+        origin=origin,
+    )
 
 
 def draw_machines(
@@ -127,7 +182,11 @@ def draw_machines(
     low, high = np.log(SPEED_RANGE[0]), np.log(SPEED_RANGE[1])
     speed = np.exp(np.random.default_rng(seed).uniform(low, high, n))
     return make_machines(
-        n, frequency=speed * REFERENCE_FREQUENCY, bandwidth=bandwidth, latency=latency
+        n,
+        frequency=speed * REFERENCE_FREQUENCY,
+        bandwidth=bandwidth,
+        latency=latency,
+        origin=f"drawn with seed {seed}",
     )
 
 
@@ -199,7 +258,9 @@ def checked_vector(
 RANGE_RULE = "it must be a finite number of at least 0"
 
 
-def _checked_links(values: ArrayLike, n: int, label: str, names: Sequence[str]) -> FloatArray:
+def _checked_links(
+    values: ArrayLike, n: int, label: str, names: Sequence[str], together: BoolArray
+) -> FloatArray:
     try:
         raw = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -207,8 +268,8 @@ def _checked_links(values: ArrayLike, n: int, label: str, names: Sequence[str]) 
     if raw.shape not in ((), (n, n)):
         raise InvalidProblem(f"{label} has shape {raw.shape}; give one number or {n} x {n}")
     matrix = np.array(np.broadcast_to(raw, (n, n)), dtype=np.float64)
-    # On the diagonal nothing is transferred: bytes / inf is exactly 0, so kernels need no branch.
-    np.fill_diagonal(matrix, np.inf if label == "bandwidth" else 0.0)
+    # Within a node nothing is transferred: bytes / inf is exactly 0, so kernels need no branch.
+    matrix[together] = np.inf if label == "bandwidth" else 0.0
     bad = np.isnan(matrix) | (matrix < 0)
     bad |= (matrix == 0) if label == "bandwidth" else np.isinf(matrix)
     if bad.any():

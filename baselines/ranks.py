@@ -21,18 +21,21 @@ def mean_execution_cost(problem: Problem) -> FloatArray:
 
 
 def mean_transfer(problem: Problem) -> tuple[float, float]:
-    """Return the mean latency (s) and mean inverse bandwidth (s/byte) over pairs of machines."""
-    p = problem.n_machines
-    if p == 1:
+    """Return the mean latency (s) and mean inverse bandwidth (s/byte) over pairs of machines.
+
+    The pairs are ordered, and on different nodes; without any, both means are 0.
+    """
+    slots = np.bincount(problem.machines.node)
+    pairs = problem.n_machines**2 - int((slots**2).sum())
+    if pairs == 0:
         return 0.0, 0.0
-    pairs = p * (p - 1)
-    # The diagonals are 0 and 1/inf = 0, so plain sums run over different machines only.
+    # Within a node they are 0 and 1/inf = 0, so plain sums run over different nodes only.
     latency = float(problem.machines.latency.sum()) / pairs
     return latency, float((1.0 / problem.machines.bandwidth).sum()) / pairs
 
 
 def mean_communication(problem: Problem, edge_bytes: FloatArray) -> FloatArray:
-    """Return the mean transfer time, s, of edges that carry `edge_bytes`; 0 with one machine."""
+    """Return the mean transfer time, s, of edges that carry `edge_bytes`; 0 with one node."""
     latency, per_byte = mean_transfer(problem)
     return latency + edge_bytes * per_byte
 
@@ -94,6 +97,7 @@ def optimistic_cost(problem: Problem) -> FloatArray:
         problem.etc,
         problem.successors,
         mean_communication(problem, problem.succ_bytes),
+        problem.machines.links,
     )
     return table
 

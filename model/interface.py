@@ -59,7 +59,8 @@ def read_problem(
     Parameters
     ----------
     machines : for a file that brings none: how many to draw (speeds log-uniform over 0.5 to 2), a
-        machines file, or the machines themselves; default 16 drawn ones.
+        machines file, "trace" (the nodes that a WfFormat file was recorded on, a slot for each
+        core), or the machines themselves; default 16 drawn ones.
     machine_seed : of the drawn speeds.
     noise, noise_seed : sigma of the lognormal factor between each task and machine, and its seed.
     bandwidth, latency : bytes/s and s of every link, in place of what the file says.

@@ -95,10 +95,11 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 )
 @click.option(
     "--machines",
-    metavar="N|FILE",
+    metavar="N|FILE|trace",
     multiple=True,
-    help="Machines of the traces that bring none: a number, whose speeds are drawn, or a machines "
-    "file. Repeat it, or separate by commas, to let each sample choose.  "
+    help="Machines of the traces that bring none: a number, whose speeds are drawn, a machines "
+    "file, or trace: the nodes that each was recorded on. Repeat it, or separate by commas, to let "
+    "each sample choose.  "
     f"[default: {DEFAULT_MACHINES}, or the preset's]",
 )
 @click.option(

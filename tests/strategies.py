@@ -26,6 +26,7 @@ class Kind(NamedTuple):
     memory: bool
     arrivals: bool
     strange: bool  # names that no place takes as they are
+    slots: bool  # some machines are slots of one node
 
 
 # One draw instead of ten: each costs hypothesis as much time as many a scheduler takes.
@@ -39,6 +40,7 @@ KINDS = st.sampled_from(
             (0.0, 0.1, 0.3, 0.8),
             (False, True),
             (0.0, 5.0, 200.0),
+            (False, True),
             (False, True),
             (False, True),
             (False, True),
@@ -76,8 +78,9 @@ def problems(
     """Draw small problems that cover what schedulers trip over.
 
     Memory limits, arrivals, asymmetric links, latency, zero costs, several entries and exits, one
-    machine, no edges, tasks not listed topologically, small whole numbers, which make ties, and
-    strange names. Those with half a surrogate pair, which no file can hold, only where asked for.
+    machine, nodes of several slots, no edges, tasks not listed topologically, small whole numbers,
+    which make ties, and strange names. Those with half a surrogate pair, which no file can hold,
+    only where asked for.
     """
     return st.builds(
         _problem,
@@ -116,7 +119,14 @@ def _problem(n: int, p: int, kind: Kind, seed: int, halves: bool) -> Problem:
         ids, hosts = (strange_names(rng, count, halves=halves) for count in (n, p))
     return make_problem(
         task_ids=ids,
-        machines=make_machines(p, ids=hosts, memory=capacity, bandwidth=bandwidth, latency=latency),
+        machines=make_machines(
+            p,
+            ids=hosts,
+            memory=capacity,
+            bandwidth=bandwidth,
+            latency=latency,
+            nodes=[f"node{k}" for k in rng.integers(0, 3, p)] if kind.slots else None,
+        ),
         etc=etc,
         edges=(hidden[early[kept]], hidden[late[kept]], bytes_),
         arrival=arrival,

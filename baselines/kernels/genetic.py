@@ -44,8 +44,13 @@ def evaluate(
         for e in range(preds.ptr[i], preds.ptr[i + 1]):
             parent, data = preds.task[e], preds.data[e]
             if links.uniform:
-                transfer = latency[0, p - 1] + data / bandwidth[0, p - 1]
-                for k in range(width):
+                transfer = latency[0, links.far] + data / bandwidth[0, links.far]
+                for k in range(width if links.grouped else 0):
+                    a, b = population[parent, first + k], population[row, first + k]
+                    same = links.node[a] == links.node[b]
+                    there = aft[parent, first + k] + (0.0 if same else transfer)
+                    start[k] = there if there > start[k] else start[k]
+                for k in range(0 if links.grouped else width):
                     same = population[parent, first + k] == population[row, first + k]
                     there = aft[parent, first + k] + (0.0 if same else transfer)
                     start[k] = there if there > start[k] else start[k]

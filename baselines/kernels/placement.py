@@ -64,29 +64,35 @@ def data_ready(i, arrival, preds, links, proc, aft, ready):
 def _uniform_data_ready(first, last, preds, links, proc, aft, ready):
     """Do as the general loop, bit for bit, in time edges + machines instead of their product.
 
-    With equal links a machine is ready when the latest transfer is through, except for the machine
-    that this latest input comes from.
+    With equal links a machine is ready when the latest transfer is through, except for the
+    machines of the node that this latest input comes from.
     """
-    p = ready.size
-    latency, bandwidth = links.latency[0, p - 1], links.bandwidth[0, p - 1]
+    node = links.node
+    latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
     latest, second, host = -1.0, -1.0, -1
     for e in range(first, last):
         j = preds.task[e]
         there = aft[j] + (latency + preds.data[e] / bandwidth)
-        if proc[j] == host:
+        if node[proc[j]] == host:
             latest = max(latest, there)
         elif there > latest:
-            second, latest, host = latest, there, proc[j]
+            second, latest, host = latest, there, node[proc[j]]
         else:
             second = max(second, there)
     local = second
     for e in range(first, last):
         j = preds.task[e]
-        if proc[j] == host:
+        if node[proc[j]] == host:
             local = max(local, aft[j])
     start = ready[0]
     ready[:] = max(start, latest)
-    ready[host] = max(start, local)
+    local = max(start, local)
+    if not links.grouped:
+        ready[host] = local
+        return
+    for q in range(ready.size):
+        if node[q] == host:
+            ready[q] = local
 
 
 @jit

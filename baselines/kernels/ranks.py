@@ -44,9 +44,13 @@ def release(topo, arrival, preds):
 
 
 @jit
-def optimistic_cost(topo, etc, succs, mean_comm):
-    """Return PEFT's (n, p) table: the least cost still to come after task i on machine q."""
+def optimistic_cost(topo, etc, succs, mean_comm, links):
+    """Return PEFT's (n, p) table: the least cost still to come after task i on machine q.
+
+    Within a node nothing is transferred.
+    """
     n, p = etc.shape
+    nearest = np.empty(p)
     table = np.zeros((n, p))
     for k in range(n - 1, -1, -1):
         i = topo[k]
@@ -56,6 +60,14 @@ def optimistic_cost(topo, etc, succs, mean_comm):
             for q in range(p):
                 elsewhere = min(elsewhere, table[j, q] + etc[j, q])
             elsewhere += comm
+            if links.grouped:
+                nearest[:] = np.inf
+                for q in range(p):
+                    a = links.node[q]
+                    nearest[a] = min(nearest[a], table[j, q] + etc[j, q])
+                for q in range(p):
+                    table[i, q] = max(table[i, q], min(elsewhere, nearest[links.node[q]]))
+                continue
             for q in range(p):
                 table[i, q] = max(table[i, q], min(elsewhere, table[j, q] + etc[j, q]))
     return table

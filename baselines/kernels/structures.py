@@ -49,11 +49,14 @@ class EdgeRows(NamedTuple):
 class Links(NamedTuple):
     """Transfer costs, (p, p) from row to column.
 
-    On the diagonals latency is 0 and bandwidth inf, so that a transfer within a machine costs
-    exactly nothing without a branch.
+    On the diagonals, and between the slots of a node, latency is 0 and bandwidth inf, so that a
+    transfer there costs exactly nothing without a branch.
     """
 
     latency: FloatArray
     bandwidth: FloatArray
-    uniform: bool  # all pairs of different machines are linked alike
+    uniform: bool  # all pairs of machines on different nodes are linked alike
     zero_latency: bool
+    node: IntArray  # (p,) the node of each machine
+    grouped: bool  # some node has several machines
+    far: int  # a machine on another node than the first, if there is one

@@ -168,6 +168,8 @@ def problem_from_json(document: Any, where: str, options: ReadOptions | None = N
         raise UnknownName("format", chosen.format, FORMATS)
     for module in JSON_FORMATS:
         if chosen.format == module.NAME or (chosen.format is None and module.recognise(given)):
+            if module is not wfformat:
+                _refuse_trace_machines(module.TITLE, where, chosen)
             return _named(module.read(given, where, chosen), module.TITLE)
     if "machines" in given and "tasks" not in given:
         raise InvalidInput(f"{where}: {MACHINES_GIVEN}")
@@ -178,7 +180,16 @@ def problem_from_json(document: Any, where: str, options: ReadOptions | None = N
     )
 
 
+def _refuse_trace_machines(title: str, where: str, options: ReadOptions) -> None:
+    if options.trace_machines:
+        raise InvalidInput(
+            f"{where}: the machines of the trace are asked for, and only {wfformat.TITLE} records "
+            f"machines; this is {title}"
+        )
+
+
 def _read_text(module: TextFormat, text: str, where: str, options: ReadOptions) -> Problem:
+    _refuse_trace_machines(module.TITLE, where, options)
     return _named(module.read(text, where, options), module.TITLE)
 
 

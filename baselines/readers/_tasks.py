@@ -16,9 +16,9 @@ from deepsched.baselines.machines import (
     REFERENCE_FREQUENCY,
     Machines,
     execution_times,
-    make_machines,
 )
 from deepsched.baselines.problem import checked_speed, make_problem
+from deepsched.baselines.readers._slots import expanded, slot_count
 from deepsched.baselines.readers._values import (
     Place,
     Rule,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Edges, Problem
 
 TASK_KEYS = ("id", "etc", "work", "arrival", "priority", "memory")
-MACHINE_KEYS = ("id", "cores", "frequency", "memory")
+MACHINE_KEYS = ("id", "cores", "frequency", "memory", "slots", "node")
 SIMILAR = 0.8  # difflib's ratio above which an unknown key is taken for a slip of the pen
 
 
@@ -202,6 +202,9 @@ def check_keys(items: list[dict[str, Any]], known: tuple[str, ...], place: Place
 def parse_machines(document: dict[str, Any], where: str, *, speeds_needed: str = "") -> Machines:
     """Return the machines and links of a document; `speeds_needed` says why, if they are.
 
+    An entry with `slots` is a node of that many machines; one with `node` is a slot of that node.
+    Rows and columns of links are those of the entries.
+
     Raises
     ------
     InvalidInput, InvalidProblem
@@ -225,18 +228,30 @@ def parse_machines(document: dict[str, Any], where: str, *, speeds_needed: str =
     capped = [0.0 if free else item["memory"] for item, free in zip(items, unlimited, strict=True)]
     memory = column(capped, Rule.COST, lambda k: f"{place(k)}.memory")
     memory[unlimited] = np.inf
-    with naming(where):
-        return make_machines(
-            n,
-            ids=names([item["id"] for item in items], lambda k: f"{place(k)}.id"),
-            cores=optional_column(items, "cores", Rule.POSITIVE, place, 1.0),
-            frequency=optional_column(
-                items, "frequency", Rule.POSITIVE, place, REFERENCE_FREQUENCY
-            ),
-            memory=memory,
-            bandwidth=_links(document, "bandwidth", n, Rule.POSITIVE, DEFAULT_BANDWIDTH, where),
-            latency=_links(document, "latency", n, Rule.COST, DEFAULT_LATENCY, where),
-        )
+    ids = names([item["id"] for item in items], lambda k: f"{place(k)}.id")
+    slots = [
+        slot_count(item["slots"], f"{place(k)}.slots") if "slots" in item else 1
+        for k, item in enumerate(items)
+    ]
+    nodes = list(ids)
+    for k, item in enumerate(items):
+        if "node" in item:
+            if "slots" in item:
+                raise InvalidInput(f"{place(k)} has both slots and node; a slot has no slots")
+            nodes[k] = names([item["node"]], lambda _, k=k: f"{place(k)}.node")[0]  # type: ignore[misc]
+    # Without a number of cores each slot has one.
+    cores = [item.get("cores", float(count)) for item, count in zip(items, slots, strict=True)]
+    return expanded(
+        ids,
+        slots,
+        where,
+        cores=column(cores, Rule.POSITIVE, lambda k: f"{place(k)}.cores"),
+        frequency=optional_column(items, "frequency", Rule.POSITIVE, place, REFERENCE_FREQUENCY),
+        memory=memory,
+        bandwidth=_links(document, "bandwidth", n, Rule.POSITIVE, DEFAULT_BANDWIDTH, where),
+        latency=_links(document, "latency", n, Rule.COST, DEFAULT_LATENCY, where),
+        nodes=nodes,
+    )
 
 
 def _links(

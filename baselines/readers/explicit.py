@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
 
 NAME = "deepsched"
@@ -100,8 +101,8 @@ def problem_document(problem: Problem) -> dict[str, Any]:
         "tasks": list(_task_entries(problem)),
         "machines": list(machine_entries(problem)),
         "edges": list(_edge_entries(problem)),
-        "bandwidth": link_value(problem.machines.bandwidth),
-        "latency": link_value(problem.machines.latency),
+        "bandwidth": link_value(problem.machines, "bandwidth"),
+        "latency": link_value(problem.machines, "latency"),
     }
 
 
@@ -130,7 +131,7 @@ def _text(problem: Problem) -> Iterator[str]:
             yield json.dumps(item, allow_nan=False)
         yield "]"
     for key in ("bandwidth", "latency"):
-        value = link_value(getattr(problem.machines, key))
+        value = link_value(problem.machines, key)
         yield f',\n"{key}": {json.dumps(value, allow_nan=False)}'
     yield "}\n"
 
@@ -166,6 +167,8 @@ def machine_entries(problem: Problem) -> Iterator[dict[str, Any]]:
         }
         if np.isfinite(machines.memory[k]):
             entry["memory"] = float(machines.memory[k])
+        if machines.nodes[k] != name:
+            entry["node"] = machines.nodes[k]
         yield entry
 
 
@@ -176,12 +179,12 @@ def _edge_entries(problem: Problem) -> Iterator[dict[str, Any]]:
         yield {"from": ids[parent], "to": ids[child], "bytes": data}
 
 
-def link_value(matrix: FloatArray) -> Any:
-    """Return bandwidths or latencies as the format has them: one number, null, or rows."""
-    n = len(matrix)
-    links = matrix[~np.eye(n, dtype=bool)]
+def link_value(machines: Machines, key: str) -> Any:
+    """Return the "bandwidth" or "latency" as the format has it: one number, null, or rows."""
+    matrix: FloatArray = getattr(machines, key)
+    links = matrix[machines.node[:, None] != machines.node]
     if links.size == 0:
-        return 1.0 if np.isinf(matrix[0, 0]) else 0.0  # one machine: there is no link to describe
+        return 1.0 if key == "bandwidth" else 0.0  # one node: there is no link to describe
     if (links == links[0]).all():
         return float(links[0]) if np.isfinite(links[0]) else None
     return [_with_nulls(row) for row in matrix.tolist()]

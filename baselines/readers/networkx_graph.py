@@ -61,6 +61,8 @@ def from_networkx(
     options = options or ReadOptions()
     if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise InvalidInput(f"a networkx.DiGraph is needed, not {type(graph).__name__}")
+    if options.trace_machines:
+        raise InvalidInput("the machines of the trace are asked for; a graph records none")
     name = str(graph.name or (source_name(where) if where else "graph"))
     where = where or (f"graph {str(graph.name)[:60]!r}" if graph.name else "graph")
     nodes = list(graph)
@@ -116,8 +118,8 @@ def to_networkx(problem: Problem) -> nx.DiGraph:
     graph = nx.DiGraph(
         name=problem.name,
         machines=json.dumps(list(machine_entries(problem))),
-        bandwidth=_as_text(link_value(machines.bandwidth)),
-        latency=_as_text(link_value(machines.latency)),
+        bandwidth=_as_text(link_value(machines, "bandwidth")),
+        latency=_as_text(link_value(machines, "latency")),
         alpha=problem.alpha,
     )
     for i, name in enumerate(problem.task_ids):

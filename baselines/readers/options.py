@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,9 +36,10 @@ class ReadOptions:
     Attributes
     ----------
     machines : run on these. Or else:
+    trace_machines : run on the nodes that the file says it was recorded on. Or else:
     machine_seed, n_machines : draw this many with that seed, as `draw_machines` does; without a
         number, `DEFAULT_MACHINES` of them. STG takes equal machines of speed 1 instead.
-    noise, noise_seed : sigma of the lognormal factor (median 1) of each task on each machine, and
+    noise, noise_seed : sigma of the lognormal factor (median 1) of each task on each node, and
         its seed; 0 is no noise.
     bandwidth, latency : bytes/s and s of every link, in place of what the source or the machines
         say.
@@ -53,6 +54,7 @@ class ReadOptions:
     """
 
     machines: Machines | None = None
+    trace_machines: bool = False
     machine_seed: int = 0
     n_machines: int | None = None
     noise: float = 0.0
@@ -66,6 +68,8 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.machines is not None and self.n_machines is not None:
             raise InvalidInput("give either the machines themselves or their number, not both")
+        if self.trace_machines and (self.machines is not None or self.n_machines is not None):
+            raise InvalidInput("give either machines or those of the trace, not both")
         if self.n_machines is not None and self.n_machines < 1:
             raise InvalidInput(f"{self.n_machines} machines: there must be at least one")
         for label, seed in (("machine", self.machine_seed), ("noise", self.noise_seed)):
@@ -113,7 +117,7 @@ def chosen_machines(
     bandwidth = DEFAULT_BANDWIDTH if options.bandwidth is None else options.bandwidth
     latency = DEFAULT_LATENCY if options.latency is None else options.latency
     if equal:
-        return make_machines(n, bandwidth=bandwidth, latency=latency)
+        return make_machines(n, bandwidth=bandwidth, latency=latency, origin="equal, of speed 1")
     return draw_machines(n, options.machine_seed, bandwidth=bandwidth, latency=latency)
 
 
@@ -132,7 +136,8 @@ def own_machines(machines: Machines, options: ReadOptions, where: str) -> Machin
             f"{where}: the file brings its own {len(machines)} machines; "
             f"{options.n_machines} cannot be asked for"
         )
-    return with_links(machines, options)
+    found = with_links(machines, options)
+    return found if found.origin else replace(found, origin="the file's own")
 
 
 def with_links(machines: Machines, options: ReadOptions) -> Machines:
@@ -147,6 +152,8 @@ def with_links(machines: Machines, options: ReadOptions) -> Machines:
         memory=machines.memory,
         bandwidth=machines.bandwidth if options.bandwidth is None else options.bandwidth,
         latency=machines.latency if options.latency is None else options.latency,
+        nodes=machines.nodes,
+        origin=machines.origin,
     )
 
 
@@ -171,18 +178,30 @@ def modelled_problem(
     priority: ArrayLike = 0.0,
     memory: ArrayLike = 0.0,
     name: str | None = None,
+    ratios: FloatArray | None = None,
 ) -> Problem:
-    """Put a problem together whose ETC follows from work, machine speeds and drawn noise."""
+    """Put a problem together whose ETC follows from work, machine speeds and drawn noise.
+
+    Parameters
+    ----------
+    ratios : (n_tasks, n_machines) seconds on each machine / work, in place of the machines' speeds.
+    """
     factors = None
     if options.noise:
         rng = np.random.default_rng(options.noise_seed)
-        factors = rng.lognormal(0.0, options.noise, (work.size, len(machines)))
+        factors = rng.lognormal(0.0, options.noise, (work.size, machines.n_nodes))
+        if machines.n_nodes < len(machines):  # slots of one node are alike, whatever the task
+            factors = np.take(factors, machines.node, axis=1)
+    etc = None
+    if ratios is not None:
+        etc = work[:, None] * ratios * (1.0 if factors is None else factors)
     with naming(where):
         return make_problem(
             machines=machines,
-            work=work,
+            etc=etc,
+            work=work if etc is None else None,
             alpha=alpha,
-            noise=factors,
+            noise=factors if etc is None else None,
             edges=edges,
             task_ids=task_ids,
             arrival=arrival,

@@ -5,6 +5,10 @@ From 1.5 on, tasks of `workflow.specification` are joined by id with their measu
 `workflow.tasks` (`jobs` in 1.0) holds its measurements and its files itself, and names its parents
 by their names or ids. A task's work is its measured runtime (alpha 0: a task is sequential).
 
+With the machines of the trace, the nodes of its record have a slot for each core, and a runtime is
+one on the node where it was measured: seconds = runtime · speed there / speed of the target, or
+the runtime where one of the two is not recorded.
+
 An edge exists where the parent lists the child or the child lists the parent: traces are known that
 give only one side. Listed twice, it is still one edge. Its bytes are the sum over the files that
 the parent outputs and the child inputs; inputs that nobody produces cost nothing.
@@ -21,7 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.machines import REFERENCE_FREQUENCY
+from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
+from deepsched.baselines.readers._execution_record import ExecutionRecord, read_record
 from deepsched.baselines.readers._values import (
     Rule,
     a_list,
@@ -34,7 +41,12 @@ from deepsched.baselines.readers._values import (
     positions,
     required,
 )
-from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
+from deepsched.baselines.readers.options import (
+    ReadOptions,
+    chosen_machines,
+    modelled_problem,
+    with_links,
+)
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
@@ -61,7 +73,7 @@ def recognise(document: dict[str, Any]) -> bool:
 
 
 def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
-    """Return the problem of a trace, on the machines of the options.
+    """Return the problem of a trace, on the machines of the options or of its own record.
 
     Raises
     ------
@@ -82,7 +94,7 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
         [_files(task, key, f"{place}[{i}].{key}") for i, task in enumerate(tasks)]
         for key in ("outputFiles", "inputFiles")
     )
-    runtime, priority, memory = _measured(workflow, ids, options, where)
+    runtime, priority, memory, record = _measured(workflow, ids, options, where)
     return _problem(
         ids=ids,
         edges=edge_bytes(
@@ -100,6 +112,7 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
         memory=memory,
         options=options,
         where=where,
+        record=record,
     )
 
 
@@ -124,11 +137,21 @@ def _problem(
     memory: FloatArray,
     options: ReadOptions,
     where: str,
+    record: ExecutionRecord | None,
 ) -> Problem:
+    machines, ratios = None, None
+    if record is not None:
+        machines = with_links(record.machines, options)
+        check_problem_memory(len(ids), len(machines), noise=bool(options.noise), what=f"{where}: ")
+        if np.isfinite(record.measured).all() and np.isfinite(record.speed).all():
+            runtime = runtime * (record.measured / REFERENCE_FREQUENCY)
+        elif np.isfinite(record.speed).any():
+            ratios = record.ratios()
     return modelled_problem(
         work=runtime,
+        ratios=ratios,
         alpha=ALPHA,
-        machines=chosen_machines(options, tasks=len(ids)),
+        machines=machines or chosen_machines(options, tasks=len(ids)),
         options=options,
         where=where,
         task_ids=ids,
@@ -150,13 +173,15 @@ def _ids(items: list[dict[str, Any]], place: str) -> list[str]:
 
 def _measured(
     workflow: dict[str, Any], ids: list[str], options: ReadOptions, where: str
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return each task's runtime (s), priority and memory (MB)."""
+) -> tuple[FloatArray, FloatArray, FloatArray, ExecutionRecord | None]:
+    """Return each task's runtime (s), priority and memory (MB), and the record of the nodes."""
     if "execution" not in workflow:
+        if options.trace_machines:
+            read_record({}, EXECUTION, [], None, where)
         given = given_runtime(
             ids, options.runtime, where, "workflow.execution is missing, so tasks have no runtimes"
         )
-        return np.full(len(ids), given), np.zeros(len(ids)), np.zeros(len(ids))
+        return np.full(len(ids), given), np.zeros(len(ids)), np.zeros(len(ids)), None
     execution = an_object(workflow["execution"], f"{where}: workflow.execution")
     items = entries(execution, "tasks", where, EXECUTION)
 
@@ -188,7 +213,10 @@ def _measured(
     )
     priority = _optional(measured, "priority", Rule.FINITE, measured_place)
     memory = _optional(measured, "memoryInBytes", Rule.COST, measured_place)
-    return runtime, priority, memory / MB
+    record = None
+    if options.trace_machines:
+        record = read_record(execution, EXECUTION, measured, measured_place, where)
+    return runtime, priority, memory / MB, record
 
 
 def _file_sizes(specification: dict[str, Any], where: str) -> dict[str, float]:
@@ -271,6 +299,9 @@ def _read_one_list(workflow: dict[str, Any], where: str, options: ReadOptions) -
         memory=memory,
         options=options,
         where=where,
+        record=read_record(workflow, "workflow.", tasks, task_place, where)
+        if options.trace_machines
+        else None,
     )
 
 

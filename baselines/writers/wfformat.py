@@ -112,7 +112,7 @@ def _specified(problem: Problem) -> Iterator[dict[str, Any]]:
 def _executed(
     problem: Problem, schedule: Schedule, dates: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
-    names = problem.machines.ids
+    names = problem.machines.nodes
     runtime = problem.etc[np.arange(problem.n_tasks), schedule.proc].tolist()
     columns = zip(
         problem.task_ids,
@@ -144,13 +144,15 @@ def _executed(
 
 def _machines(problem: Problem) -> Iterator[dict[str, Any]]:
     machines = problem.machines
-    for k, name in enumerate(machines.ids):
+    for node, name in enumerate(dict.fromkeys(machines.nodes)):
+        slots = np.flatnonzero(machines.node == node)
+        k = int(slots[0])
         entry: dict[str, Any] = {"nodeName": name}
-        memory = float(machines.memory[k]) * MB
+        memory = float(machines.memory[slots].max()) * MB
         if math.isfinite(memory):
             entry["memoryInBytes"] = _number(memory)
         entry["cpu"] = {
-            "coreCount": _number(float(machines.cores[k])),
+            "coreCount": _number(float(machines.cores[slots].sum())),
             "speedInMHz": _number(float(machines.frequency[k])),
         }
         yield entry

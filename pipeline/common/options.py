@@ -31,10 +31,11 @@ TRACES = "wfinstances"  # the folder of workflow executions in it
 _MACHINE_OPTIONS = (
     click.option(
         "--machines",
-        metavar="N|FILE",
+        metavar="N|FILE|trace",
         help="Machines for a file that brings none: a number, whose speeds are drawn log-uniform "
-        f"over [{SPEED_RANGE[0]:g}, {SPEED_RANGE[1]:g}], or a machines file (machines.csv, or JSON "
-        f"with a list of machines).  [default: {DEFAULT_MACHINES} drawn machines]",
+        f"over [{SPEED_RANGE[0]:g}, {SPEED_RANGE[1]:g}], a machines file (machines.csv, or JSON "
+        "with a list of machines), or trace: the nodes that a WfFormat file was recorded on.  "
+        f"[default: {DEFAULT_MACHINES} drawn machines]",
     ),
     click.option(
         "--machine-seed",

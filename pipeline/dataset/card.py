@@ -44,6 +44,7 @@ MEANING = {
     "machine_cores": "cores; null in all machine columns: see machines.json",
     "machine_frequency": "MHz",
     "machine_memory": "MB, inf: no limit",
+    "machine_node": "the node of each machine, which is a slot of it; null: each is its own",
     "bandwidth": "bytes/s: one value for all links, or from-machine by to-machine, row by row",
     "latency": "s, likewise",
     "proc": "machine of each task, from 0",

@@ -27,7 +27,8 @@ _MATRIX = pa.large_list(pa.float64())  # row-major; may pass 2^31 values a row g
 _INDEX = pa.list_(pa.int32())
 
 # A failed sample keeps its row: everything after `error` is null. Names are null where they are
-# the defaults t0, t1, ... and m0, m1, ... A bandwidth or latency of one value holds for every link.
+# the defaults t0, t1, ... and m0, m1, ..., and nodes where each machine is its own. A bandwidth or
+# latency of one value holds for every link between nodes.
 # Where all samples share their machines, those lie in a file and their columns are null.
 PROBLEMS = pa.schema(
     [
@@ -54,6 +55,7 @@ PROBLEMS = pa.schema(
         ("machine_cores", _TIMES),
         ("machine_frequency", _TIMES),
         ("machine_memory", _TIMES),
+        ("machine_node", pa.list_(pa.string())),
         ("bandwidth", _TIMES),
         ("latency", _TIMES),
     ]
@@ -88,7 +90,7 @@ def problem_row(
         If a name holds half of a surrogate pair, which JSON can write and UTF-8 cannot.
     """
     machines = problem.machines
-    "".join((source, problem.name, *problem.task_ids, *machines.ids)).encode()
+    "".join((source, problem.name, *problem.task_ids, *machines.ids, *machines.nodes)).encode()
     parents, children, data = problem.edge_list()
     factored = problem.work is not None
     return {
@@ -122,19 +124,18 @@ def _machine_columns(machines: Machines) -> dict[str, Any]:
         "machine_cores": machines.cores,
         "machine_frequency": machines.frequency,
         "machine_memory": machines.memory,
-        "bandwidth": _links(machines.bandwidth, DEFAULT_BANDWIDTH),
-        "latency": _links(machines.latency, DEFAULT_LATENCY),
+        "machine_node": None if machines.nodes == machines.ids else machines.nodes,
+        "bandwidth": _links(machines, machines.bandwidth, DEFAULT_BANDWIDTH),
+        "latency": _links(machines, machines.latency, DEFAULT_LATENCY),
     }
 
 
 def machines_document(machines: Machines) -> bytes:
     """Return machines as JSON, a list for each column of the rows; null stands for inf."""
     columns = _machine_columns(machines)
-    ids = columns.pop("machine_id")
+    names = {name: columns.pop(name) for name in ("machine_id", "machine_node")}
     plain = {name: _finite(values) for name, values in columns.items()}
-    text = json.dumps(
-        {"n_machines": len(machines), "machine_id": ids, **plain}, indent=1, allow_nan=False
-    )
+    text = json.dumps({"n_machines": len(machines), **names, **plain}, indent=1, allow_nan=False)
     return (text + "\n").encode()
 
 
@@ -151,7 +152,8 @@ def machines_from_document(data: bytes) -> Machines:
         name: np.array([np.inf if v is None else v for v in plain[name]], dtype=np.float64)
         for name in (*(f"machine_{column}" for column in COLUMNS), "bandwidth", "latency")
     }
-    return _machines(plain["n_machines"], {**columns, "machine_id": plain["machine_id"]})
+    names = {name: plain[name] for name in ("machine_id", "machine_node")}
+    return _machines(plain["n_machines"], {**columns, **names})
 
 
 COLUMNS = ("cores", "frequency", "memory")
@@ -168,6 +170,7 @@ def _machines(p: int, row: Row) -> Machines:
         **{column: row[f"machine_{column}"] for column in COLUMNS},
         bandwidth=_matrix(row["bandwidth"], p),
         latency=_matrix(row["latency"], p),
+        nodes=row["machine_node"],
     )
 
 
@@ -313,9 +316,9 @@ def _machine_names(machines: Machines) -> Sequence[str] | None:
     return None if all(name == f"m{k}" for k, name in enumerate(machines.ids)) else machines.ids
 
 
-def _links(matrix: FloatArray, default: float) -> FloatArray:
-    """Return the links row by row, or one value if all of them have the same bits."""
-    values = matrix[~np.eye(len(matrix), dtype=bool)]
+def _links(machines: Machines, matrix: FloatArray, default: float) -> FloatArray:
+    """Return the links row by row, or one value if all between nodes have the same bits."""
+    values = matrix[machines.node[:, None] != machines.node]
     if values.size == 0:
         return np.array([default])
     bits = values.view(np.int64)

@@ -180,6 +180,7 @@ def trace_source(
     def trial(choice: MachineChoice, seed: int) -> ReadOptions:
         return ReadOptions(
             machines=choice.table,
+            trace_machines=choice.trace,
             n_machines=choice.count,
             machine_seed=seed if machine_seed is None else machine_seed,
             noise=noise,
@@ -235,7 +236,7 @@ def adapted_preset(
     preset = get_preset(name)
     counts = tuple(choice.count for choice in machines if choice.count is not None)
     if len(counts) < len(machines):
-        raise InvalidInput("--machines FILE is for --traces; with a preset give numbers")
+        raise InvalidInput("--machines FILE or trace is for --traces; with a preset give numbers")
     for count in counts:
         check_problem_memory(preset.tasks[1], count, noise=True, what="--machines: ")
     if counts:

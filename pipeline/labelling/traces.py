@@ -13,6 +13,7 @@ import numpy as np
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, read_machines
+from deepsched.baselines.readers.choice import TRACE
 from deepsched.baselines.readers.files import read_bytes, shown_path
 from deepsched.pipeline.dataset.files import sha256
 from deepsched.pipeline.labelling.sources import (
@@ -32,22 +33,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceFile:
-    """A workflow file: where it is, what it is called in the dataset, and its content's hash."""
+    """A workflow file: where it is, what it is called in the dataset, and its content's hash.
+
+    `most_machines` is how many it ran on at most when it was tried.
+    """
 
     path: Path
     name: str
     sha256: str
     n_tasks: int
+    most_machines: int = DEFAULT_MACHINES
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineChoice:
-    """The machines of a sample: a number of drawn ones, or a table read from a file."""
+    """The machines of a sample: so many drawn ones, a table read from a file, or the trace's."""
 
     name: str
     count: int | None = None
     table: Machines | None = None
     sha256: str | None = None
+    trace: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,8 @@ class TraceSource:
         """Return about how many bytes the stored problem has."""
         file, options = self._file(sample_id), self.options(sample_id)
         count = len(options.machines) if options.machines else options.n_machines
+        if options.trace_machines:
+            count = file.most_machines
         return stored_bytes(file.n_tasks, count or DEFAULT_MACHINES, matrix=self.noise > 0)
 
     def label(self, sample_id: int) -> str:
@@ -121,7 +129,9 @@ class TraceSource:
     @property
     def draws(self) -> bool:
         """Whether a file that takes machines and noise is another problem in every round."""
-        drawn = self.machine_seed is None and any(m.table is None for m in self.machines)
+        drawn = self.machine_seed is None and any(
+            m.table is None and not m.trace for m in self.machines
+        )
         return self.noise > 0 or drawn
 
     def _file(self, sample_id: int) -> TraceFile:
@@ -136,6 +146,7 @@ class TraceSource:
         machine_seed, noise_seed = (int(s) for s in rng.integers(SEED_RANGE, size=2))
         return ReadOptions(
             machines=choice.table,
+            trace_machines=choice.trace,
             n_machines=choice.count,
             machine_seed=machine_seed if self.machine_seed is None else self.machine_seed,
             noise=self.noise,
@@ -146,13 +157,15 @@ class TraceSource:
 
 
 def machine_choice(text: str) -> MachineChoice:
-    """Read one --machines value: a number, or a machines file.
+    """Read one --machines value: a number, a machines file, or `trace`.
 
     Raises
     ------
     InvalidInput
-        If it is neither, or the file is bad.
+        If it is none of them, or the file is bad.
     """
+    if text == TRACE:
+        return MachineChoice(name=TRACE, trace=True)
     try:
         count = int(text)
     except ValueError:  # no number, or one of thousands of digits
@@ -163,7 +176,9 @@ def machine_choice(text: str) -> MachineChoice:
         return MachineChoice(name=str(count), count=count)
     path = Path(text)
     if not os.path.isfile(text):  # noqa: PTH113 - pathlib's fails where the name is too long
-        raise InvalidInput(f"--machines {text[:60]!r} is neither a number of machines nor a file")
+        raise InvalidInput(
+            f"--machines {text[:60]!r} is neither a number of machines, nor 'trace', nor a file"
+        )
     return MachineChoice(name=path.name, table=read_machines(path), sha256=sha256(read_bytes(path)))
 
 
@@ -218,7 +233,11 @@ def find_traces(
                 left_out.append(str(error))
                 continue
             found = TraceFile(
-                path=candidate.absolute(), name=name, sha256=sha256(data), n_tasks=n_tasks
+                path=candidate.absolute(),
+                name=name,
+                sha256=sha256(data),
+                n_tasks=n_tasks,
+                most_machines=max(etc.shape[1] for etc in etcs),
             )
             files.append(found)
             if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):

@@ -7,6 +7,7 @@ client can do wrong becomes a 4xx answer with one short line, `{"error": "..."}`
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ TASK_PLACES = (
     "workflow.jobs",
     "workflow.specification.tasks",
 )
+SLOT_PLACES = ("machines", "graph.machines")  # where an entry may be a node of several slots
 MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 MAX_SAMPLES = 256
@@ -183,6 +185,7 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
     """
     tasks = max(_count(document, place) for place in TASK_PLACES)
     machines = max(_count(document, place) for place in MACHINE_PLACES)
+    machines = max(machines, *(_slots(document, place) for place in SLOT_PLACES))
     machines = machines or query.settings.machines or DEFAULT_MACHINES
     if tasks > args.max_tasks:
         raise RequestError(413, f"{tasks} tasks; this service takes {args.max_tasks}")
@@ -201,14 +204,36 @@ def check_size(document: Any, query: Query, args: ServeArgs) -> None:
         )
 
 
-def _count(document: Any, place: str) -> int:
-    """Return how many entries a list has, or the text of one at most; 0 where there is none."""
+def _at(document: Any, place: str) -> Any:
     value = document
     for key in place.split("."):
         if key == "0":
             value = value[0] if isinstance(value, list) and value else None
         else:
             value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _slots(document: Any, place: str) -> int:
+    """Return how many machines a list of them describes, or the text of one."""
+    value = _at(document, place)
+    if isinstance(value, str):
+        try:
+            value = parse_json(value, WHERE)
+        except InvalidInput:
+            return 0  # the reader says what is wrong
+    entries = value if isinstance(value, list) else []
+    total = 0
+    for entry in entries:
+        slots = entry.get("slots") if isinstance(entry, dict) else None
+        counted = isinstance(slots, int | float) and 1 <= slots < math.inf
+        total += int(slots) if counted else 1  # type: ignore[arg-type]
+    return total
+
+
+def _count(document: Any, place: str) -> int:
+    """Return how many entries a list has, or the text of one at most; 0 where there is none."""
+    value = _at(document, place)
     if isinstance(value, str):
         return value.count(",") + 1
     return len(value) if isinstance(value, list | dict) else 0

@@ -32,7 +32,8 @@ def transfer(problem: Problem, source: int, target: int, data: float) -> float:
 
 def mean_transfer(problem: Problem, data: float) -> float:
     p = problem.n_machines
-    pairs = [(a, b) for a in range(p) for b in range(p) if a != b]
+    nodes = problem.machines.nodes
+    pairs = [(a, b) for a in range(p) for b in range(p) if nodes[a] != nodes[b]]
     if not pairs:
         return 0.0
     latency = math.fsum(problem.machines.latency[pair] for pair in pairs) / len(pairs)
@@ -55,7 +56,7 @@ def upward_ranks(problem: Problem) -> list[float]:
 
 
 def optimistic_costs(problem: Problem) -> list[list[float]]:
-    p = problem.n_machines
+    p, nodes = problem.n_machines, problem.machines.nodes
     table = [[0.0] * p for _ in range(problem.n_tasks)]
     for i in reversed(problem.topo.tolist()):
         for q in range(p):
@@ -64,7 +65,7 @@ def optimistic_costs(problem: Problem) -> list[list[float]]:
                 here = [
                     table[j][w]
                     + problem.etc[j, w]
-                    + (0.0 if w == q else mean_transfer(problem, data))
+                    + (0.0 if nodes[w] == nodes[q] else mean_transfer(problem, data))
                     for w in range(p)
                     if problem.etc[j, w] != math.inf
                 ]

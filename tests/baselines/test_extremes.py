@@ -132,7 +132,7 @@ def check_wfformat(text: str, problem: Problem, schedule: Schedule) -> None:
     document = strict(text)
     execution = document["workflow"]["execution"]
     assert [task["startInSeconds"] for task in execution["tasks"]] == schedule.ast.tolist()
-    names = [problem.machines.ids[q] for q in schedule.proc]
+    names = [problem.machines.nodes[q] for q in schedule.proc]
     assert [task["machines"] for task in execution["tasks"]] == [[name] for name in names]
 
 

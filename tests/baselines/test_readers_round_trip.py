@@ -57,6 +57,7 @@ def problems(draw: st.DrawFn) -> Problem:
         memory=memory,
         bandwidth=links(st.just(np.inf) | SPEEDS),
         latency=links(COSTS),
+        nodes=draw(st.lists(NAMES, min_size=p, max_size=p)) if draw(st.booleans()) else None,
     )
     pairs = [(u, v) for u in range(n) for v in range(n) if u < v]
     edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
@@ -93,7 +94,7 @@ def differences(one: Any, other: Any, leave_out: tuple[str, ...] = ()) -> list[s
     found = []
     for field in dataclasses.fields(one):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if field.name in leave_out:
+        if field.name in (*leave_out, "origin"):  # where the machines came from
             continue
         if dataclasses.is_dataclass(a):
             found += differences(a, b)

@@ -225,7 +225,10 @@ def test_the_seed_decides_what_is_drawn(example: Path, capsys: pytest.CaptureFix
         (("example.json", "--checkpoint", "c", "--scheduler", "ga"), "is for --scheduler deepsch"),
         (("jobs.txt", "--machines", "0"), "--machines 0: there must be at least one"),
         (("jobs.txt", "--machines", "-1"), "--machines -1: there must be at least one"),
-        (("jobs.txt", "--machines", "many"), "'many' is neither a number of machines nor an exist"),
+        (
+            ("jobs.txt", "--machines", "many"),
+            "'many' is neither a number of machines, nor 'trace', nor",
+        ),
         (("jobs.txt", "--machines", "none.csv"), "'none.csv' is neither"),
         (("jobs.txt", "--machines", "1.5"), "'1.5' is neither"),
         (("jobs.txt", "--machines", "example.json"), "example.json"),

@@ -149,6 +149,14 @@ def test_bad_queries_are_refused(query, words):
         ({"schemaVersion": "1.4", "workflow": {"tasks": [{}] * 11}}, "", "11 tasks"),
         ({"nodes": [{}], "edges": [], "graph": {"machines": "[{},{},{},{},{},{}]"}}, "", "6 mach"),
         ({"nodes": [{"etc": [1] * 6}], "edges": []}, "", "6 machines"),
+        # Nodes count with their slots.
+        (SMALL | {"machines": [{"id": "x", "slots": 5}, {"id": "y"}]}, "", "6 machines"),
+        (SMALL | {"machines": [{"id": "x", "slots": 1e300}]}, "", "machines; this service"),
+        (
+            {"nodes": [{}], "edges": [], "graph": {"machines": '[{"slots": 5}, {}]'}},
+            "",
+            "6 machines",
+        ),
         ({"task_graph": {"tasks": []}, "network": {"nodes": [{}] * 6}}, "", "6 machines"),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_file_name_that_is_not_utf8_can_be_stored(traces: Path) -> None:
     [
         ("0", "at least one machine"),
         ("-3", "at least one machine"),
-        ("none.csv", "neither a number of machines nor a file"),
+        ("none.csv", "neither a number of machines, nor 'trace', nor a file"),
         ("1.5", "neither a number"),
     ],
 )
@@ -175,6 +175,19 @@ def test_machines_from_a_file_are_known_by_content() -> None:
     assert choice.name == "machines.csv"
     assert choice.table is not None
     assert len(choice.sha256 or "") == 64
+
+
+def test_a_trace_runs_on_the_machines_of_its_record_in_every_round(traces: Path) -> None:
+    shutil.copy(DATA / "record.json", traces / "record.json")
+    choice = machine_choice("trace")
+    found = find_traces([traces], [ReadOptions(trace_machines=True)], None)
+    assert [file.name for file in found.files] == ["flows/record.json"]
+    assert found.files[0].most_machines == 3
+    assert len(found.left_out) == 4
+    source = source_of(traces, files=found.files, machines=(choice,), noise=0.0)
+    assert not source.draws
+    assert {source.problem(k).machines.nodes for k in range(3)} == {("slow", "slow", "fast")}
+    assert source.document()["machines"] == ["trace"]
 
 
 @pytest.mark.parametrize("name", PRESETS)

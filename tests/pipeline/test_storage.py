@@ -28,6 +28,8 @@ from deepsched.pipeline.dataset.schema import (
     PROBLEMS,
     RowWriter,
     label_row,
+    machines_document,
+    machines_from_document,
     problem_from_row,
     problem_row,
     read_rows,
@@ -89,6 +91,7 @@ def factored(draw: st.DrawFn) -> Problem:
         memory=base.machines.memory,
         bandwidth=base.machines.bandwidth,
         latency=base.machines.latency,
+        nodes=base.machines.nodes,
     )
     return make_problem(
         machines=machines,
@@ -114,6 +117,8 @@ def assert_same(there: object, here: object) -> None:
             assert not a.flags.writeable
         elif field.name == "machines":
             assert_same(a, b)
+        elif field.name == "origin":
+            continue  # of the machines: what a summary says, not stored
         else:
             assert a == b, field.name
 
@@ -143,6 +148,19 @@ def test_costs_are_stored_once() -> None:
     given_times = problem_row(0, "x", make_problem(machines=machines, etc=np.ones((2, 3))))
     assert given_times["work"] is None
     assert given_times["etc"].size == 6
+
+
+def test_nodes_are_stored_where_machines_are_slots_and_links_once() -> None:
+    slots = make_machines(3, nodes=["a", "a", "b"], bandwidth=7.0, latency=2.0)
+    row = problem_row(0, "x", make_problem(machines=slots, work=[1.0]))
+    assert row["machine_node"] == ("a", "a", "b")
+    assert row["bandwidth"].tolist() == [7]
+    assert row["latency"].tolist() == [2]
+    assert (
+        problem_row(0, "x", make_problem(machines=make_machines(3), work=[1.0]))["machine_node"]
+        is None
+    )
+    assert_same(machines_from_document(machines_document(slots)), slots)
 
 
 def test_a_large_part_is_read_in_groups_of_rows() -> None:
@@ -240,7 +258,7 @@ def test_an_unfinished_dataset_is_not_opened(copied: Path) -> None:
     ("change", "message"),
     [
         ({"version": 1}, "'deepsched-dataset' version 1; this version reads"),
-        ({"format": "other"}, "'other' version 4"),
+        ({"format": "other"}, "'other' version 5"),
         ({"samples": 24}, "problems has 5 parts with 23 rows; 5 parts with 24 expected"),
         ({"samples": "many"}, "samples: Input should be a valid integer"),
         ({"problems": []}, "problems has 0 parts"),

@@ -84,7 +84,7 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
     for i in order:
         duration = etc[i]
         first, n_inputs = preds.ptr[i], preds.ptr[i + 1] - preds.ptr[i]
-        soonest = _inputs(i, p, arrival, preds, links, proc, aft, home, done_at, there_at)
+        soonest = _inputs(i, arrival, preds, links, proc, aft, home, done_at, there_at)
         least, w_cost, w_affinity = terms.least_cost[i], terms.weights[i, 1], terms.weights[i, 2]
         n_pulls = 0
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
@@ -125,7 +125,7 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
             ready = arrival[i]
             for e in range(n_inputs):
                 r, there = home[e], done_at[e]
-                if r != q:
+                if links.node[r] != links.node[q]:
                     if links.uniform:
                         there = there_at[e]
                     else:
@@ -163,10 +163,10 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
 
 
 @inlined
-def _inputs(i, p, arrival, preds, links, proc, aft, home, done_at, there_at):
+def _inputs(i, arrival, preds, links, proc, aft, home, done_at, there_at):
     """Note where and when each input of task i is made; return the time of the last, or arrival.
 
-    With equal links an input arrives everywhere else at the same time, `there_at`.
+    With equal links an input arrives on all other nodes at the same time, `there_at`.
     """
     first, last = preds.ptr[i], preds.ptr[i + 1]
     soonest = arrival[i]
@@ -176,7 +176,7 @@ def _inputs(i, p, arrival, preds, links, proc, aft, home, done_at, there_at):
         soonest = max(soonest, aft[j])
         if links.uniform:
             there_at[e - first] = aft[j] + (
-                links.latency[0, p - 1] + preds.data[e] / links.bandwidth[0, p - 1]
+                links.latency[0, links.far] + preds.data[e] / links.bandwidth[0, links.far]
             )
     return soonest
 

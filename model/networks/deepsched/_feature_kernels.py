@@ -50,16 +50,17 @@ def downward(topo, mean, succs, comm):
 
 
 @jit
-def optimistic(topo, etc, succs, comm, unit, table):
+def optimistic(topo, etc, succs, comm, unit, table, links):
     """Fill a table with PEFT's optimistic costs + execution times, / unit; two numbers a task, s.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
-    machines that can hold it. The table is (n, p) float32, half the memory to move; `unit`, s,
-    keeps it from overflowing. With the sums in it an edge costs one pass over p.
+    machines that can hold it. Within a node nothing is transferred. The table is (n, p) float32,
+    half the memory to move; `unit`, s, keeps it from overflowing. With the sums in it an edge costs
+    one pass over p.
     """
     n, p = etc.shape
     zero, one, infinite = np.float32(0), np.float32(1), np.float32(np.inf)
-    row = np.empty(p, np.float32)
+    row, nearest = np.empty(p, np.float32), np.empty(p, np.float32)
     # Reductions run in lanes side by side, which the processor can do at once.
     lows, cheaps = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     sums, counts = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
@@ -73,6 +74,9 @@ def optimistic(topo, etc, succs, comm, unit, table):
         for e in range(succs.ptr[i], succs.ptr[i + 1]):
             j = succs.task[e]
             child, elsewhere = table[j], cheapest[j] + np.float32(comm[e] * inverse)
+            if links.grouped:
+                _nearest(child, links.node, nearest)
+                child = nearest
             for q in range(p):
                 ahead = child[q] if child[q] < elsewhere else elsewhere
                 row[q] = ahead if ahead > row[q] else row[q]
@@ -100,6 +104,16 @@ def optimistic(topo, etc, succs, comm, unit, table):
         # Never below 0, as rounded sums can be.
         regret[i] = max(total / count - low, 0.0) * unit
     return least, regret
+
+
+@jit
+def _nearest(child, node, found):
+    """Fill `found` (p,) with the least entry of a row over the machines of each one's node."""
+    least = np.full(found.size, np.float32(np.inf))
+    for q in range(found.size):
+        least[node[q]] = min(least[node[q]], child[q])
+    for q in range(found.size):
+        found[q] = least[node[q]]
 
 
 @jit

@@ -126,6 +126,7 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
             comm,
             unit_ahead,
             table,
+            problem.machines.links,
         )
     else:
         cheap = np.empty((n, min(CHEAPEST, p) if decode == "topk" else 1), np.int64)
