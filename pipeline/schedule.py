@@ -177,6 +177,8 @@ def command(
 
 def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
     problem, schedule, seconds = found.problem, found.schedule, found.seconds
+    machines = problem.machines
+    groups = machines.nodes if machines.n_nodes < len(machines) else None
 
     def path(option: str) -> Path | None:
         given = outputs[option]
@@ -189,9 +191,9 @@ def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
     if page := path("--gantt"):
         both = () if schedule.scheduler == found.reference.scheduler else (found.reference,)
         times = [*(None for _ in both), seconds]
-        write_gantt(page, problem, *both, schedule, seconds=times)
+        write_gantt(page, problem, *both, schedule, seconds=times, groups=groups)
     if picture := path("--svg"):
-        write_svg(picture, problem, schedule)
+        write_svg(picture, problem, schedule, groups=groups)
     for option, write in (
         ("--json", write_json),
         ("--csv", write_csv),
@@ -213,6 +215,7 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
         f"{problem.n_machines} machines"
     )
     rows = [("format", problem.format)] if problem.format else []
+    rows.append(("machines", printable(problem.machines.described())))
     asked = schedule.scheduler
     rows.append(("scheduler", asked if schedule.winner == asked else f"{asked} (HEFT's is kept)"))
     for metric, measure in METRICS.items():

@@ -420,7 +420,10 @@ def test_an_illegal_value_is_named(fields: dict[str, object], message: str) -> N
 
 
 def test_an_unknown_family_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match=r"unknown family 'tree' .'in-tree' is meant..; one of: cholesky, .*out-tree"):
+    with pytest.raises(
+        UnknownName,
+        match=r"unknown family 'tree' .'in-tree' is meant..; one of: cholesky, .*out-tree",
+    ):
         problem_of("tree")
 
 
