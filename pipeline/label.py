@@ -71,7 +71,8 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 @click.option(
     "--samples",
     type=Whole(min=1, most=MOST_SAMPLES),
-    help="How many problems.  [default: one a trace file, or as many as the preset says]",
+    help="How many problems. Fewer than trace files: spread evenly over the folders they lie in.  "
+    "[default: one a trace file, or as many as the preset says]",
 )
 @click.option(
     "--fraction",
