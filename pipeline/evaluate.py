@@ -17,6 +17,7 @@ import click
 
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.registry import SCHEDULERS
+from deepsched.baselines.waiting import loading
 from deepsched.model.load import PRETRAINED
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.numbers import SEED, Whole
@@ -111,6 +112,7 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     A network that was trained on generated problems has seen no dataset: it gets no seen group.
     """
     # Late, as torch takes seconds that --help has not.
+    loading("torch")
     from deepsched.pipeline.evaluation.document import EvaluationSpec
     from deepsched.pipeline.evaluation.run import evaluate, finished_evaluation, write_report
 

@@ -18,7 +18,7 @@ import click
 
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
-from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.cli import EXIT_FAILED, failures, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import (
     AMOUNT,
     AT_LEAST_0,
@@ -249,7 +249,10 @@ def run(spec: LabelSpec, workers: Workers, *, force: bool, retry_failed: bool) -
             on_wait=lambda line: say([line]),
         )
     results.print(summary(spec, manifest, totals, time.perf_counter() - begin), markup=False)
-    say(first_lines([line for _, line in totals.failures], "without a label", totals.failed))
+    for line in first_lines(
+        [line for _, line in totals.failures], "without a label", totals.failed
+    ):
+        failures.print(line)
     return EXIT_FAILED if totals.failed else 0
 
 
