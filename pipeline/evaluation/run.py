@@ -107,8 +107,8 @@ def evaluate(
     rows, search = rows_of(outcomes), []
     if PRETRAINED in (network.name, *names):
         waiting("making more of the time: makespan against seconds of search")
-        own = spec.checkpoint if network.name == PRETRAINED else None
-        search = search_curve(own, groups, rows)
+        searched = spec.checkpoint if network.name == PRETRAINED else None
+        search = search_curve(searched, groups, rows)
     pairs = best_and_worst(rows, network.name) if charts else []
     if charts:
         waiting("drawing the best and the worst samples")

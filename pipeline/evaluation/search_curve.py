@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Each way is tried on so many problems of a size, and on none with more tasks: seconds in all.
 EACH, MOST_TASKS = 3, 10_000
-WAYS: dict[str, dict[str, float]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "1 sample": {"samples": 1},
     "8 samples": {"samples": 8},
     "32 samples": {"samples": 32},

@@ -206,7 +206,7 @@ def find_traces(
         if not path.exists():
             raise InvalidInput(f"--traces {shown_path(path)}: no such file or folder")
         candidates += _candidates(path)
-    order = range(len(candidates))
+    order: Sequence[int] = range(len(candidates))
     if limit is not None and limit < len(candidates):
         order = _spread([candidate.path.parent for candidate in candidates])
     files: dict[int, TraceFile] = {}
