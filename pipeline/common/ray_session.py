@@ -56,13 +56,14 @@ def ray_session(
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     begin = time.perf_counter()
-    waiting("starting Ray" if target == "local" else f"joining the Ray cluster at {target}")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if target == "local":
+        waiting("starting Ray")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _start(num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
     else:
         _check_reachable(target)
+        waiting(f"joining the Ray cluster at {target}")
         try:
             if under_ray_job():  # its working directory holds the package
                 ray.init(address=target, **quiet)

@@ -200,7 +200,8 @@ def test_a_failing_disk_stops_the_run_with_the_file(
         stopped = deepsched_here(capsys, *COMMAND, "--out", tmp_path)
     assert len(failed) == (1 if error == errno.ENOSPC else 3)
     assert stopped.returncode == 2
-    [line] = [text for text in stopped.stderr.splitlines() if not text.startswith("labelling: ")]
+    notes = ("labelling: ", "compiling, once")
+    [line] = [text for text in stopped.stderr.splitlines() if not text.startswith(notes)]
     assert line.startswith(f"deepsched: cannot write {tmp_path}/")
     assert line.endswith(f": {os.strerror(error)}")
     assert temporaries(tmp_path) == []
