@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 
 from deepsched.baselines.text import printable
@@ -32,13 +35,15 @@ class _Console(Console):
     def print_table(self, table: Table) -> None:
         """Print a table as wide as it needs to be: a row is a line, whatever the terminal's width.
 
-        Its own frame is left out, so that as few columns as possible are needed.
+        It has no frame, and headings of several lines where it would not fit otherwise.
         """
         table.box, table.show_edge, table.pad_edge = box.SIMPLE_HEAD, False, False
         table.padding, table.title_justify = 0, "left"
         for column in table.columns:
             column.no_wrap = True
         anywhere = self.options.update(max_width=WIDEST)
+        if self.measure(table, options=anywhere).maximum > self.width:
+            _fold_headings(table)
         needed = self.measure(table, options=anywhere).maximum
         title = self.measure(str(table.title or ""), options=anywhere).maximum
         before, self._width = self._width, max(needed, title, self.width)
@@ -50,6 +55,15 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to `run_command`."""
         raise  # rich calls this where it has caught the error
+
+
+def _fold_headings(table: Table) -> None:
+    """Break headings between words, to be no wider than what stands below them where possible."""
+    for column in table.columns:
+        heading = " ".join(str(column.header).split())
+        least = [len(piece) for piece in re.findall(r"[^\s-]+-?", heading)]
+        width = max([*(cell_len(str(cell)) for cell in column.cells), *least, 1])
+        column.header, column.vertical = "\n".join(wrap(heading, width)), "bottom"
 
 
 # Results go to stdout, everything said along the way to stderr, so that output can be piped.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.dataset.storage import Dataset
     from deepsched.pipeline.evaluation.cases import Group
 
-FORMAT = "deepsched-evaluation/1"
+FORMAT = "deepsched-evaluation/2"
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
 Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
 

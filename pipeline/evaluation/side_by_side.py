@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.writers import write_gantt
+from deepsched.pipeline.common.outputs import make_folder
 from deepsched.pipeline.evaluation.measure import REFERENCE
 
 if TYPE_CHECKING:
@@ -64,16 +65,18 @@ def write_charts(
     ------
     UnwritableOutput
     """
-    (out / FOLDER).mkdir(exist_ok=True)
+    folder = make_folder(out / FOLDER, f"--out {out}")
+    for kind in ("best", "worst"):  # of a comparison before, maybe of more samples
+        for old in folder.glob(f"{kind}-[0-9].html"):
+            old.unlink()
     files = {(sample["group"], sample["sample_id"]): sample["file"] for sample in samples}
     for group in groups:
         for case in group.cases({k for name, k in files if name == group.name}):
-            schedules = [
-                case.labels.get(name)
-                or scheduler(case.problem, teacher_rng(group.seed, case.sample_id, name))
-                for name, scheduler in (
-                    (REFERENCE, SCHEDULERS[REFERENCE]),
-                    (network.name, network),
-                )
-            ]
+            schedules = []
+            for name, scheduler in ((REFERENCE, SCHEDULERS[REFERENCE]), (network.name, network)):
+                schedule = case.labels.get(name)
+                if schedule is None:
+                    rng = teacher_rng(group.seed, case.sample_id, name)
+                    schedule = scheduler(case.problem, rng)
+                schedules.append(schedule)
             write_gantt(out / files[group.name, case.sample_id], case.problem, *schedules)
