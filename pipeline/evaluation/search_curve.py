@@ -11,7 +11,7 @@ from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.model.load import load_network
 from deepsched.pipeline.evaluation.comparison import SIZE_LABELS, size_bucket
-from deepsched.pipeline.evaluation.measure import REFERENCE
+from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,7 @@ def search_curve(
                     scheduler,
                     case.problem,
                     partial(teacher_rng, group.seed, case.sample_id, scheduler.name),
+                    repeats=REPEATS,
                 )
                 own = found[size_bucket(case.problem.n_tasks)][way]
                 own.append((seconds, schedule.makespan / heft.makespan))
