@@ -18,6 +18,7 @@ import click
 
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
+from deepsched.baselines.waiting import waiting
 from deepsched.pipeline.common.cli import EXIT_FAILED, failures, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import (
     AMOUNT,
@@ -216,8 +217,9 @@ def command(
         shard_mb=shard_mb,
         timeout=timeout,
     )
-    with messages.status("reading the traces") if traces else contextlib.nullcontext():
-        spec, notes = label_spec(request)
+    if traces:
+        waiting("reading the traces")
+    spec, notes = label_spec(request)
     say(notes)
     where = Workers(
         count=workers, address=address, cpus=cpus_per_task, resources=read_resources(resources)

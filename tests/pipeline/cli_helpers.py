@@ -76,7 +76,13 @@ def deepsched_here(
 
 
 # What is said as it begins, once a process: whether it is said depends on what ran before.
-WAITS = ("loading torch", "loading torch and ray", "compiling, once", "starting Ray")
+WAITS = (
+    "reading the traces",
+    "loading torch",
+    "loading torch and ray",
+    "compiling, once",
+    "starting Ray",
+)
 
 
 def said_by(done: subprocess.CompletedProcess[str]) -> list[str]:
