@@ -17,6 +17,7 @@ import click
 
 from deepsched.baselines.plugins import register_named
 from deepsched.baselines.registry import SCHEDULERS
+from deepsched.baselines.waiting import loading
 from deepsched.model.load import PRETRAINED
 from deepsched.pipeline.common.cli import messages, progress_bar, results
 from deepsched.pipeline.common.numbers import SEED, Whole
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     "--checkpoint",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the trained network.",
+    help="Folder of the trained network.  [default: the pretrained one]",
 )
 @click.option(
     "--out",
@@ -108,9 +108,12 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     of the same dataset that it was not (unseen), and with --unseen problems of another kind.
     Schedules that the dataset holds are read, the others are made now.
 
+    The samples on which the network is best and worst get Gantt charts beside HEFT's, in DIR/gantt.
+
     A network that was trained on generated problems has seen no dataset: it gets no seen group.
     """
     # Late, as torch takes seconds that --help has not.
+    loading("torch")
     from deepsched.pipeline.evaluation.document import EvaluationSpec
     from deepsched.pipeline.evaluation.run import evaluate, finished_evaluation, write_report
 
@@ -126,7 +129,7 @@ def command(out: Path, schedulers: str, resume: bool, address: str | None, **opt
     document = finished_evaluation(out, spec) if resume else None
     if document is None:
         with _progress() as on_done:
-            document = evaluate(spec, address, on_done=on_done)
+            document = evaluate(spec, address, charts=out, on_done=on_done)
         write_report(out, document)
     else:
         messages.print(f"{out} holds this comparison already", markup=False)

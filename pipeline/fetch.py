@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.pipeline.common.cli import EXIT_FAILED, failures, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS, DATA_FOLDER, DATA_VARIABLE, TRACES
 from deepsched.pipeline.fetching.place import is_right
@@ -147,10 +147,10 @@ def tell_problems(outcomes: Sequence[Outcome]) -> int:
             messages.print(f"{outcome.source.here}: {text}", markup=False)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
-        messages.print(f"not fetched: {outcome.source.here}: {outcome.reason}", markup=False)
+        failures.print(f"not fetched: {outcome.source.here}: {outcome.reason}", markup=False)
     skipped = sum(outcome.status == "not tried" for outcome in outcomes)
     if skipped:
-        messages.print(f"not tried: {skipped} more, since the server could not be reached")
+        failures.print(f"not tried: {skipped} more, since the server could not be reached")
     if failed:
-        messages.print("The same command again tries these alone.")
+        failures.print("The same command again tries these alone.")
     return EXIT_FAILED if failed else 0

@@ -18,7 +18,8 @@ import click
 
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
-from deepsched.pipeline.common.cli import EXIT_FAILED, messages, progress_bar, results
+from deepsched.baselines.waiting import waiting
+from deepsched.pipeline.common.cli import EXIT_FAILED, failures, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import (
     AMOUNT,
     AT_LEAST_0,
@@ -71,7 +72,8 @@ PROGRESS_EVERY = 10.0  # s, between lines of progress where there is no terminal
 @click.option(
     "--samples",
     type=Whole(min=1, most=MOST_SAMPLES),
-    help="How many problems.  [default: one a trace file, or as many as the preset says]",
+    help="How many problems. Fewer than trace files: spread evenly over the folders they lie in.  "
+    "[default: one a trace file, or as many as the preset says]",
 )
 @click.option(
     "--fraction",
@@ -216,8 +218,9 @@ def command(
         shard_mb=shard_mb,
         timeout=timeout,
     )
-    with messages.status("reading the traces") if traces else contextlib.nullcontext():
-        spec, notes = label_spec(request)
+    if traces:
+        waiting("reading the traces")
+    spec, notes = label_spec(request)
     say(notes)
     where = Workers(
         count=workers, address=address, cpus=cpus_per_task, resources=read_resources(resources)
@@ -249,7 +252,10 @@ def run(spec: LabelSpec, workers: Workers, *, force: bool, retry_failed: bool) -
             on_wait=lambda line: say([line]),
         )
     results.print(summary(spec, manifest, totals, time.perf_counter() - begin), markup=False)
-    say(first_lines([line for _, line in totals.failures], "without a label", totals.failed))
+    for line in first_lines(
+        [line for _, line in totals.failures], "without a label", totals.failed
+    ):
+        failures.print(line)
     return EXIT_FAILED if totals.failed else 0
 
 

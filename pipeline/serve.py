@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from deepsched.baselines.waiting import loading
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.numbers import AMOUNT, Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
@@ -118,6 +119,7 @@ def command(
       curl --data-binary @workflow.json.gz 'http://127.0.0.1:8000/v1/schedule?scheduler=peft'
     """  # noqa: D301 (click's mark for lines that stay as they are)
     # Late, as torch and Ray Serve take seconds that --help has not.
+    loading("torch", "ray")
     import ray
     from ray import serve
 
@@ -141,7 +143,7 @@ def command(
         check_port(host, port)
     cpus = max(os.cpu_count() or 1, processes(args))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    messages.print("starting; this takes about half a minute, the first time longer")
+    messages.print("the service starts; this takes about half a minute, the first time longer")
     with ray_session(address=address, num_cpus=cpus if local else None):
         # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

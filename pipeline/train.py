@@ -21,9 +21,11 @@ import click
 from deepsched.baselines.atomic import forget_unfinished
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.text import absolute_path
+from deepsched.baselines.waiting import loading
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    failures,
     messages,
     progress_bar,
     results,
@@ -120,6 +122,7 @@ def command(
     --steps or --epochs.
     """
     # Late, as torch and Ray Train take seconds that --help has not.
+    loading("torch")
     from deepsched.pipeline.training.plan import finished_training, plan_training
 
     if data is not None and problems is not None:
@@ -166,13 +169,13 @@ def _train(plan: Plan, address: str | None) -> Trained:
 
             return (train_here if here else run_training)(plan, on_status=watch)
     except KeyboardInterrupt:
-        messages.print(
+        failures.print(
             f"interrupted after step {last.step}; the same command with --resume goes on from the "
             "last checkpoint"
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     except TrainingFailed as error:
-        messages.print(f"deepsched: {error}; --resume goes on", markup=False)
+        failures.print(f"deepsched: {error}; --resume goes on", markup=False)
         raise click.exceptions.Exit(EXIT_FAILED) from None
 
 

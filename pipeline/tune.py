@@ -20,9 +20,11 @@ from rich.table import Table
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.text import absolute_path
+from deepsched.baselines.waiting import loading
 from deepsched.pipeline.common.cli import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    failures,
     messages,
     progress_bar,
     results,
@@ -188,6 +190,7 @@ def command(
     The same command again goes on where it was stopped: each trial from its last validation.
     """
     # Late, as torch and Ray Tune take seconds that --help has not.
+    loading("torch")
     from deepsched.pipeline.tuning.plan import plan_search
     from deepsched.pipeline.tuning.results import BEST, REPORT, finished_search
     from deepsched.pipeline.tuning.search_space import default_space, parse_search
@@ -217,7 +220,7 @@ def command(
                 workers=workers_per_trial,
                 seconds=time_budget,
             )
-    results.print(table(found))
+    results.print_table(table(found))
     results.print(f"best settings: {out / BEST}", markup=False)
     results.print(f"report: {out / REPORT}", markup=False)
 
@@ -235,7 +238,7 @@ def _search(plan: Search, address: str | None, **how: Any) -> list[TrialResult]:
         with ray_session(address=address), _progress(plan) as on_trial:
             return run_search(plan, **how, on_trial=on_trial, on_note=note)
     except KeyboardInterrupt:
-        messages.print("interrupted; the same command goes on where it stopped")
+        failures.print("interrupted; the same command goes on where it stopped")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     except SearchFailed as error:
         reason = str(error)
@@ -243,7 +246,7 @@ def _search(plan: Search, address: str | None, **how: Any) -> list[TrialResult]:
         # Click would take an EOFError for Ctrl-C.
         said = " ".join(str(error).split()) or type(error).__name__
         reason = f"Ray Tune broke off: {said}; the same command goes on with the trials so far"
-    messages.print(f"deepsched: {reason}", markup=False)
+    failures.print(f"deepsched: {reason}", markup=False)
     raise click.exceptions.Exit(EXIT_FAILED) from None
 
 

@@ -21,7 +21,7 @@ from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.stores import without_secret
-from deepsched.pipeline.dataset.verify import verify_top
+from deepsched.pipeline.dataset.verify import sample_findings, verify_top
 from deepsched.pipeline.dataset.verify_shard import verify_shard
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def command(uri: str, quick: bool, workers: int | None, show: int, address: str 
                 bar.advance(task)
     for check in sorted(checks, key=lambda check: check.shard):
         findings += check.findings
+    if dataset is not None and not quick and all(finding.warning for finding in findings):
+        findings += sample_findings(dataset)  # made from parts, which are good
     # What is wrong before what is only odd; the order is otherwise that of the files.
     findings.sort(key=lambda finding: finding.warning)
     for finding in findings[:show]:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from numba.core import caching
 
+from deepsched.baselines.waiting import waiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,9 +55,12 @@ class CodeCache(caching._Cache):  # noqa: SLF001 - what numba calls
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what was compiled for a signature; None: nothing, or nothing that is whole."""
         try:
-            return self._kept.load_overload(sig, target_context)
+            found = self._kept.load_overload(sig, target_context)
         except Exception:  # whatever the bytes bring about
-            return None
+            found = None
+        if found is None:  # numba compiles it now
+            waiting("compiling, once")
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled, or say once that it cannot be."""

@@ -68,7 +68,7 @@ def command(samples: int, repeats: int, no_ga: bool, json_path: str | None) -> N
         table.add_column(heading, justify="right" if heading == "value" else "left")
     for row in rows:
         table.add_row(row["measure"], f"{row['value']:.4g}", row["unit"])
-    results.print(table)
+    results.print_table(table)
 
 
 def paper_spec(out: str, samples: int, teacher: str = "heft") -> LabelSpec:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +29,14 @@ from deepsched.pipeline.common.strict_json import json_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from deepsched.pipeline.benchmarks.quality_problems import Case
+
 # Of the anytime comparison: s → graphs a cell, in quick runs 2.
 BUDGETS = {0.1: 10, 1.0: 4, 10.0: 2}
 TRACE_MANY_MACHINES = (64,)  # on so many HEFT leaves almost nothing: told without a goal
 STG_MACHINES = (2, 4, 8, 16)
 
-Part = tuple[str, "Iterator[tuple[Any, ...]]", "Callable[..., Outcome]"]
+Part = tuple[str, "list[Case]", "Callable[..., Outcome]"]
 
 
 @click.command(name="quality")
@@ -89,10 +90,10 @@ def command(
     runner.warm_up()
     with progress_bar() as bar:
         for name, source, run in chosen:
-            task = bar.add_task(name, total=None)
+            task = bar.add_task(name, total=len(source))
             parts[name] = []
             for case in source:
-                parts[name].append(run(runner, *case))
+                parts[name].append(run(runner, *case()))
                 bar.advance(task)
             # After each part: a long run that is cut off has told something.
             if json_out is not None:
@@ -104,7 +105,7 @@ def command(
             heavy = by_ccr(outcomes, 1.0)
             tables.append(table("generated, makespan, CCR >= 1", heavy, cells=False))
     for one in tables:
-        results.print(one)
+        results.print_table(one)
     for name, others in _leads(parts).items():
         for other, (mean, half) in others.items():
             results.print(
@@ -150,7 +151,7 @@ def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
         for machines in STG_MACHINES[1:2] if quick else STG_MACHINES:
             part = f"STG-50, {machines} machines"
             yield part, stg_problems(data, machines), Runner.solved
-            some = islice(stg_problems(data, machines), 0, None, 6)
+            some = stg_problems(data, machines)[::6]
             yield f"{part}, every sixth graph", some, Runner.solved_in_time
     for budget, graphs in list(BUDGETS.items())[: 2 if quick else None]:
         yield (

@@ -58,17 +58,17 @@ def lead(outcomes: list[Outcome], own: str, other: str) -> tuple[float, float]:
 
 
 def table(title: str, outcomes: list[Outcome], *, cells: bool) -> Table:
-    """Return the mean ratios to HEFT, a row a method, with the worst cell.
+    """Return the mean ratios to HEFT, a row a method, with the median seconds and the worst cell.
 
     Where there is a lower bound, the share of HEFT's distance to it that a method closes is shown.
     """
     found = ratios(outcomes)
     bounds = found.get("lower bound")
-    shown = Table(title=title)
+    shown = Table(title=f"{title} ({len(found['heft']) - 1} cells)")
     shown.add_column("method")
-    reference = "best known" if BEST in outcomes[0].values else "HEFT"
-    closed = ["gap closed"] if bounds else []
-    for column in (f"x {reference}", "±", *closed, "median s", "cells", "worst cell"):
+    reference = "best" if BEST in outcomes[0].values else "HEFT"
+    closed = ["closed"] if bounds else []
+    for column in (f"x {reference}", "±", *closed, "s", "worst cell"):
         shown.add_column(column, justify="left" if column == "worst cell" else "right")
     for method, own in found.items():
         mean, half, seconds = own["all"]
@@ -81,8 +81,7 @@ def table(title: str, outcomes: list[Outcome], *, cells: bool) -> Table:
             f"{half:.4f}",
             *([f"{100 * (1 - mean) / (1 - bound):.1f} %"] if bounds else []),
             f"{seconds:.2g}",
-            str(len(parts)),
-            f"{parts[worst]:.3f} {worst}" if cells else "",
+            f"{parts[worst]:.3f} {worst.replace(' x ', 'x')}" if cells else "",
         )
     return shown
 

@@ -197,7 +197,7 @@ def command(schedulers: str, counts: tuple[int, ...], json_path: str | None) -> 
             bar.advance(task)
     if json_path is not None:
         write_text(json_path, json_text(rows) + "\n")
-    results.print(_table(rows, [*counts]))
+    results.print_table(_table(rows, [*counts]))
     results.print(_growth(rows))
 
 

@@ -47,6 +47,6 @@ def command(json_path: str | None) -> None:
     table = Table("process", "ms", "x numpy and numba")
     for name, value in median.items():
         table.add_row(name, f"{1e3 * value:.0f}", f"{value / median['numpy and numba']:.2f}")
-    results.print(table)
+    results.print_table(table)
     if json_path is not None:
         write_text(json_path, json_text(median) + "\n")

@@ -134,7 +134,7 @@ def _simulated(options: dict[str, Any], samples: int, seconds: float) -> dict[st
     table = Table("processes", *NOTIONS.values(), title="busy share")
     for world, shares in busy.items():
         table.add_row(world, *(f"{shares[name]:.3f}" for name in NOTIONS))
-    results.print(table)
+    results.print_table(table)
     return {"fit": _document(fit), "busy": busy}
 
 
@@ -166,7 +166,7 @@ def _compared(options: dict[str, Any], seconds: float) -> dict[str, Any]:
     for name, label in NOTIONS.items():
         points = 100 * (found[name] - found["real"])
         table.add_row(label, f"{found[name]:.3f}", f"{points:+.1f}")
-    results.print(table)
+    results.print_table(table)
     return {"fit": _document(fit), **found}
 
 
@@ -186,13 +186,13 @@ def _timed(options: dict[str, Any], steps: int) -> dict[str, Any]:
         shares.add_row("waiting for " + name if name in ("data", "peers") else name, f"{share:.3f}")
     for name, share in figures["reading"].items():
         shares.add_row(f"beside it, {name} ahead: CPU s / s", f"{share:.3f}")
-    results.print(shares)
+    results.print_table(shares)
     rates = Table("in a CPU second", "a step has", "achieved", "attainable", "ratio")
     flops, rollouts = figures["flops"], figures.get("rollouts")
     _add_rate(rates, "forward, backward: GFLOP", flops, 1e9)
     if rollouts:
         _add_rate(rates, "rollouts: M tasks", rollouts, 1e6)
-    results.print(rates)
+    results.print_table(rates)
     results.print(
         f"One thread here: {flops['peak'] / 1e9:.3g} GFLOP/s in products of matrices, "
         f"{flops['bandwidth'] / 1e9:.3g} GB/s; {flops['step'] / flops['bytes']:.2g} FLOP a byte"

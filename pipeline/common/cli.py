@@ -9,60 +9,40 @@ import os
 import re
 import sys
 import traceback
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.exceptions import Exit
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput, missing_extra
 from deepsched.baselines.text import printable
+from deepsched.pipeline.common.consoles import failures as failures
+from deepsched.pipeline.common.consoles import messages as messages
+from deepsched.pipeline.common.consoles import results as results
 from deepsched.pipeline.common.doubts import doubts_shown
 from deepsched.pipeline.common.interrupts import true_error
 from deepsched.pipeline.common.streams import OUTPUT, forget_output, prepare_streams
+from deepsched.pipeline.common.verbosity import log_lines, with_verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from rich.text import Text
 
 EXIT_FAILED = 1  # the work ran and something in it failed
 EXIT_BAD_INPUT = 2  # the user's input or options are wrong
 EXIT_INTERRUPTED = 130  # Ctrl-C
 _OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # what torch says
 EXIT_NO_READER = 141  # what reads our output (head, less) has gone; as of any program that it ends
-
-
-class _Console(Console):
-    """A console on which a text is what it says: no markup, no emoji codes, no control characters.
-
-    Names come from files and from users.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-    def render_str(self, text: str, **how: Any) -> Text:
-        """Return a text of lines, whatever else is in it as escapes."""
-        return super().render_str("\n".join(map(printable, text.split("\n"))), **how)
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to :func:`run_command`."""
-        raise  # rich calls this where it has caught the error
-
-
-# Results go to stdout, everything said along the way to stderr, so that output can be piped.
-messages = _Console(stderr=True)
-results = _Console()
 
 
 def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
@@ -72,9 +52,9 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     the process refuse: a full disk, a closed output, too little memory.
     """
     prepare_streams()
-    keep_lines(command)
+    with_verbosity(keep_lines(command))
     try:
-        with doubts_shown():
+        with doubts_shown(), log_lines():
             code = _invoke(command, args)
         sys.stdout.flush()
     except DeepSchedError as error:
@@ -164,7 +144,7 @@ class LazyGroup(click.Group):
             command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
         except ImportError as error:
             raise missing_extra(error, f"`{ctx.command_path} {cmd_name}`") or error from None
-        return keep_lines(command)
+        return with_verbosity(keep_lines(command))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none of them."""
@@ -185,15 +165,24 @@ def keep_lines(command: click.Command) -> click.Command:
     return command
 
 
+class _Times(ProgressColumn):
+    """The time that has passed, and once it can be told the time that is left."""
+
+    def render(self, task: Task) -> Text:
+        """Return such as "0:07:39, 0:01:20 left"."""
+        passed = timedelta(seconds=int(task.finished_time or task.elapsed or 0))
+        if task.finished or task.time_remaining is None:
+            return Text(str(passed))
+        return Text(f"{passed}, {timedelta(seconds=int(task.time_remaining))} left")
+
+
 def progress_bar() -> Progress:
     """Return a bar with counts, elapsed time and an estimate, on stderr; plain where not a tty."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Times(),
         console=messages,
     )
 

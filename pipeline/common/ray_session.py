@@ -8,15 +8,19 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deepsched
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.text import is_utf8, printable
+from deepsched.baselines.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
 
 HOME = Path(deepsched.__path__[0])
 ROOT = HOME.parent  # where Python finds the package: a checkout, or site-packages
@@ -51,12 +55,15 @@ def ray_session(
         yield
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
+    begin = time.perf_counter()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if target == "local":
+        waiting("starting Ray")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _start(num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
     else:
         _check_reachable(target)
+        waiting(f"joining the Ray cluster at {target}")
         try:
             if under_ray_job():  # its working directory holds the package
                 ray.init(address=target, **quiet)
@@ -65,6 +72,7 @@ def ray_session(
                     ray.init(address=target, runtime_env={"py_modules": [package]}, **quiet)
         except (ConnectionError, ValueError) as error:
             raise InvalidInput(f"no Ray cluster at {target!r}: {error}") from None
+    log.info("Ray has %d CPUs, after %.1f s", cluster_cpus(), time.perf_counter() - begin)
     try:
         yield
     finally:

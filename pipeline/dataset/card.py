@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.dataset.manifest import label_part
+from deepsched.pipeline.dataset.samples import present_splits, sample_file
 from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from deepsched.pipeline.dataset.schema import Row
 
 PLAIN = "labels/{}/part-.parquet"
+FULL = "full"  # the split of what holds samples of all; "all" is reserved
+TAGS = ("scheduling", "task-graph", "dag", "workflow", "heterogeneous-computing", "deepsched")
 COUNTED = ("n_tasks", "n_machines", "n_edges")
 
 MEANING = {
@@ -73,15 +76,11 @@ def dataset_card(manifest: Manifest, counts: Mapping[str, int]) -> str:
     ----------
     counts : of all problems, as :func:`count_row` makes them.
     """
-    configs: dict[str, str | list[str]] = {"problems": "problems/*.parquet"}
-    configs |= {f"labels-{teacher}": _files(manifest, teacher) for teacher in manifest.labels}
-    head = ["---", "configs:"]
-    for name, files in configs.items():
-        head += [f"- config_name: {name}", f"  data_files: {json.dumps(files)}"]
     teacher = next(iter(manifest.labels), None)
     parts = list(manifest.parts())
     text = [
-        *head,
+        "---",
+        *_head(manifest),
         "---",
         "",
         "# A DeepSched dataset",
@@ -108,6 +107,11 @@ def dataset_card(manifest: Manifest, counts: Mapping[str, int]) -> str:
         "",
         *_columns("problems", PROBLEMS),
         *_columns("labels", LABELS),
+        "The configuration `samples`, the default one, has the small columns of both, one row a "
+        "sample: those of a teacher begin with its name (`heft_makespan`). It is divided into "
+        "`train`, `validation` and `test`. The parts hold samples of all three, so their "
+        f"configurations have one split, `{FULL}`, whose row *k* is sample *k*.",
+        "",
         "## Where it comes from",
         "",
         "Made by `deepsched label`, from these settings, with these versions:",
@@ -126,6 +130,53 @@ def dataset_card(manifest: Manifest, counts: Mapping[str, int]) -> str:
         "",
     ]
     return "\n".join(text)
+
+
+def _head(manifest: Manifest) -> list[str]:
+    """Return the lines of YAML that Hugging Face's hub and `datasets` read."""
+    traces = "traces" in manifest.spec
+    licence = ["license: other", "license_name: licence-of-the-traces"]
+    head = [
+        f"pretty_name: DeepSched, {_origin(manifest)}",
+        *(licence if traces else ["license: cc0-1.0"]),
+        "task_categories: [graph-ml]",
+        f"tags: {json.dumps(TAGS)}",
+        f"size_categories: [{json.dumps(size_category(manifest.samples))}]",
+        "configs:",
+        "- config_name: samples",
+        "  default: true",
+        "  data_files:",
+    ]
+    for split in present_splits(manifest.samples):
+        head += [f"  - split: {split}", f"    path: {sample_file(split)}"]
+    # Whole parts are all that can be chosen here, and each holds samples of all splits.
+    parts: dict[str, str | list[str]] = {"problems": "problems/*.parquet"}
+    parts |= {f"labels-{teacher}": _files(manifest, teacher) for teacher in manifest.labels}
+    for name, files in parts.items():
+        head += [f"- config_name: {name}", "  data_files:", f"  - split: {FULL}"]
+        head += [f"    path: {json.dumps(files)}"]
+    return head
+
+
+def _origin(manifest: Manifest) -> str:
+    spec = manifest.spec
+    return json.dumps(spec["preset"])[1:-1] if "preset" in spec else "workflow traces"
+
+
+def size_category(samples: int) -> str:
+    """Return Hugging Face's word for a number of rows, such as "1K<n<10K"."""
+    if samples < 1000:
+        return "n<1K"
+    low = 1000
+    while samples >= 10 * low:
+        low *= 10
+    units = {1: "", 1000: "K", 10**6: "M", 10**9: "B"}
+
+    def short(value: int) -> str:
+        unit = max(u for u in units if value >= u)
+        return f"{value // unit}{units[unit]}"
+
+    return f"{short(low)}<n<{short(10 * low)}"
 
 
 def _files(manifest: Manifest, teacher: str) -> str | list[str]:
@@ -179,7 +230,10 @@ def _licence(manifest: Manifest) -> str:
             "licence of their owners (WfCommons WfInstances: LGPL-3.0). Only the runtimes are "
             "measured; what a task takes on other machines is modelled."
         )
-    return "The problems are generated from random numbers; they contain no one else's data."
+    return (
+        "The problems are generated from random numbers; they contain no one else's data, and are "
+        "marked as free for any use (CC0). Change the mark where you publish them otherwise."
+    )
 
 
 def _example(teacher: str | None, manifest: Manifest) -> list[str]:
@@ -203,4 +257,10 @@ def _example(teacher: str | None, manifest: Manifest) -> list[str]:
         f'for sample in Dataset.open(".").samples("{teacher}", "train"):',
         "    print(sample.problem.name, sample.schedule.makespan)",
         "    break",
+        "",
+        '# With Hugging Face\'s `datasets`, in place of "." the name of a repository, too:',
+        '# samples = datasets.load_dataset(".")  # train, validation, test',
+        '# problems = datasets.load_dataset(".", "problems", split="all")',
+        f'# labels = datasets.load_dataset(".", "labels-{teacher}", split="all")',
+        '# problems.select(samples["train"]["sample_id"])  # labels.select, likewise',
     ]

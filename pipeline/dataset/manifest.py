@@ -25,6 +25,7 @@ CARD = "README.md"  # for people
 SPEC = "spec.json"  # what is being made; written first, so that a run can be continued
 PROBLEM_FOLDER = "problems"
 LABEL_FOLDER = "labels"
+SAMPLE_FOLDER = "samples"  # one row a sample, a file a split; derived, in no hash
 RECORD_FOLDER = "records"  # what each finished part holds, and times, which no hash covers
 
 TOP_FILES = (MANIFEST, SPEC, MACHINES, CARD)

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from deepsched.baselines.atomic import is_temporary
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.dataset.files import LOCK, open_folder
@@ -20,11 +22,18 @@ from deepsched.pipeline.dataset.manifest import (
     OLD_MANIFESTS,
     PROBLEM_FOLDER,
     RECORD_FOLDER,
+    SAMPLE_FOLDER,
     SPEC,
     TOP_FILES,
     Manifest,
     parse_document,
     read_manifest,
+)
+from deepsched.pipeline.dataset.samples import (
+    SPLIT_NAMES,
+    read_sample_table,
+    sample_file,
+    sample_tables,
 )
 from deepsched.pipeline.dataset.storage import Dataset
 from deepsched.pipeline.dataset.stores import UnreadableStore
@@ -114,9 +123,36 @@ def _spec_findings(dataset: Dataset) -> Iterator[Finding]:
     yield Finding(file=SPEC, text=text, warning=True)
 
 
+def sample_findings(dataset: Dataset) -> Iterator[Finding]:
+    """Compare the tables of the splits with the parts, whose own faults have no place here.
+
+    A dataset of an earlier version may have none of them.
+    """
+    names = set(dataset.folder.names(SAMPLE_FOLDER))
+    there = {split: sample_file(split) for split in SPLIT_NAMES}
+    if names.isdisjoint(there.values()):
+        return
+    expected = sample_tables(dataset.folder, dataset.manifest)
+    for split, name in there.items():
+        where = dataset.folder.where(name)
+        if name not in names:
+            if split in expected:
+                yield Finding(file=name, text=f"{where} is missing", warning=True)
+            continue
+        try:
+            table = read_sample_table(dataset.folder, split)
+        except (pa.ArrowException, OSError) as error:
+            yield Finding(file=name, text=f"{where} cannot be read: {error}", warning=True)
+            continue
+        if split not in expected or not table.equals(expected[split]):
+            text = f"{where} is not what the parts of the dataset hold"
+            yield Finding(file=name, text=text, warning=True)
+
+
 def _known_files(dataset: Dataset, names: Iterable[str]) -> tuple[set[str], list[Finding]]:
     """Return the files that belong to the dataset, and what is wrong with older manifests."""
-    known = {LOCK, LEASE, *TOP_FILES, *(part.file for part in dataset.manifest.parts())}
+    known = {LOCK, LEASE, *TOP_FILES, *map(sample_file, SPLIT_NAMES)}
+    known |= {*(part.file for part in dataset.manifest.parts())}
     findings = []
     for name in names:
         if name.startswith(f"{OLD_MANIFESTS}/") and name.endswith(".json"):

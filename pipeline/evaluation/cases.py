@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import InvalidInput
@@ -13,7 +14,7 @@ from deepsched.pipeline.evaluation.measure import Case
 from deepsched.pipeline.labelling.presets import preset_names, preset_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 RETIMED = 5  # stored schedules per group and range of sizes that are made again to be timed
 
@@ -28,7 +29,8 @@ class Group:
     samples : how many there are.
     seed : of the random streams of schedulers that draw.
     known_sources : graphs that occur in the training split.
-    cases : yields the problems; may be called once more to start over.
+    cases : yields the problems; may be called once more to start over, or with the only sample ids
+        that are wanted.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Group:
     samples: int
     seed: int
     known_sources: frozenset[str]
-    cases: Callable[[], Iterator[Case]]
+    cases: Callable[..., Iterator[Case]]
 
 
 def dataset_groups(
@@ -102,8 +104,10 @@ def other_group(
             "give another --seed"
         )
 
-    def cases() -> Iterator[Case]:
+    def cases(only: Container[int] = range(limit)) -> Iterator[Case]:
         for k in range(limit):
+            if k not in only:
+                continue
             label = f"{source.label(k)} #{k}"
             yield Case(group="other", sample_id=k, source=label, problem=source.problem(k))
 
@@ -135,14 +139,22 @@ def _dataset_group(
         samples=len(chosen),
         seed=int(dataset.manifest.spec.get("seed", 0)),
         known_sources=known,
-        cases=lambda: _stored_cases(dataset, name, split, chosen),
+        cases=partial(_stored_cases, dataset, name, split, chosen),
     )
 
 
 def _stored_cases(
-    dataset: Dataset, group: str, split: str, chosen: Sequence[SampleSize]
+    dataset: Dataset,
+    group: str,
+    split: str,
+    chosen: Sequence[SampleSize],
+    only: Container[int] | None = None,
 ) -> Iterator[Case]:
-    wanted = {sample.sample_id: _source(dataset, sample) for sample in chosen}
+    wanted = {
+        sample.sample_id: _source(dataset, sample)
+        for sample in chosen
+        if only is None or sample.sample_id in only
+    }
     retimed = _first_of_each_size(chosen)
     shards = sorted({dataset.shard_of(sample_id) for sample_id in wanted})
     for shard in shards:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.model.checkpoint_files import WEIGHTS
+from deepsched.model.networks.deepsched.scheduler import PRETRAINED
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.common.strict_json import finite
 from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS, Row
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.dataset.storage import Dataset
     from deepsched.pipeline.evaluation.cases import Group
 
-FORMAT = "deepsched-evaluation/1"
+FORMAT = "deepsched-evaluation/2"
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
 Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
 
@@ -32,7 +33,7 @@ class EvaluationSpec:
 
     Attributes
     ----------
-    data, checkpoint : the dataset's URI, the network's folder.
+    data, checkpoint : the dataset's URI, the network's folder; None: the pretrained network.
     schedulers : names beside the network; HEFT is added, everything is measured against it.
     split : of unseen samples.
     unseen : URI of a dataset of another kind, or a preset; None for neither.
@@ -44,7 +45,7 @@ class EvaluationSpec:
     """
 
     data: str
-    checkpoint: Path
+    checkpoint: Path | None
     schedulers: tuple[str, ...]
     split: str = "test"
     unseen: str | None = None
@@ -63,10 +64,12 @@ def evaluation_document(
     groups: Sequence[Group],
     outcomes: Sequence[Outcome],
     history: list[dict[str, Any]],
+    search: list[dict[str, Any]],
+    charts: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return all numbers of a comparison, ready for JSON, in an order that no worker decides."""
-    ordered = sorted(outcomes, key=lambda outcome: (outcome[0][0].group, outcome[0][0].sample_id))
-    rows = [row for found, _ in ordered for row in found]
+    ordered = in_order(outcomes)
+    rows = rows_of(outcomes)
     summaries = []
     for group in groups:
         own = [(found, fit) for found, fit in ordered if found[0].group == group.name]
@@ -88,7 +91,7 @@ def evaluation_document(
             command=spec.command,
             data=spec.data,
             manifest_sha256=dataset.manifest.digest(),
-            checkpoint=str(spec.checkpoint),
+            checkpoint="pretrained" if spec.checkpoint is None else str(spec.checkpoint),
             checkpoint_sha256=weights_sha256(spec.checkpoint),
             workers=spec.workers,
         ),
@@ -101,11 +104,23 @@ def evaluation_document(
         "groups": summaries,
         "seconds": seconds_by_size(rows),
         "training": history,
+        "search": search,
+        "charts": charts,
         "notes": _notes(dataset, network, summaries, rows),
         "rows": [asdict(row) for row in rows],
     }
     without: dict[str, Any] = finite(document)
     return without
+
+
+def in_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes by group and sample, whoever was done first."""
+    return sorted(outcomes, key=lambda outcome: (outcome[0][0].group, outcome[0][0].sample_id))
+
+
+def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Return the rows of all outcomes, in the order of `in_order`."""
+    return [row for found, _ in in_order(outcomes) for row in found]
 
 
 def spec_document(spec: EvaluationSpec) -> dict[str, Any]:
@@ -179,6 +194,6 @@ def _notes(
     return notes
 
 
-def weights_sha256(checkpoint: Path) -> str:
-    """Return the hash of a checkpoint's weights."""
-    return hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()
+def weights_sha256(checkpoint: Path | None) -> str:
+    """Return the hash of a checkpoint's weights; None: of the pretrained ones."""
+    return hashlib.sha256(((checkpoint or PRETRAINED) / WEIGHTS).read_bytes()).hexdigest()

@@ -6,6 +6,7 @@ It is a pure function of the evaluation document, the content of `evaluation.jso
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from importlib import resources
 from string import Template
@@ -20,6 +21,7 @@ from deepsched.pipeline.evaluation.numbers import (
     ratio_text,
     share_text,
 )
+from deepsched.pipeline.evaluation.summary import mean_ratio, ranked
 
 Document = Mapping[str, Any]
 
@@ -34,6 +36,8 @@ def render(document: Document) -> str:
         "verdicts": _verdicts(document),
         "compared": _compared(document),
         "tables": "\n".join(_group_table(group) for group in document["groups"]),
+        "charts": _charts(document),
+        "search": _search(document),
         "turnaround": _turnaround(document),
         "spread": _spread(document),
         "network": _network(document),
@@ -44,6 +48,23 @@ def render(document: Document) -> str:
         "command": html.escape(document["provenance"]["command"]),
     }
     return Template(template.read_text(encoding="utf-8")).substitute(parts)
+
+
+def _ranked_over_all(document: Document) -> list[str]:
+    """Return the schedulers by the mean of the groups' ratios: one order for all figures."""
+    groups = document["groups"]
+    total = {
+        name: sum(mean_ratio(group["schedulers"][name]) for group in groups)
+        for name in groups[0]["schedulers"]
+    }
+    return sorted(total, key=lambda name: total[name])
+
+
+def _style(group: Mapping[str, Any], name: str) -> str:
+    """Return the classes of a scheduler's row: the network's own, and the best."""
+    least = min(map(mean_ratio, group["schedulers"].values()))
+    best = mean_ratio(group["schedulers"][name]) == least < math.inf
+    return " ".join(["own"] * (name == group["learned"]) + ["best"] * best)
 
 
 _HEADINGS = (
@@ -83,8 +104,7 @@ def _cells(name: str, found: Mapping[str, Any]) -> list[str]:
 
 def _group_table(group: Mapping[str, Any]) -> str:
     rows = [
-        (_cells(name, found), "own" if name == group["learned"] else "")
-        for name, found in group["schedulers"].items()
+        (_cells(name, group["schedulers"][name]), _style(group, name)) for name in ranked(group)
     ]
     caption = f"{group['samples']} samples of {group['sources']} graphs; {group['about']}"
     return f"<h3>{html.escape(group['title'])}</h3>{html_table(_HEADINGS, rows, caption)}"
@@ -113,7 +133,7 @@ def _tiles(document: Document) -> str:
         )
         if fit:
             tile += (
-                f"<span>{title}: teacher's machine</span><b>{share_text(fit['accuracy'])}</b>"
+                f"<span>{title}: machine accuracy</span><b>{share_text(fit['accuracy'])}</b>"
                 f"<span>{fit['accuracy'] / fit['chance']:.1f} × chance</span>"
             )
         tiles.append(f"{tile}</li>")
@@ -155,7 +175,7 @@ def _compared(document: Document) -> str:
 
 
 def _turnaround(document: Document) -> str:
-    schedulers = list(document["groups"][0]["schedulers"])
+    schedulers = _ranked_over_all(document)
     values = {
         group["title"]: {
             name: found["mean_turnaround"] for name, found in group["schedulers"].items()
@@ -178,6 +198,7 @@ def _turnaround(document: Document) -> str:
 
 def _spread(document: Document) -> str:
     ratios: dict[str, dict[str, list[float]]] = {}
+    order = _ranked_over_all(document)
     for group in document["groups"]:
         rows = [row for row in document["rows"] if row["group"] == group["name"]]
         reference = {
@@ -185,7 +206,7 @@ def _spread(document: Document) -> str:
             for row in rows
             if row["scheduler"] == document["reference"]
         }
-        found = ratios.setdefault(group["title"], {name: [] for name in group["schedulers"]})
+        found = ratios.setdefault(group["title"], {name: [] for name in order})
         for row in rows:
             base = reference[row["sample_id"]]
             if row["makespan"] and base:
@@ -195,6 +216,57 @@ def _spread(document: Document) -> str:
         picture,
         "Makespan divided by HEFT's, sample by sample: left of the dashed line is better than "
         "HEFT. A box holds the middle half of the samples, its whiskers reach best and worst.",
+    )
+
+
+def _charts(document: Document) -> str:
+    """Return links to the charts of the best and worst samples, if they were drawn."""
+    titles = {group["name"]: group["title"] for group in document["groups"]}
+    lists = []
+    for kind in ("best", "worst"):
+        items = [
+            f'<li><a href="{html.escape(sample["file"])}">{sample["ratio"]:.3f} × HEFT\'s</a> '
+            f"<span>{html.escape(sample['source'])}, {sample['tasks']:,} tasks on "
+            f"{sample['machines']} machines ({html.escape(titles[sample['group']])}, sample "
+            f"{sample['sample_id']})</span></li>"
+            for sample in document.get("charts", ())
+            if sample["kind"] == kind
+        ]
+        if items:
+            lists.append(f"<div><h3>{kind.capitalize()}</h3><ol>{''.join(items)}</ol></div>")
+    if not lists:
+        return ""
+    name = html.escape(document["network"]["name"])
+    return (
+        "<h2>Best and worst samples</h2>"
+        f"<p>Gantt charts of HEFT's schedule and of {name}'s, side by side, from the folder "
+        f'beside this page.</p><div class="pairs">{"".join(lists)}</div>'
+    )
+
+
+def _search(document: Document) -> str:
+    """Return what more time for deepsched's search brings, if it was measured."""
+    curves = document.get("search")
+    if not curves:
+        return ""
+    ways = [point["way"] for point in curves[0]["points"]]
+    rows = []
+    for curve in curves:
+        cells = [
+            f"{ratio_text(point['ratio'])} in {number_text(1e3 * point['seconds'], 2)} ms"
+            for point in curve["points"]
+        ]
+        rows.append(([curve["tasks"], str(curve["samples"]), *cells], ""))
+    picture = html_figure(
+        figures.makespan_against_time(curves),
+        "Mean makespan / HEFT's over the median time that deepsched takes: with 1, 8 and 32 "
+        "samples, and with a search that ends after 0.1 and 0.5 s. In brackets: samples.",
+    )
+    return (
+        "<h2>Makespan against search time</h2>"
+        "<p>A few samples of each size, scheduled in one process while nothing else of this "
+        "evaluation ran. A search ends early where it reaches the lower bound.</p>"
+        f"{picture}{html_table(('tasks', 'samples', *ways), rows)}"
     )
 
 
@@ -234,7 +306,7 @@ def _network(document: Document) -> str:
 
 
 def _seconds(document: Document) -> str:
-    names = list(document["groups"][0]["schedulers"])
+    names = _ranked_over_all(document)
     buckets = document["seconds"]
     learned = document["network"]["name"]
     published = {"heft": "HEFT", "ga": "GA", learned: "network"}
@@ -269,7 +341,7 @@ def _seconds(document: Document) -> str:
         "Median seconds per schedule, measured here. The last three columns are not ours: they are "
         "what the paper published in its Table I, on an Intel i5-6600K with 188 machines."
     )
-    text = "Scheduling time by input size, on logarithmic axes; dashed lines are the paper's."
+    text = "Scheduling time by input size, on logarithmic axes; dotted grey lines are the paper's."
     return html_table(headings, rows, caption, style="paper-last") + html_figure(picture, text)
 
 

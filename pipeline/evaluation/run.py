@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
 from deepsched.baselines.timing import warm_up
-from deepsched.model.load import known_schedulers, load_network, network_of, resolve_scheduler
+from deepsched.baselines.waiting import waiting
+from deepsched.model.load import (
+    PRETRAINED,
+    known_schedulers,
+    load_network,
+    network_of,
+    resolve_scheduler,
+)
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.storage import Dataset
@@ -21,6 +28,7 @@ from deepsched.pipeline.evaluation.document import (
     EvaluationSpec,
     Outcome,
     evaluation_document,
+    rows_of,
     spec_document,
     weights_sha256,
 )
@@ -30,6 +38,8 @@ from deepsched.pipeline.evaluation.measure import (
     evaluate_case,
 )
 from deepsched.pipeline.evaluation.report import render
+from deepsched.pipeline.evaluation.search_curve import search_curve
+from deepsched.pipeline.evaluation.side_by_side import best_and_worst, write_charts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,6 +58,7 @@ def evaluate(
     spec: EvaluationSpec,
     address: str | None = None,
     *,
+    charts: Path | None = None,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Compare all schedulers and return the evaluation document, ready for JSON.
@@ -55,6 +66,7 @@ def evaluate(
     Parameters
     ----------
     address : a Ray cluster to join.
+    charts : folder below which the charts of the best and worst samples are written; None: none.
     on_done : told how many samples are done, and of how many; first of none.
 
     Raises
@@ -83,7 +95,8 @@ def evaluate(
     if spec.unseen is not None:
         known = groups[-1].known_sources
         groups.append(other_group(spec.unseen, spec.seed, spec.limit, dataset, known))
-    job = Job(schedulers=names, checkpoint=spec.checkpoint.absolute(), teacher=teacher)
+    checkpoint = None if spec.checkpoint is None else spec.checkpoint.absolute()
+    job = Job(schedulers=names, checkpoint=checkpoint, teacher=teacher)
     chunks = (chunk for group in groups for chunk in _chunks(group.cases(), group.seed))
     total = sum(group.samples for group in groups)
     outcomes: list[Outcome] = []
@@ -91,7 +104,18 @@ def evaluate(
     for found in _run(chunks, job, spec.workers, address):
         outcomes += found
         on_done(len(outcomes), total)
-    return evaluation_document(spec, dataset, network, teacher, groups, outcomes, history)
+    rows, search = rows_of(outcomes), []
+    if PRETRAINED in (network.name, *names):
+        waiting("making more of the time: makespan against seconds of search")
+        searched = spec.checkpoint if network.name == PRETRAINED else None
+        search = search_curve(searched, groups, rows)
+    pairs = best_and_worst(rows, network.name) if charts else []
+    if charts:
+        waiting("drawing the best and the worst samples")
+        write_charts(charts, pairs, groups, network)
+    return evaluation_document(
+        spec, dataset, network, teacher, groups, outcomes, history, search, pairs
+    )
 
 
 def finished_evaluation(out: Path, spec: EvaluationSpec) -> dict[str, Any] | None:
@@ -120,7 +144,7 @@ class Job:
     """What a worker needs besides the cases."""
 
     schedulers: tuple[str, ...]
-    checkpoint: Path
+    checkpoint: Path | None
     teacher: str
 
 
@@ -141,7 +165,7 @@ def evaluate_chunk(chunk: Chunk, job: Job) -> list[Outcome]:
 
 @functools.lru_cache(maxsize=1)
 def _ready(
-    names: tuple[str, ...], checkpoint: Path
+    names: tuple[str, ...], checkpoint: Path | None
 ) -> tuple[NetworkScheduler, Mapping[str, Scheduler]]:
     """Return the network and the other schedulers, loaded and compiled, once a process."""
     network = load_network(checkpoint)
@@ -177,8 +201,9 @@ def _chunks(cases: Iterable[Case], seed: int) -> Iterator[Chunk]:
 
 
 def _read_history(spec: EvaluationSpec) -> list[dict[str, Any]]:
-    path = spec.history or spec.checkpoint.parent / "history.json"
-    if spec.history is None and not path.exists():
+    beside = None if spec.checkpoint is None else spec.checkpoint.parent / "history.json"
+    path = spec.history or beside
+    if path is None or (spec.history is None and not path.exists()):
         return []
     try:
         history = json.loads(path.read_text(encoding="utf-8"))

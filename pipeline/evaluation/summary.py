@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import asdict
 from statistics import median
@@ -54,6 +55,16 @@ def summarise_group(
     }
 
 
+def mean_ratio(found: Mapping[str, Any]) -> float:
+    """Return the mean makespan / HEFT's; infinite where there is none."""
+    return math.inf if not found["ratio"] else float(found["ratio"]["makespan"]["mean"])
+
+
+def ranked(group: Mapping[str, Any]) -> list[str]:
+    """Return the schedulers of a group by their mean makespan / HEFT's, the best first."""
+    return sorted(group["schedulers"], key=lambda name: mean_ratio(group["schedulers"][name]))
+
+
 def seconds_by_size(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Return, per range of sizes, the median scheduling time of each scheduler, s."""
     buckets: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -88,8 +99,8 @@ def verdicts(group: Mapping[str, Any], rivals: Sequence[str]) -> list[str]:
     fit = group["network"]
     if fit:
         sentences.append(
-            f"{group['learned']} finds its teacher's machine for {100 * fit['accuracy']:.1f} % of "
-            f"the tasks, {fit['accuracy'] / fit['chance']:.2f} times chance."
+            f"{group['learned']} predicts its teacher's machine for {100 * fit['accuracy']:.1f} % "
+            f"of the tasks (machine accuracy), {fit['accuracy'] / fit['chance']:.2f} times chance."
         )
     for rival in rivals:
         found = group["versus"].get(rival)
@@ -124,8 +135,12 @@ def _summarise_scheduler(rows: Sequence[Row], reference: Mapping[int, Row]) -> d
         "compared": len(reproduced),
         "median_seconds": median(timed_rows) if timed_rows else None,
     }
-    for measure in ("makespan", "mean_turnaround", "mean_waiting", "same_machine"):
+    for measure in ("makespan", "mean_turnaround", "mean_waiting"):
         summary[measure] = _mean(getattr(row, measure) for row in done)
+    # A share of tasks, whatever sample they are of: as the network's accuracy is counted.
+    tasks = sum(row.tasks for row in done)
+    same = sum((row.same_machine or 0.0) * row.tasks for row in done)
+    summary["same_machine"] = same / tasks if tasks else None
     bounds = [row.makespan / row.lower_bound for row in done if row.makespan and row.lower_bound]
     summary["above_bound"] = _mean(bounds)
     summary["ratio"] = _compared(done, reference)

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from deepsched.pipeline.evaluation.numbers import interval_text, number_text, ratio_text
+from deepsched.pipeline.evaluation.summary import ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,8 @@ def comparison_table(group: Mapping[str, Any]) -> Table:
         "\nms",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, found in group["schedulers"].items():
+    for name in ranked(group):
+        found = group["schedulers"][name]
         ratio = found["ratio"]
         span = ratio["makespan"] if ratio else None
         table.add_row(

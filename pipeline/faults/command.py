@@ -89,7 +89,7 @@ def run_scenarios(
             _run_scenario(scenarios[name], name, trial, folder=folder, seed=seed, rounds=rounds)
             for name in dict.fromkeys(names)
         ]
-    results.print(_table(title, found))
+    results.print_table(_table(title, found))
     if json_path is not None:
         write_text(json_path, json_text({**size, "scenarios": found}) + "\n")
     good = all(row["outcome"].startswith((SAME, NOT_RUN)) for row in found)

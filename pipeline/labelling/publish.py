@@ -23,6 +23,7 @@ from deepsched.pipeline.dataset.manifest import (
     OLD_MANIFESTS,
     PROBLEM_FOLDER,
     RECORD_FOLDER,
+    SAMPLE_FOLDER,
     SPEC,
     TOP_FILES,
     VERSION,
@@ -31,6 +32,7 @@ from deepsched.pipeline.dataset.manifest import (
     read_manifest,
     write_document,
 )
+from deepsched.pipeline.dataset.samples import write_sample_tables
 from deepsched.pipeline.dataset.schema import machines_document
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def publish(
     for name in folder.names():  # what killed workers left
         if is_temporary(name):
             folder.delete(name)
+    write_sample_tables(folder, manifest)
     folder.write(CARD, dataset_card(manifest, counts).encode())
     write_document(folder, MANIFEST, manifest)
     return manifest
@@ -122,7 +125,13 @@ def spec_document(spec: LabelSpec) -> dict[str, Any]:
 
 
 def _is_part(name: str) -> bool:
-    return name.split("/")[0] in (PROBLEM_FOLDER, LABEL_FOLDER, RECORD_FOLDER, OLD_MANIFESTS)
+    return name.split("/")[0] in (
+        PROBLEM_FOLDER,
+        LABEL_FOLDER,
+        RECORD_FOLDER,
+        SAMPLE_FOLDER,
+        OLD_MANIFESTS,
+    )
 
 
 def _read_spec(folder: Folder) -> Any:

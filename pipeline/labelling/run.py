@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from deepsched.pipeline.labelling.stuck import forget_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+log = logging.getLogger(__name__)
 
 QUEUED = 2  # tasks for each that can run, so that a worker finds the next one waiting
 LEAST_QUEUED = 8  # so that a cluster without CPUs yet sees a demand to grow for
@@ -98,6 +101,7 @@ def label(
         counts: Counter[str] = Counter()
 
         def keep(report: ShardReport) -> None:
+            log.info("shard %d: %d rows", report.shard, report.problems.part.rows)
             # Of the records no more than the parts: memory must not grow with the samples.
             problems[report.shard] = report.problems.part
             counts.update(report.problems.counts)

@@ -6,7 +6,7 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,12 @@ from deepsched.pipeline.labelling.sources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,47 +208,76 @@ def find_traces(
 
     Parameters
     ----------
-    limit : stop after this many files.
+    limit : take this many files and look at no more. They are spread evenly over the families, the
+        folders that files lie in, and over the names in each.
 
     Raises
     ------
     InvalidInput, InvalidProblem
         If a path does not exist, a named file cannot be read, or nothing is found.
     """
-    files: list[TraceFile] = []
-    left_out: list[str] = []
-    fixed: list[str] = []
+    candidates: list[_Candidate] = []
     for path in paths:
         if not path.exists():
             raise InvalidInput(f"--traces {shown_path(path)}: no such file or folder")
-        for candidate, name in _candidates(path):
-            if len(files) == limit:
-                break
-            try:
-                data = read_bytes(candidate)
-                where = shown_path(candidate)
-                etcs = [problem_from_bytes(data, where, options).etc for options in trials]
-                n_tasks = len(etcs[0])
-            except DeepSchedError as error:
-                if not path.is_dir() or isinstance(error, MemoryError):
-                    raise
-                left_out.append(str(error))
-                continue
-            found = TraceFile(
-                path=candidate.absolute(),
-                name=name,
-                sha256=sha256(data),
-                n_tasks=n_tasks,
-                most_machines=max(etc.shape[1] for etc in etcs),
-            )
-            files.append(found)
-            if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):
-                fixed.append(name)
+        candidates += _candidates(path)
+    order: Sequence[int] = range(len(candidates))
+    if limit is not None and limit < len(candidates):
+        order = _spread([candidate.path.parent for candidate in candidates])
+    files: dict[int, TraceFile] = {}
+    left_out: dict[int, str] = {}
+    fixed: dict[int, str] = {}
+    for place in order:
+        if len(files) == limit:
+            break
+        candidate = candidates[place]
+        try:
+            data = read_bytes(candidate.path)
+            where = shown_path(candidate.path)
+            etcs = [problem_from_bytes(data, where, options).etc for options in trials]
+            n_tasks = len(etcs[0])
+        except DeepSchedError as error:
+            if candidate.named or isinstance(error, MemoryError):
+                raise
+            left_out[place] = str(error)
+            continue
+        files[place] = TraceFile(
+            path=candidate.path.absolute(),
+            name=candidate.name,
+            sha256=sha256(data),
+            n_tasks=n_tasks,
+            most_machines=max(etc.shape[1] for etc in etcs),
+        )
+        if len(etcs) > 1 and all(np.array_equal(etc, etcs[0]) for etc in etcs):
+            fixed[place] = candidate.name
     if not files:
-        reason = f"; the first was left out because: {left_out[0]}" if left_out else ""
+        first = _in_order(left_out)[:1]
+        reason = f"; the first was left out because: {first[0]}" if first else ""
         where = ", ".join(shown_path(path) for path in paths)
         raise InvalidInput(f"--traces {where}: no workflow file that can be read{reason}")
-    return FoundTraces(files=tuple(files), left_out=tuple(left_out), fixed=tuple(fixed))
+    return FoundTraces(files=_in_order(files), left_out=_in_order(left_out), fixed=_in_order(fixed))
+
+
+def _in_order(found: Mapping[int, _T]) -> tuple[_T, ...]:
+    return tuple(found[place] for place in sorted(found))
+
+
+def _spread(families: Sequence[Path]) -> list[int]:
+    """Return the places of files in such an order that the first ones are spread evenly.
+
+    Families take turns, in order of name. In a family the first, the middle, the quarters and so
+    on come first: by the bits of the place backwards.
+    """
+    members: dict[Path, list[int]] = {}
+    for place, family in enumerate(families):
+        members.setdefault(family, []).append(place)
+    rounds: list[tuple[int, int, int]] = []
+    for turn, family in enumerate(sorted(members)):
+        places = members[family]
+        bits = (len(places) - 1).bit_length()
+        by_bits = sorted(range(len(places)), key=lambda k: f"{k:0{bits}b}"[::-1])
+        rounds += ((k, turn, places[place]) for k, place in enumerate(by_bits))
+    return [place for _, _, place in sorted(rounds)]
 
 
 def _content(file: TraceFile) -> bytes:
@@ -260,10 +291,19 @@ def _content(file: TraceFile) -> bytes:
     return data
 
 
-def _candidates(path: Path) -> list[tuple[Path, str]]:
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A file that may be a workflow: its name in the dataset, and whether the user named it."""
+
+    path: Path
+    name: str
+    named: bool
+
+
+def _candidates(path: Path) -> list[_Candidate]:
     """Return the files of a path and the names they get: relative to it, its own name in front."""
     if not path.is_dir():
-        return [(path, shown_path(path.name))]
+        return [_Candidate(path=path, name=shown_path(path.name), named=True)]
     top = path.resolve().name
     inside = sorted(
         found.relative_to(path)
@@ -271,7 +311,10 @@ def _candidates(path: Path) -> list[tuple[Path, str]]:
         if found.is_file()
         and not any(part.startswith(".") for part in found.relative_to(path).parts)
     )
-    return [(path / name, shown_path(f"{top}/{name.as_posix()}")) for name in inside]
+    return [
+        _Candidate(path=path / name, name=shown_path(f"{top}/{name.as_posix()}"), named=False)
+        for name in inside
+    ]
 
 
 @functools.lru_cache(maxsize=64)

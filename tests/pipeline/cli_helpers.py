@@ -75,6 +75,21 @@ def deepsched_here(
     return subprocess.CompletedProcess(words, code, said.out, said.err)
 
 
+# What is said as it begins, once a process: whether it is said depends on what ran before.
+WAITS = (
+    "reading the traces",
+    "loading torch",
+    "loading torch and ray",
+    "compiling, once",
+    "starting Ray",
+)
+
+
+def said_by(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the lines on stderr, but for what was waited for."""
+    return [line for line in done.stderr.splitlines() if line not in WAITS]
+
+
 def disguised_interrupt() -> SystemError:
     """Return what a Ctrl-C becomes where it meets two compiled functions that hand back."""
     error, outer = SystemError("returned a result with an exception set"), SystemError("the same")

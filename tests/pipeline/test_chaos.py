@@ -30,7 +30,7 @@ from deepsched.pipeline.faults.trial import Broken, NotPossible, temporaries
 from deepsched.pipeline.labelling.presets import PRESETS, PresetSource
 from deepsched.pipeline.labelling.run import label
 from deepsched.pipeline.labelling.spec import LabelSpec, plan_shards
-from tests.pipeline.cli_helpers import deepsched_here
+from tests.pipeline.cli_helpers import deepsched_here, said_by
 
 if TYPE_CHECKING:
     import subprocess
@@ -200,7 +200,7 @@ def test_a_failing_disk_stops_the_run_with_the_file(
         stopped = deepsched_here(capsys, *COMMAND, "--out", tmp_path)
     assert len(failed) == (1 if error == errno.ENOSPC else 3)
     assert stopped.returncode == 2
-    [line] = [text for text in stopped.stderr.splitlines() if not text.startswith("labelling: ")]
+    [line] = [text for text in said_by(stopped) if not text.startswith("labelling: ")]
     assert line.startswith(f"deepsched: cannot write {tmp_path}/")
     assert line.endswith(f": {os.strerror(error)}")
     assert temporaries(tmp_path) == []

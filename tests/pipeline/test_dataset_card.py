@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 from deepsched.baselines.registry import get_scheduler
+from deepsched.pipeline.dataset.card import size_category
 from deepsched.pipeline.dataset.manifest import label_part
 from deepsched.pipeline.dataset.schema import LABELS, PROBLEMS
 from deepsched.pipeline.dataset.storage import Dataset
@@ -86,7 +89,8 @@ def head(made: Path) -> dict[str, Any]:
 
 def files_of(made: Path, config: str) -> list[str]:
     """Return the files that a configuration of the card names."""
-    patterns = next(c["data_files"] for c in head(made)["configs"] if c["config_name"] == config)
+    (split,) = next(c["data_files"] for c in head(made)["configs"] if c["config_name"] == config)
+    patterns = split["path"]
     if isinstance(patterns, str):
         patterns = [patterns]
     return [str(path.relative_to(made)) for name in patterns for path in sorted(made.glob(name))]
@@ -95,6 +99,7 @@ def files_of(made: Path, config: str) -> list[str]:
 def test_the_card_names_the_files_of_this_generation(made: Path) -> None:
     manifest = Dataset.open(str(made)).manifest
     assert [config["config_name"] for config in head(made)["configs"]] == [
+        "samples",
         "problems",
         "labels-mct",
         "labels-heft",
@@ -206,13 +211,65 @@ def test_duckdb_reads_it(made: Path) -> None:
     assert found[0] == pytest.approx(expected(made))
 
 
-def test_datasets_reads_it(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give `datasets.load_dataset`, offline, with its cache in a folder of the test."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it imports
+        datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    labels = datasets.load_dataset(str(made), "labels-heft", cache_dir=str(tmp_path))["train"]
+    return functools.partial(datasets.load_dataset, cache_dir=str(tmp_path / "cache"))
+
+
+def test_datasets_gives_the_splits_without_a_name_of_a_configuration(made: Path, load: Any) -> None:
+    dataset = Dataset.open(str(made))
+    found = load(str(made))
+    names = {"train": "train", "validation": "val", "test": "test"}
+    ids = {name: [s.sample_id for s in dataset.sizes(split)] for name, split in names.items()}
+    assert {name: rows["sample_id"][:] for name, rows in found.items()} == {
+        name: of_split for name, of_split in ids.items() if of_split
+    }
+    schedules = dict(dataset.schedules("heft"))
+    for rows in found.values():
+        for row in rows:
+            schedule = schedules.get(row["sample_id"])
+            assert row["heft_makespan"] == (None if schedule is None else schedule.makespan)
+            assert (row["heft_status"] == "ok") == (schedule is not None)
+
+
+def test_datasets_reads_problems_and_labels(made: Path, load: Any) -> None:
+    labels = load(str(made), "labels-heft", split="full")
     good = [row for row in labels if row["status"] == "ok"]
     count, mean, tasks = expected(made)
     assert (len(good), sum(len(row["ast"]) for row in good)) == (count, tasks)
     assert float(np.mean([row["makespan"] for row in good])) == pytest.approx(mean)
-    problems = datasets.load_dataset(str(made), "problems", cache_dir=str(tmp_path))["train"]
+    problems = load(str(made), "problems")["full"]
     assert problems["sample_id"][:] == list(range(Dataset.open(str(made)).n_samples))
+    wanted = load(str(made))["train"]["sample_id"][:]
+    assert problems.select(wanted)["sample_id"][:] == labels.select(wanted)["sample_id"][:]
+    assert problems.select(wanted)["sample_id"][:] == wanted
+
+
+def test_the_head_has_licence_tags_and_size(made: Path) -> None:
+    found = head(made)
+    assert found["license"] == "cc0-1.0"
+    assert found["size_categories"] == ["n<1K"]
+    assert "scheduling" in found["tags"]
+    assert found["task_categories"] == ["graph-ml"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (1, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (10_000, "10K<n<100K"),
+        (99_999, "10K<n<100K"),
+        (100_000, "100K<n<1M"),
+        (3_000_000, "1M<n<10M"),
+    ],
+)
+def test_sizes_have_the_words_of_the_hub(samples: int, words: str) -> None:
+    assert size_category(samples) == words

@@ -30,6 +30,8 @@ from deepsched.pipeline.evaluation.measure import (
 )
 from deepsched.pipeline.evaluation.report import render
 from deepsched.pipeline.evaluation.run import evaluate
+from deepsched.pipeline.evaluation.search_curve import WAYS
+from deepsched.pipeline.evaluation.side_by_side import best_and_worst
 from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
 from tests.pipeline.cli_helpers import deepsched_here
 from tests.pipeline.training_helpers import tiny_dataset, tiny_problem
@@ -322,6 +324,64 @@ def test_a_network_that_imitates_nobody_has_seen_nothing(
     assert "<h2>Training</h2>" in render(evaluate(replace(few, history=history)))
 
 
+def test_without_a_checkpoint_the_pretrained_network_is_compared(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    done = deepsched_here(
+        capsys,
+        *("evaluate", "--data", data, "--out", out, "--workers", 0, "--schedulers", "mct"),
+    )
+    assert done.returncode == 0
+    found = json.loads((out / "evaluation.json").read_text())
+    (group,) = found["groups"]
+    assert (group["learned"], group["name"]) == ("deepsched", "unseen")
+    assert set(group["schedulers"]) == {"deepsched", "heft", "mct"}
+    assert found["provenance"]["checkpoint"] == "pretrained"
+    page = (out / "report.html").read_text()
+    assert "<h2>Training</h2>" not in page
+    # More samples from the same network are never worse.
+    (curve,) = found["search"]
+    ratios = [point["ratio"] for point in curve["points"]]
+    assert [point["way"] for point in curve["points"]] == list(WAYS)
+    assert max(ratios[1:]) <= ratios[0] <= 1
+    assert curve["samples"] == 3
+    # The charts are those of the rows.
+    rows = {(row["sample_id"], row["scheduler"]): row["makespan"] for row in found["rows"]}
+    assert [chart["kind"] for chart in found["charts"]] == ["best", "best", "worst"]
+    ratios = [chart["ratio"] for chart in found["charts"]]
+    assert ratios[0] <= ratios[1] <= ratios[2]
+    for chart in found["charts"]:
+        k = chart["sample_id"]
+        assert chart["ratio"] == rows[k, "deepsched"] / rows[k, "heft"]
+        assert f'href="{chart["file"]}"' in page
+        chart_page = (out / chart["file"]).read_text()
+        assert all(name in chart_page for name in ("heft", "deepsched"))
+
+
+def test_best_and_worst_are_never_the_same_sample() -> None:
+    rows = [
+        row(k, name, 10.0 + (k if name == "x" else 0)) for k in range(5) for name in ("heft", "x")
+    ]
+    rows += [row(9, "heft", 1.0), row(9, "x", None)]
+    found = best_and_worst(rows, "x")
+    assert [(one["kind"], one["sample_id"]) for one in found] == [
+        ("best", 0),
+        ("best", 1),
+        ("best", 2),
+        ("worst", 4),
+        ("worst", 3),
+    ]
+    assert best_and_worst(rows[-2:], "x") == []
+
+
+def test_teachers_machine_is_a_share_of_all_tasks() -> None:
+    rows = [row(0, "heft", 1.0, tasks=30, same_machine=1.0)]
+    rows += [row(1, "heft", 1.0, tasks=10, same_machine=0.5)]
+    group = summarise_group(rows, [], learned="x", known_sources=frozenset())
+    assert group["schedulers"]["heft"]["same_machine"] == (30 * 1.0 + 10 * 0.5) / 40
+
+
 @pytest.mark.parametrize("text", ["{", "{}", '[{"epoch": 1}]'], ids=["broken", "no list", "short"])
 def test_a_bad_history_is_named(text: str, spec: EvaluationSpec, tmp_path: Path) -> None:
     path = tmp_path / "history.json"
@@ -341,7 +401,7 @@ def test_the_command_writes_both_files_and_keeps_them(
     ]
     done = deepsched_here(capsys, *arguments)
     assert done.returncode == 0
-    assert {path.name for path in out.iterdir()} == {"evaluation.json", "report.html"}
+    assert {path.name for path in out.iterdir()} == {"evaluation.json", "report.html", "gantt"}
     assert f"report: {out / 'report.html'}" in done.stdout
     first = (out / "evaluation.json").read_bytes()
     kept = deepsched_here(capsys, *arguments)

@@ -62,12 +62,12 @@ def run(*arguments: object) -> Any:
 
 def contents(out: Path) -> dict[str, bytes]:
     """Return the bytes of everything that hashes cover."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.parquet")}
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("part-*.parquet")}
 
 
 def states(out: Path) -> dict[str, tuple[int, int]]:
     """Return what changes when a file is written again."""
-    parts = out.rglob("*.parquet")
+    parts = out.rglob("part-*.parquet")
     return {str(p.relative_to(out)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in parts}
 
 

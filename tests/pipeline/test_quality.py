@@ -17,6 +17,7 @@ from deepsched.pipeline.benchmarks.quality import BUDGETS
 from deepsched.pipeline.benchmarks.quality_methods import EqualTimeGA, Outcome, Runner, Search
 from deepsched.pipeline.benchmarks.quality_problems import anytime_problems, cell_problems, grid
 from deepsched.pipeline.benchmarks.quality_tables import by_ccr, lead, ratios, table
+from deepsched.pipeline.common.cli import results
 from deepsched.pipeline.labelling import training_preset
 from tests.pipeline.cli_helpers import deepsched_here
 
@@ -96,12 +97,12 @@ def test_the_table_says_how_much_of_the_gap_to_the_bound_is_closed() -> None:
         Outcome(cell="b", values={"heft": 10.0, "x": 10.0, "lower bound": 6.0}),
     ]
     shown = table("x", outcomes, cells=True)
-    (closed,) = (column for column in shown.columns if column.header == "gap closed")
+    (closed,) = (column for column in shown.columns if column.header == "closed")
     assert list(closed.cells) == ["0.0 %", "22.2 %", "100.0 %"]
 
 
 def test_every_kind_of_small_graph_is_searched_more_than_once() -> None:
-    cells = Counter(name for name, _ in anytime_problems(min(BUDGETS.values())))
+    cells = Counter(case()[0] for case in anytime_problems(min(BUDGETS.values())))
     assert len(cells) == 48
     assert set(cells.values()) == {2}, "an interval needs two of a kind"
     for kind in ("fft", "cholesky", "gaussian", "series", "CCR 0.1", "CCR 10", " 50 ", " 1000 "):
@@ -143,6 +144,8 @@ def test_the_command_prints_and_writes_every_part(
     )
     assert done.returncode == 0
     assert "no real traces" in done.stderr
+    assert " 2/2 " in done.stderr
+    assert "/?" not in done.stderr
     found = json.loads((tmp_path / "j").read_text())
     parts = [
         "generated, makespan",
@@ -165,3 +168,24 @@ def test_the_command_prints_and_writes_every_part(
     for part in parts:
         assert part in done.stdout
         assert part.replace("'", "&#x27;") in page
+
+
+def test_a_row_of_a_table_is_a_line_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    methods = ("heft", "deepsched topk, no guard", "lower bound")
+    outcomes = [
+        Outcome(
+            cell="gaussian 10000 x 188, CCR 10",
+            values=dict(zip(methods, (4.0, 3.0, 2.0), strict=True)),
+        )
+        for _ in range(2)
+    ]
+    results.print_table(table("the paper's scale, makespan", outcomes, cells=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + len(methods)
+    assert "…" not in "".join(lines)
+    for method, ratio, line in zip(methods, (1.0, 0.75, 0.5), lines[3:], strict=True):
+        assert line.startswith(f"{method} ")
+        assert line.rstrip().endswith(f" {ratio:.3f} gaussian 10000x188, CCR 10")

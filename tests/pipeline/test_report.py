@@ -11,10 +11,16 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from deepsched.pipeline.evaluation.figures import training_curve
+from deepsched.baselines.registry import SCHEDULERS as ALL
+from deepsched.pipeline.evaluation.figures import scheduler_styles, training_curve
 from deepsched.pipeline.evaluation.measure import Row
 from deepsched.pipeline.evaluation.report import PAPER_SECONDS, render
-from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
+from deepsched.pipeline.evaluation.summary import (
+    ranked,
+    seconds_by_size,
+    summarise_group,
+    verdicts,
+)
 from deepsched.pipeline.evaluation.terminal import comparison_table
 
 SCHEDULERS = {"paper": 1.25, "heft": 1.0, "ga": 1.5, "mct": 0.875}
@@ -92,6 +98,29 @@ def made_up(**changes: Any) -> dict[str, Any]:
         "groups": groups,
         "seconds": seconds_by_size(rows),
         "training": history,
+        "search": [
+            {
+                "tasks": "201–500",
+                "samples": 3,
+                "points": [
+                    {"way": "1 sample", "seconds": 0.001, "ratio": 0.975},
+                    {"way": "0.1 s", "seconds": 0.1, "ratio": 0.925},
+                ],
+            }
+        ],
+        "charts": [
+            {
+                "kind": kind,
+                "group": "unseen",
+                "sample_id": 7,
+                "source": "trace <7>",
+                "tasks": 1234,
+                "machines": 4,
+                "ratio": ratio,
+                "file": f"gantt/{kind}-1.html",
+            }
+            for kind, ratio in (("best", 0.875), ("worst", 1.25))
+        ],
         "notes": ["Times are modelled.", "A < B & C."],
         "rows": [
             {
@@ -155,8 +184,10 @@ def test_the_page_is_well_formed(page: Page) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Page, text: str) -> None:
-    assert page.loaded
-    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.loaded)
+    charts = ["gantt/best-1.html", "gantt/worst-1.html"]
+    assert [address for address in page.loaded if not address.startswith("data:")] == charts
+    assert page.images
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.images)
     assert "url(" not in text.replace("xlink", "")
 
 
@@ -166,12 +197,14 @@ def test_every_plot_is_an_svg_that_names_what_it_shows(page: Page) -> None:
         root = ElementTree.fromstring(base64.b64decode(address.partition(",")[2]))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         texts.append(" ".join(root.itertext()))
-    turnaround, spread, seconds, training = texts
+    turnaround, spread, search, seconds, training = texts
+    assert all("HEFT" in text for text in (turnaround, spread, search, training))
+    assert "201–500 tasks (3)" in search
     for name in SCHEDULERS:
         assert all(name in text for text in (turnaround, spread, seconds))
     assert all(title in turnaround for title in TITLES.values())
     assert "HEFT (published by the paper)" in seconds
-    for words in ("loss in training", "makespan", "mean turnaround", "HEFT", "step"):
+    for words in ("loss in training", "makespan", "mean turnaround", "HEFT", "step", "epoch"):
         assert words in training
 
 
@@ -235,8 +268,71 @@ def test_the_same_document_gives_the_same_page(text: str) -> None:
 
 def test_a_report_without_a_training_history_has_no_curve() -> None:
     page = Page(render(made_up(training=[])))
-    assert len(page.images) == 3
+    assert len(page.images) == 4
     assert "Training" not in page.words
+
+
+def test_an_evaluation_without_search_or_charts_has_none() -> None:
+    document = made_up()
+    del document["search"], document["charts"]
+    page = Page(render(document))
+    assert len(page.images) == 4
+    assert "Best and worst samples" not in page.words
+    assert "search time" not in page.words
+
+
+def test_schedulers_stand_by_their_ratio_and_the_best_is_marked(text: str, page: Page) -> None:
+    by_ratio = ["mct", "heft", "paper", "ga"]
+    names = [row[0] for row in page.rows if row[0] in SCHEDULERS]
+    assert names == 4 * by_ratio  # a table a group, mean turnaround, seconds
+    best = re.findall(r'<tr class="([^"]*\bbest\b[^"]*)"><td>([^<]*)</td>', text)
+    assert best == 2 * [("best", "mct")]
+    assert ranked(made_up()["groups"][0]) == by_ratio
+    bars = ElementTree.fromstring(base64.b64decode(page.images[0].partition(",")[2]))
+    drawn = [text for text in bars.itertext() if text in SCHEDULERS]
+    assert drawn == by_ratio
+
+
+def test_a_refused_scheduler_stands_last_and_is_not_the_best() -> None:
+    group = {"learned": "x", "schedulers": {"x": {"ratio": None}, "heft": made_ratio(1.0)}}
+    assert ranked(group) == ["heft", "x"]
+
+
+def made_ratio(mean: float) -> dict[str, Any]:
+    return {"ratio": {"makespan": {"mean": mean}}}
+
+
+def test_charts_are_linked_and_named(page: Page) -> None:
+    assert "0.875 × HEFT's trace <7>, 1,234 tasks on 4 machines (Unseen, sample 7)" in page.words
+    assert "1.250 × HEFT's" in page.words
+
+
+def test_time_for_the_search_is_in_a_table(page: Page) -> None:
+    assert ["201–500", "3", "0.975 in 1.0 ms", "0.925 in 100 ms"] in page.rows
+
+
+def test_no_two_schedulers_look_the_same() -> None:
+    names = ["deepsched", "paper", *ALL]
+    styles = scheduler_styles(names, "deepsched")
+    looks = {(s["color"], s.get("ls"), s["marker"]) for s in styles.values()}
+    assert len(looks) == len(names)
+    assert styles["paper"]["color"] != styles["perturbation"]["color"]
+    assert styles["deepsched"]["color"] not in {
+        style["color"] for name, style in styles.items() if name != "deepsched"
+    }
+
+
+def test_page_and_pictures_have_dark_colours(text: str, page: Page) -> None:
+    assert "prefers-color-scheme: dark" in text
+    for address in page.images:
+        svg = base64.b64decode(address.partition(",")[2]).decode()
+        assert "@media (prefers-color-scheme:dark)" in svg
+        assert "fill: #ffffff" not in svg, "no white ground"
+
+
+def test_a_training_of_one_epoch_has_steps_alone() -> None:
+    history = [{**entry, "epoch": 1} for entry in made_up()["training"]]
+    assert "epoch" not in training_curve(history)
 
 
 def test_a_training_without_validation_has_a_curve() -> None:

@@ -70,6 +70,30 @@ def test_a_folder_is_searched_and_what_is_no_workflow_left_out(traces: Path) -> 
     assert len(find_traces([traces], NEUTRAL, 2).files) == 2
 
 
+@pytest.mark.parametrize(
+    ("limit", "names"),
+    [
+        (1, ["a/0"]),
+        (3, ["a/0", "b/0", "c/0"]),
+        (5, ["a/0", "a/4", "b/0", "b/1", "c/0"]),
+        (7, ["a/0", "a/2", "a/4", "a/6", "b/0", "b/1", "c/0"]),
+        (11, [*(f"a/{k}" for k in range(8)), "b/0", "b/1", "c/0"]),
+        (None, [*(f"a/{k}" for k in range(8)), "b/0", "b/1", "c/0"]),
+    ],
+)
+def test_few_files_are_spread_over_folders_and_names(
+    tmp_path: Path, limit: int | None, names: list[str]
+) -> None:
+    for family, count in {"a": 8, "b": 2, "c": 1}.items():
+        (tmp_path / family).mkdir()
+        for k in range(count):
+            shutil.copy(DATA / "tiny.stg", tmp_path / family / f"{k}.stg")
+    (tmp_path / "c" / "z.txt").write_text("no workflow")
+    found = find_traces([tmp_path], NEUTRAL, limit)
+    assert [file.name for file in found.files] == [f"{tmp_path.name}/{name}.stg" for name in names]
+    assert find_traces([tmp_path], NEUTRAL, limit) == found
+
+
 def test_a_named_file_must_be_a_workflow(traces: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"package\.json"):
         find_traces([traces / "package.json"], NEUTRAL, None)

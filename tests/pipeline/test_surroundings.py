@@ -12,7 +12,7 @@ from rich.table import Table
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import packed
-from deepsched.pipeline.common.cli import _Console as Console
+from deepsched.pipeline.common.consoles import _Console as Console
 from deepsched.pipeline.common.ray_session import LONGEST_SOCKET, _path_here
 from deepsched.pipeline.common.ray_session import _check_temporary_folder as check_temporary_folder
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here

@@ -22,7 +22,7 @@ from deepsched.pipeline.training.history import best_record
 from deepsched.pipeline.training.loop import fit
 from deepsched.pipeline.training.plan import note_training, plan_training, plan_workers
 from deepsched.pipeline.training.run import run_training, start_board, train_here
-from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here, said_by
 from tests.pipeline.training_helpers import (
     GENERATED,
     PAPER,
@@ -326,7 +326,7 @@ def test_a_training_that_diverges_is_one_line_and_leaves_no_network(
     line += ["--config", written(tmp_path / "c.json", values)]
     done = deepsched_here(capsys, *line, *(("--data", dataset) if network == "paper" else ()))
     assert (done.returncode, done.stdout) == (2, "")
-    (said,) = [text for text in done.stderr.splitlines() if not text.startswith("step ")]
+    (said,) = [text for text in said_by(done) if not text.startswith("step ")]
     assert said.startswith("deepsched: training diverged")
     assert said.endswith("lower the learning rate")
     assert not (tmp_path / "x" / "checkpoint").exists()
@@ -365,7 +365,7 @@ def test_mistakes_are_one_line(
     given = [dataset if option == "DATA" else option for option in options]
     done = deepsched_here(capsys, "train", "--out", tmp_path / "x", "--workers", 0, *given)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(said_by(done)) == 1
     assert words in done.stderr
     assert not (tmp_path / "x").exists()
 

@@ -140,7 +140,7 @@ def test_a_policy_gradient_makes_schedules_shorter(tmp_path: Path) -> None:
     assert (learned.meta["step"], learned.meta["val_makespan"]) == (25, record["val_makespan"])
     assert "teacher" not in learned.meta
     # What was validated is what was kept.
-    unguarded = DeepSchedScheduler.load(found.at(25), guard=False)
+    unguarded = DeepSchedScheduler.load(found.at(25), guard=False, samples=1)
     made = make_course(None, config(most_tasks=60, development=30)).items.validation()
     ratios = [unguarded(one.problem).makespan / one.reference for one in made]
     assert np.mean(ratios) == pytest.approx(record["val_makespan"], rel=1e-12)

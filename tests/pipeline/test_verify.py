@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,30 @@ def test_everything_that_is_wrong_is_named_or_counted(data: Path, verify: Any) -
         assert sum(line.startswith(f"{data / name} ") for line in lines) == 1
     few = findings(verify(data, "--show", 1))
     assert few == [lines[0], "... and 3 more"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "no parquet", "other rows"])
+def test_a_table_of_a_split_that_is_not_that_of_the_parts_is_named(
+    data: Path, verify: Any, kind: str
+) -> None:
+    path = data / "samples" / "train.parquet"
+    if kind == "missing":
+        (data / "samples" / "test.parquet").write_bytes(path.read_bytes())
+        path.unlink()
+    elif kind == "no parquet":
+        path.write_bytes(b"nothing")
+    else:
+        pq.write_table(pq.read_table(path).slice(1), path)
+    done = verify(str(data))
+    said = {"missing": "is missing", "no parquet": "cannot be read: ", "other rows": "is not what"}
+    assert done.returncode == 0  # the data are good all the same
+    assert re.search(rf"^warning: .*samples/train.parquet {said[kind]}", done.stdout, re.MULTILINE)
+    assert ("samples/test.parquet is not what" in done.stdout) == (kind == "missing")
+
+
+def test_a_dataset_without_tables_of_splits_is_as_good(data: Path, verify: Any) -> None:
+    shutil.rmtree(data / "samples")
+    assert verify(str(data)).returncode == 0
 
 
 def test_foreign_files_are_named(data: Path, verify: Any) -> None:

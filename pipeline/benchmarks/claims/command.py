@@ -110,4 +110,4 @@ def command(
                 bar.advance(task, 0 if was_there else 1)
             tables += part.tables(extent, found)
     for table in tables:
-        results.print(table)
+        results.print_table(table)

@@ -37,7 +37,7 @@ def _tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Sequence[T
     shown = Table(title=f"{title}, {FEW_MACHINES} machines")
     shown.add_column("problems")
     for group in ("seen", "unseen"):
-        for column in (group, "geometric", "HEFT's machine"):
+        for column in (group, "geom.", "HEFT's machine"):
             shown.add_column(column, justify="right")
     shown.add_column("best step", justify="right")
     shown.add_column("while it learns, on others", justify="right")
@@ -52,7 +52,7 @@ def _tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Sequence[T
             *both_means(found["unseen"]),
             f"{100 * found['unseen_accuracy']:.1f} %",
             f"{found['best_step']:,}",
-            ", ".join(written(curve[k]) for k in places),
+            " ".join(written(curve[k]) for k in places),
         )
     return [shown]
 

@@ -113,7 +113,7 @@ def _tables(extent: Extent, results: Mapping[str, dict[str, Any]]) -> Sequence[T
         shown.add_column("decoder")
         for group in GROUPS:
             shown.add_column(group, justify="right")
-            shown.add_column("geometric", justify="right")
+            shown.add_column("geom.", justify="right")
         for decoder, own in found.items():
             means = [cell for group in GROUPS for cell in both_means(own[group])]
             shown.add_row(decoder, *means)

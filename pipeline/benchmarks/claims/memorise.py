@@ -68,7 +68,7 @@ def _means(trainings: Mapping[str, Training], results: Mapping[str, dict[str, An
     shown = Table(title="the network paper learns by heart: mean turnaround / HEFT's")
     for column in ("problems", "machines", "times", "form", "seed"):
         shown.add_column(column)
-    for column in ("seen", "geometric", "HEFT's machine", "last quarter", "unseen", "geometric"):
+    for column in ("seen", "geom.", "HEFT's machine", "last quarter", "unseen", "geom."):
         shown.add_column(column, justify="right")
     for name, one in trainings.items():
         found = results[name]

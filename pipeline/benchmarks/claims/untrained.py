@@ -81,7 +81,7 @@ def _means(by_machines: Mapping[int, Sequence[dict[str, Any]]]) -> Table:
         tasks = [one["tasks"] for one in found]
         head = f"{machines} machines, {min(tasks):,}-{max(tasks):,} tasks ({len(found)})"
         shown.add_column(head, justify="right")
-        shown.add_column("geometric", justify="right")
+        shown.add_column("geom.", justify="right")
     for name in SIMPLE:
         means = [
             cell
