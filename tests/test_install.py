@@ -183,7 +183,7 @@ def test_scheduling_needs_no_extra(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.iterdir())) == 4
     done = without_extras("schedule", file, cwd=tmp_path)
-    assert "makespan         80 s" in done.stdout
+    assert "HEFT 80 → deepsched 73 s" in done.stdout
     assert without_extras("--help", cwd=tmp_path).returncode == 0
     assert without_extras("compile", "--help", cwd=tmp_path).returncode == 0
     assert without_extras("benchmark", "speed", "--help", cwd=tmp_path).returncode == 0

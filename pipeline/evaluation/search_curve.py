@@ -7,10 +7,10 @@ from functools import partial
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.ratios import SIZE_LABELS, size_bucket
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.model.load import load_network
-from deepsched.pipeline.evaluation.comparison import SIZE_LABELS, size_bucket
 from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS
 
 if TYPE_CHECKING:
