@@ -18,7 +18,7 @@ from deepsched.baselines.timing import timed
 from deepsched.baselines.writers import write_svg
 from deepsched.model.load import PRETRAINED, resolve_scheduler
 from deepsched.pipeline.common.cli import messages, results
-from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.options import CONTEXT_SETTINGS, machine_options
 from deepsched.pipeline.common.outputs import STANDARD, check_outputs
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SEED = 2
 
 
 def example() -> Problem:
-    """Return the problem of the README's picture; tasks are named by their level, A1 to F8."""
+    """Return a generated problem to be drawn; tasks are named by their level, A1 to F8."""
     problem = generate(EXAMPLE, SEED)
     level = np.zeros(problem.n_tasks, dtype=np.int64)
     parents, children, _ = problem.edge_list()
@@ -48,15 +48,16 @@ def example() -> Problem:
 
 @click.command(name="picture", context_settings=CONTEXT_SETTINGS)
 @click.argument("file", required=False)
+@machine_options
 @click.option("--out", required=True, metavar="FILE.svg", help="Where the picture is written.")
-def command(file: str | None, out: str) -> None:
+def command(file: str | None, read_options: ReadOptions, out: str) -> None:
     """Draw what HEFT and the pretrained network make of one workflow FILE.
 
     Without FILE it is a generated graph of 48 tasks on 4 machines. The network takes the best of 32
     samples.
     """
     check_outputs(file or STANDARD, {"--out": out})
-    problem = example() if file is None else read_problem(Path(file), ReadOptions())
+    problem = example() if file is None else read_problem(Path(file), read_options)
     network = resolve_scheduler(PRETRAINED, options={"samples": SAMPLES})
     schedules = [
         timed(scheduler, problem, partial(teacher_rng, 0, 0, name))[0]
