@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_tables_show_both_means_of_every_training(
     extent, part = Extent(steps=100), PARTS[name]
     made_up = {**trained[0], "seen": [1.0, 2.0, 4.0], "last_quarter": 0.25}
     text = written(part.tables(extent, {cell.name: made_up for cell in part.cells(extent)}))
-    assert text.count("2.333 │     2.000") == len(part.cells(extent))
+    assert len(re.findall(r"2\.333 +(?:│ +)?2\.000", text)) == len(part.cells(extent))
     assert "25.0 %" in text or name == "data"
 
 

@@ -33,7 +33,7 @@ from deepsched.model.networks import build_network, network_config
 from deepsched.pipeline.common.options import read_options
 from deepsched.pipeline.common.outputs import check_outputs
 from deepsched.pipeline.schedule import summary
-from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched, deepsched_here
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched, deepsched_here, said_by
 
 KEYS = [
     "scheduler",
@@ -85,7 +85,7 @@ def checked(document: dict[str, Any], path: Path) -> None:
 
 def test_the_summary_shows_the_measures(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "heft")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, said_by(done)) == (0, [])
     lines = done.stdout.splitlines()
     assert lines[0].startswith("HEFT 8 s, bound 7; 2 machines, σ 0; ")
     assert lines[1] == "example: 4 tasks, 4 edges, 2 machines"

@@ -15,7 +15,7 @@ from deepsched.baselines.readers import packed
 from deepsched.pipeline.common.consoles import _Console as Console
 from deepsched.pipeline.common.ray_session import LONGEST_SOCKET, _path_here
 from deepsched.pipeline.common.ray_session import _check_temporary_folder as check_temporary_folder
-from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here
+from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here, said_by
 
 FILE = ROOT / "tests" / "data" / "topcuoglu.json"
 
@@ -184,4 +184,4 @@ def test_a_file_that_is_too_large_is_a_path_all_the_same(
     for words in (("schedule", large), ("label", "--workers", 0, "--out", "x", "--traces", large)):
         done = deepsched_here(capsys, *words)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"deepsched: {large}: larger than 3 MiB\n"
+        assert said_by(done) == [f"deepsched: {large}: larger than 3 MiB"]
