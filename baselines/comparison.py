@@ -90,6 +90,24 @@ class Comparison:
 
     rows: tuple[ComparisonRow, ...]
 
+    def __repr__(self) -> str:
+        names = dict.fromkeys(row.scheduler for row in self.rows)
+        problems = len({row.problem for row in self.rows})
+        return f"Comparison({problems} problems, {', '.join(names)})"
+
+    def __str__(self) -> str:
+        """Return the summary as lines of text."""
+        rows = self.table()
+        lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if k else cell.ljust(width)
+                for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        )
+
     def summary(self) -> list[SchedulerSummary]:
         """Return a line for each scheduler, the best mean ratio to HEFT first."""
         names = dict.fromkeys(row.scheduler for row in self.rows)
@@ -176,9 +194,9 @@ class Comparison:
         for problem, found in cells.items():
             head = found[REFERENCE]
             ratios = [_ratio_text(found[name].ratio) for name in names]
-            size = f"{head.tasks} × {head.machines}"
+            size = f"{head.tasks}×{head.machines}"
             rows.append([printable(problem), size, f"{head.makespan:.6g}", *ratios])
-        return ["problem", "tasks × machines", "HEFT s", *names], rows
+        return ["problem", "tasks×p", "HEFT s", *names], rows
 
     def _repr_html_(self) -> str:
         """Return both tables, for notebooks."""

@@ -83,7 +83,7 @@ EXTRAS = {
     "ray": ("ray", "torch", "pyarrow", "pydantic", "fsspec", "starlette", "optuna"),
     "plot": ("matplotlib", "pandas"),
     "exact": ("ortools",),
-    "formats": ("pydot", "defusedxml", "yaml"),
+    "formats": ("pydot", "pyparsing", "defusedxml", "yaml"),
 }
 
 

@@ -62,6 +62,8 @@ def timed(
     ------
     RuntimeError
         If the schedule breaks a rule, which is a fault of the scheduler and not of the user.
+    InvalidInput
+        The same, where the scheduler is the user's own.
     """
     seconds: list[float] = []
     while len(seconds) < repeats and (not seconds or seconds[0] < SLOW):
@@ -71,5 +73,6 @@ def timed(
         seconds.append(time.perf_counter() - begin)
     broken = violations(problem, schedule)
     if broken:
-        raise RuntimeError(f"{schedule.scheduler} made an invalid schedule: {broken[0]}")
+        fault: type[Exception] = getattr(scheduler, "invalid", RuntimeError)
+        raise fault(f"scheduler {schedule.scheduler} made an invalid schedule: {broken[0]}")
     return schedule, median(seconds)

@@ -52,4 +52,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path}: cannot read the checkpoint: {error.strerror}") from None
+        inside = path.parent / "checkpoint"
+        hint = f"; give {inside}" if (inside / path.name).exists() else ""
+        raise InvalidInput(f"{path}: cannot read the checkpoint: {error.strerror}{hint}") from None

@@ -17,6 +17,7 @@ from deepsched.baselines.machines import (
     Machines,
     make_machines,
 )
+from deepsched.baselines.own import OwnScheduler
 from deepsched.baselines.problem import Problem, default_task_ids, make_problem
 from deepsched.baselines.readers.choice import read_options
 from deepsched.baselines.registry import teacher_rng
@@ -262,7 +263,7 @@ def schedule(
     (True, [])
     """
     if callable(scheduler):
-        name, run = "custom", scheduler
+        name, run = "custom", OwnScheduler(_called(scheduler), scheduler)
         if options or checkpoint is not None:
             raise TypeError("options and checkpoint are for the network, not for a function")
     elif scheduler == PRETRAINED and checkpoint is None:
@@ -313,12 +314,16 @@ def compare(
         schedulers = [schedulers]
     runs: dict[str, Scheduler] = {}
     if isinstance(schedulers, Mapping):
-        runs.update(schedulers)
+        runs.update({name: OwnScheduler(name, run) for name, run in schedulers.items()})
     else:
         for name in schedulers:
             own = name.lower() == PRETRAINED
             runs[name] = _pretrained(**options) if own else resolve_scheduler(name)
     return compare_schedulers(problems, runs, seed=seed)
+
+
+def _called(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _folder(checkpoint: Path | str | None, scheduler: str) -> Path | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.cp_sat import installed
 from deepsched.baselines.errors import InvalidInput, UnknownName, known_name, missing_extra
+from deepsched.baselines.own import OwnScheduler
 from deepsched.baselines.registry import (
     OPTIONAL,
     SCHEDULERS,
@@ -59,7 +60,8 @@ def resolve_scheduler(
         raise InvalidInput(
             f"{', '.join(options)}: for the network {PRETRAINED}, not for the scheduler {name}"
         )
-    return get_scheduler(name)
+    run = get_scheduler(name)
+    return OwnScheduler(name, run) if name in registered() else run
 
 
 def load_network(

@@ -170,7 +170,16 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
         title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
     )
     for k, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if k else "left", no_wrap=True)
+        # Names give way, numbers never.
+        widest = max(len(text) for text in (heading, *(row[k] for row in rows)))
+        least = widest if k else min(widest, 12)
+        table.add_column(
+            heading,
+            justify="right" if k else "left",
+            no_wrap=bool(k),
+            min_width=least,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     return table

@@ -145,6 +145,9 @@ def command(
     problem = _read(file, read_options)
     warm_up(run)
     warm_up(heft)
+    budget = float(network_options.get("budget", 0.0))
+    if budget >= LONG:
+        messages.print(f"searching for {budget:g} s; Ctrl-C keeps the best so far")
     samples_for = getattr(run, "samples_for", None)  # who has it can be stopped, too
     with stopped_by_interrupt(samples_for is not None) as stop:
         told: Callable[..., Schedule] = run
@@ -226,6 +229,7 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     return "\n".join([head, *(f"  {label:<16} {value}" for label, value in rows)])
 
 
+LONG = 2.0  # s of search, of which it is said that they begin
 SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 
 

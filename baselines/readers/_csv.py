@@ -155,7 +155,8 @@ def _delimiter(header: str, wanted: tuple[str, ...]) -> str:
     def count(delimiter: str) -> int:
         return len(set(wanted) & {_column_name(cell) for cell in _cells(header, delimiter)})
 
-    return max(DELIMITERS, key=count)  # the comma, where none is better
+    # Of those that find as many columns the one that makes most fields; the comma, at last.
+    return max(DELIMITERS, key=lambda delimiter: (count(delimiter), len(_cells(header, delimiter))))
 
 
 def _said(delimiter: str) -> str:

@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deepsched.baselines.errors import DeepSchedError, InvalidInput, missing_extra
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, UnknownName, missing_extra
 from deepsched.baselines.text import printable
 from deepsched.pipeline.common.consoles import failures as failures
 from deepsched.pipeline.common.consoles import messages as messages
@@ -145,6 +145,15 @@ class LazyGroup(click.Group):
         except ImportError as error:
             raise missing_extra(error, f"`{ctx.command_path} {cmd_name}`") or error from None
         return with_verbosity(keep_lines(command))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one gets a suggestion."""
+        name = args[0]
+        if not name.startswith("-") and name not in self.table:
+            raise UnknownName("command", name, self.table)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, importing none of them."""

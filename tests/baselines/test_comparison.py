@@ -75,8 +75,8 @@ def test_the_summary_is_over_all_problems() -> None:
 def test_tables_and_json() -> None:
     comparison = found()
     headings, rows = comparison.problem_table()
-    assert headings == ["problem", "tasks × machines", "HEFT s", "small", "cpop"]
-    assert rows[0] == ["topcuoglu", "10 × 3", "80", "–", "1.0750"]
+    assert headings == ["problem", "tasks×p", "HEFT s", "small", "cpop"]
+    assert rows[0] == ["topcuoglu", "10×3", "80", "–", "1.0750"]
     assert comparison.table()[1]["scheduler"] == "small (1 too large)"
     document = json.loads(json.dumps(comparison.to_json()))
     assert document["rows"][1]["makespan"] == 86.0
