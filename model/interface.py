@@ -262,6 +262,7 @@ def schedule(
     >>> best.makespan <= 80.0, ds.violations(tasks, best)
     (True, [])
     """
+    run: Scheduler
     if callable(scheduler):
         name, run = "custom", OwnScheduler(_called(scheduler), scheduler)
         if options or checkpoint is not None:

@@ -105,7 +105,7 @@ def test_the_version_is_the_distributions() -> None:
     ("arguments", "words"),
     [
         ((), "Commands"),
-        (("shedule",), "No such command 'shedule'"),
+        (("shedule",), "unknown command 'shedule' ('schedule' is meant?)"),
         (("schedule",), "Missing argument 'FILE'"),
         (("schedule", "x.json", "--no-such"), "No such option"),
         (("evaluate", "--data", "x"), "Missing option"),
