@@ -18,7 +18,7 @@ import click
 
 from deepsched.baselines.machines import DEFAULT_BANDWIDTH, DEFAULT_LATENCY, DEFAULT_MACHINES
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
-from deepsched.baselines.waiting import waiting
+from deepsched.baselines.waiting import loading, waiting
 from deepsched.pipeline.common.cli import EXIT_FAILED, failures, messages, progress_bar, results
 from deepsched.pipeline.common.numbers import (
     AMOUNT,
@@ -201,6 +201,8 @@ def command(
       deepsched label --preset paper --fraction 0.001 --dry-run --out runs/paper
       deepsched label --preset demo --out s3://bucket/data?region=eu-west-1
     """  # noqa: D301 - click needs the backspace
+    if workers != 0 and not dry_run:
+        loading("ray")  # said before what else takes its time
     check_destination(out)
     request = LabelRequest(
         out=out,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.evaluation.cases import Group
 
 FORMAT = "deepsched-evaluation/2"
+FEW = 10  # samples below which a group is said to be small
 RIVALS = ("heft", "ga", "random")  # each gets a sentence of its own
 Outcome = tuple[list[Row], dict[str, float] | None]  # the network's fit; None: it refused
 
@@ -153,6 +154,11 @@ def _notes(
         "another kind.",
     ]
     for group in groups:
+        if group["samples"] < FEW:
+            notes.append(
+                f"{group['title']}: {group['samples']} samples only. Means of so few say little, and "
+                "their intervals are too narrow; label more, or raise --limit."
+            )
         if group["known"] and group["name"] != "seen":
             notes.append(
                 f"{group['title']}: {group['known']} of {group['samples']} samples are of a graph "

@@ -78,6 +78,7 @@ def deepsched_here(
 # What is said as it begins, once a process: whether it is said depends on what ran before.
 WAITS = (
     "reading the traces",
+    "loading ray",
     "loading torch",
     "loading torch and ray",
     "compiling, once",
