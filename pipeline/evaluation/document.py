@@ -156,8 +156,8 @@ def _notes(
     for group in groups:
         if group["samples"] < FEW:
             notes.append(
-                f"{group['title']}: {group['samples']} samples only. Means of so few say little, and "
-                "their intervals are too narrow; label more, or raise --limit."
+                f"{group['title']}: {group['samples']} samples only. Means of so few say little, "
+                "and their intervals are too narrow; label more, or raise --limit."
             )
         if group["known"] and group["name"] != "seen":
             notes.append(
