@@ -70,7 +70,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(way: str, tmp_path: Path) -> None
     done = start(WAYS[way], *ARGUMENTS, "--preset", "huge", "--out", str(tmp_path / "data"))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "deepsched: unknown preset 'huge'; one of: demo, paper, small, training\n"
+    (said,) = said_by(done)
+    assert said == "deepsched: unknown preset 'huge'; one of: demo, paper, small, training"
     assert list(tmp_path.iterdir()) == []
 
 
