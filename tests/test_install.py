@@ -251,7 +251,7 @@ def test_a_new_environment(installed: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "g.html").stat().st_size > 10_000
     code = f"import deepsched as ds; print(ds.schedule(ds.read_problem({str(problem)!r})).makespan)"
-    assert run(bin_folder / "python", "-c", code).stdout == "80.0\n"
+    assert run(bin_folder / "python", "-c", code).stdout == "73.0\n"
     done = run(bin_folder / "python", "-m", "deepsched", "label", "--preset", "small", "--out", "x")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert (done.returncode, len(said_by(done))) == (2, 1)
     assert "pip install 'deepsched[ray]'" in done.stderr
