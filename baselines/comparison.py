@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepsched.baselines.bounds import lower_bound
-from deepsched.baselines.errors import InvalidInput, TooLarge, missing_extra
+from deepsched.baselines.errors import InvalidInput, TooLarge, extra_for
 from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.ratios import RatioSummary, summarise_ratios
@@ -140,10 +140,8 @@ class Comparison:
         NotInstalled
             Without the extra `plot`.
         """
-        try:
+        with extra_for("to_pandas"):
             import pandas as pd
-        except ImportError as error:
-            raise missing_extra(error, "to_pandas") or error from None
         return pd.DataFrame([asdict(row) for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
@@ -162,10 +160,8 @@ class Comparison:
         NotInstalled
             Without the extra `plot`.
         """
-        try:
+        with extra_for("plot"):
             import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise missing_extra(error, "plot") or error from None
         names = [one.scheduler for one in self.summary()]
         if axes is None:
             _, axes = plt.subplots(figsize=(7.0, 0.45 * len(names) + 1.2), layout="constrained")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class DeepSchedError(Exception):
@@ -99,3 +100,18 @@ def missing_extra(error: ImportError, what: str) -> NotInstalled | None:
         if package in packages:
             return NotInstalled(f"{what} needs {package}: pip install 'deepsched[{extra}]'")
     return None
+
+
+@contextmanager
+def extra_for(what: str) -> Iterator[None]:
+    """Say what to install where an import inside fails for want of an extra.
+
+    Raises
+    ------
+    NotInstalled
+        Naming `what` needs it, the package and the extra.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise missing_extra(error, what) or error from None

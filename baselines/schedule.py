@@ -10,7 +10,7 @@ import numpy as np
 
 from deepsched.baselines.arrays import FloatArray, IntArray, frozen_float, frozen_int
 from deepsched.baselines.bounds import lower_bound
-from deepsched.baselines.errors import InvalidInput, missing_extra
+from deepsched.baselines.errors import InvalidInput, extra_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,10 +105,8 @@ class Schedule:
         NotInstalled
             Without the extra `plot`.
         """
-        try:
+        with extra_for("to_pandas"):
             import pandas as pd
-        except ImportError as error:
-            raise missing_extra(error, "to_pandas") or error from None
         return pd.DataFrame(self.rows(problem))
 
     def plot(self, problem: Problem | None = None, axes: Axes | None = None) -> Axes:
@@ -123,10 +121,8 @@ class Schedule:
         """
         if problem is not None:
             check_belongs(problem, self)
-        try:
+        with extra_for("plot"):
             import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise missing_extra(error, "plot") or error from None
         n_machines = int(self.proc.max(initial=0)) + 1 if problem is None else problem.n_machines
         if axes is None:
             height = min(0.28 * n_machines + 1.0, 12.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.cp_sat import installed
-from deepsched.baselines.errors import InvalidInput, UnknownName, known_name, missing_extra
+from deepsched.baselines.errors import InvalidInput, UnknownName, extra_for, known_name
 from deepsched.baselines.own import OwnScheduler
 from deepsched.baselines.registry import (
     OPTIONAL,
@@ -76,10 +76,8 @@ def load_network(
     NotInstalled
         If the network needs PyTorch and it is missing.
     """
-    try:
+    with extra_for(f"the network of {checkpoint}"):
         return network_of(checkpoint).scheduler(checkpoint, device=device, **options)
-    except ImportError as error:
-        raise missing_extra(error, f"the network of {checkpoint}") or error from None
 
 
 def network_of(checkpoint: Path | None) -> Network:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import METRICS
@@ -157,7 +157,7 @@ def command(
     found = Found(
         problem=problem,
         schedule=schedule,
-        reference=heft(problem),
+        reference=schedule if name == REFERENCE else heft(problem),
         objective=network_options.get("objective", OBJECTIVES[0]),
         samples=None if samples_for is None else samples_for(problem),
         noise=read_options.noise,
@@ -172,7 +172,7 @@ def command(
     if not any(outputs.values()):
         results.print(summary(problem, schedule, seconds), markup=False)
     if as_table:
-        said.print(task_table(problem, schedule))
+        said.print_table(task_table(problem, schedule))
     if stop is not None and stop[0]:
         messages.print("interrupted: the best schedule so far was kept", markup=False)
         click.get_current_context().exit(EXIT_INTERRUPTED)
@@ -235,7 +235,7 @@ SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 
 def task_table(problem: Problem, schedule: Schedule) -> Table:
     """Return the schedule as a table, a row a task, by start."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table()
     for heading in ("task", "machine", "start", "finish"):
         table.add_column(heading, justify="left" if heading in ("task", "machine") else "right")
     rows = schedule.rows(problem)

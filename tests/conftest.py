@@ -123,4 +123,11 @@ def local_ray() -> Iterator[None]:
         os.environ["RAY_TMPDIR"] = tmp
         assert not ray.is_initialized()
         with ray_session(address="local", num_cpus=2, dashboard=True):
+            node = ray._private.worker.global_worker.node  # noqa: SLF001 - nothing public tells
+            assert node is not None
+            every = [one.process for some in node.all_processes.values() for one in some]
             yield
+        # Ray kills them and waits 2 s; a busy machine takes longer, and Python warns of those left.
+        assert every
+        for process in every:
+            process.wait(timeout=60)

@@ -78,7 +78,7 @@ class TextFormat(Protocol):
     TITLE: str
     SUFFIXES: tuple[str, ...]
 
-    def recognise(self, text: str, where: str, /) -> bool: ...
+    def recognise(self, text: str, /) -> bool: ...
 
     def read(self, text: str, where: str, options: ReadOptions, /) -> Problem: ...
 
@@ -139,6 +139,8 @@ def problem_from_bytes(data: bytes, where: str, options: ReadOptions | None = No
     chosen = options or ReadOptions()
     name = plain_name(where).lower()
     if chosen.format is not None:
+        if chosen.format not in FORMATS:
+            raise UnknownName("format", chosen.format, FORMATS)
         wanted = next((one for one in TEXT_FORMATS if chosen.format == one.NAME), None)
         if wanted is not None:
             return _read_text(wanted, text, where, chosen)
@@ -146,7 +148,7 @@ def problem_from_bytes(data: bytes, where: str, options: ReadOptions | None = No
     if name.endswith(".json") or text.lstrip().startswith(("{", "[")):
         return problem_from_json(parse_json(text, where), where, chosen)
     for module in TEXT_FORMATS:
-        if module.recognise(text, where):
+        if module.recognise(text):
             return _read_text(module, text, where, chosen)
     stranger = known_stranger(text)
     if stranger:

@@ -12,19 +12,50 @@ from deepsched.baselines.errors import InputWarning, InvalidInput
 from deepsched.baselines.readers._values import Rule, column, echo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from deepsched.baselines.problem import Edges
 
 STACK = 2  # the warning is the reader's
 SHOWN = 2  # of what a warning counts
+# How a task uses a file that it waits for, and one that others may wait for.
+READS = ("input", "inout")
+WRITES = ("output", "inout")
+
+
+class FileUses:
+    """Which files each task of a workflow reads and writes, noted use by use.
+
+    Attributes
+    ----------
+    read, written : (n_tasks,) names of files in the order of use, each once.
+    sizes : bytes of each file of a known size, as the source has them.
+    """
+
+    def __init__(self, n_tasks: int, sizes: dict[str, float] | None = None) -> None:
+        self.read: list[dict[str, None]] = [{} for _ in range(n_tasks)]
+        self.written: list[dict[str, None]] = [{} for _ in range(n_tasks)]
+        self.sizes = sizes or {}
+
+    def note(self, task: int, name: str, link: object, size: float | None) -> None:
+        """Note one use; a `link` of another kind moves nothing between tasks.
+
+        Of several sizes, that of the task that outputs the file counts, as readers may have seen a
+        part; before others, the first.
+        """
+        if link in READS:
+            self.read[task][name] = None
+        if link in WRITES:
+            self.written[task][name] = None
+        if size is not None and (link == "output" or name not in self.sizes):
+            self.sizes[name] = size
 
 
 def edge_bytes(
     ids: Sequence[str],
     edges: Sequence[tuple[int, int]],
-    written: Sequence[Sequence[str]],
-    read: Sequence[Sequence[str]],
+    written: Sequence[Iterable[str]],
+    read: Sequence[Iterable[str]],
     sizes: dict[str, float],
     where: str,
     *,

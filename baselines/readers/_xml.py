@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.errors import InvalidInput, missing_extra
+from deepsched.baselines.errors import InvalidInput, extra_for
 from deepsched.baselines.readers._graph_files import parsing
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ def parse_xml(text: str, where: str) -> Element:
     NotInstalled
         Without the extra `formats`.
     """
-    try:
+    with extra_for(f"{where}: reading XML"):
         import defusedxml.ElementTree as ElementTree
         from defusedxml.common import DefusedXmlException
-    except ImportError as error:
-        raise missing_extra(error, f"{where}: reading XML") or error from None
     with parsing(where, "XML"):
         try:
             # As bytes: an encoding that the text declares would be another one than it has.

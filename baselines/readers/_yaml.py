@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deepsched.baselines.errors import InvalidInput, missing_extra
+from deepsched.baselines.errors import InvalidInput, extra_for
 from deepsched.baselines.readers._values import clipped, echo
 from deepsched.baselines.text import printable
 
@@ -22,10 +22,8 @@ def parse_yaml(text: str, where: str) -> Any:
     NotInstalled
         Without the extra `formats`.
     """
-    try:
+    with extra_for(f"{where}: reading YAML"):
         import yaml  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise missing_extra(error, f"{where}: reading YAML") or error from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check_events(yaml.parse(text, Loader=loader), where)

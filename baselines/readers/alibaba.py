@@ -37,7 +37,7 @@ STATES = ("Terminated", "Failed", "Running", "Waiting", "Interrupted", "Ready")
 DEPENDENT = re.compile(r"[A-Za-z]+(\d+)((?:_\d+)*)(?:_Stg\d+)?", re.ASCII)
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the first line is a task of the trace."""
     first = next((line for line in text_lines(text[:10_000]) if line.strip()), "")
     fields = first.split(",")

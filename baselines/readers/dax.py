@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
+from deepsched.baselines.readers._dataflow import FileUses, edge_bytes, given_runtime
 from deepsched.baselines.readers._values import Rule, decimal, echo, names, positions
 from deepsched.baselines.readers._xml import parse_xml, root_name
 from deepsched.baselines.readers.options import ReadOptions, chosen_machines, modelled_problem
@@ -31,10 +31,9 @@ TITLE = "Pegasus DAX"
 SUFFIXES: tuple[str, ...] = (".dax",)
 ALPHA = 0.0
 JOBS = ("job", "dax", "dag")  # workflows inside count as jobs
-LINKS = {"input": (0,), "output": (1,), "inout": (0, 1)}
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the root element is `adag`."""
     return root_name(text) == "adag"
 
@@ -60,15 +59,11 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
             raise InvalidInput(f"{place(k)} has no id")
     ids = names([job.get("id") for job in jobs], lambda k: f"{place(k)}: id")
     index = {name: i for i, name in enumerate(ids)}
-    files: tuple[list[list[str]], list[list[str]]] = ([], [])
-    sizes: dict[str, float] = {}
-    for name, job in zip(ids, jobs, strict=True):
-        found: tuple[dict[str, None], dict[str, None]] = ({}, {})
+    files = FileUses(len(jobs))
+    for k, job in enumerate(jobs):
         for use in job:
             if _tag(use) == "uses":
-                _note_use(use, found, sizes, f"{where}: job {echo(name)}")
-        for kept, new in zip(files, found, strict=True):
-            kept.append(list(new))
+                _note_use(files, k, use, f"{where}: job {echo(ids[k])}")
     edges: dict[tuple[int, int], None] = {}
     for element in root:
         if _tag(element) == "child":
@@ -84,7 +79,9 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         options=options,
         where=where,
         task_ids=ids,
-        edges=edge_bytes(ids, list(edges), files[1], files[0], sizes, where, missing=""),
+        edges=edge_bytes(
+            ids, list(edges), files.written, files.read, files.sizes, where, missing=""
+        ),
     )
 
 
@@ -116,24 +113,15 @@ def _profile(job: Element) -> str | None:
     return None
 
 
-def _note_use(
-    use: Element,
-    found: tuple[dict[str, None], dict[str, None]],
-    sizes: dict[str, float],
-    place: str,
-) -> None:
+def _note_use(files: FileUses, job: int, use: Element, place: str) -> None:
     name = use.get("file") or use.get("name")
     if not name:
         raise InvalidInput(f"{place}: uses without a file")
-    link = (use.get("link") or "").lower()
-    if link in LINKS:  # executables and checkpoints move nothing between jobs
-        for side in LINKS[link]:
-            found[side][name] = None
-    size = use.get("size")
-    if size is not None:
-        number = decimal(size.strip(), Rule.COST, f"{place}: the size of {echo(name)}")
-        if link == "output" or name not in sizes:  # the writer knows best
-            sizes[name] = number
+    text = use.get("size")
+    size = None
+    if text is not None:
+        size = decimal(text.strip(), Rule.COST, f"{place}: the size of {echo(name)}")
+    files.note(job, name, (use.get("link") or "").lower(), size)
 
 
 def _reference(element: Element, index: dict[str, int], place: str) -> int:

@@ -15,7 +15,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from deepsched.baselines.errors import InvalidInput, missing_extra
+from deepsched.baselines.errors import InvalidInput, extra_for
 from deepsched.baselines.readers._graph_files import parsing, problem_of_graph
 from deepsched.baselines.readers._values import echo
 
@@ -38,7 +38,7 @@ PARSING = threading.Lock()  # pydot parses one text at a time
 DRAWING = ("node", "edge", "graph")  # statements that set how things look
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the text begins with `digraph {`."""
     return BEGINNING.match(text[:HEAD]) is not None
 
@@ -55,11 +55,9 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     """
     import networkx as nx
 
-    try:
+    with extra_for(f"{where}: reading DOT"):
         import pyparsing
         from pydot.dot_parser import GraphParser
-    except ImportError as error:
-        raise missing_extra(error, f"{where}: reading DOT") or error from None
     with parsing(where, "DOT"), PARSING:
         try:
             found = GraphParser.parser.parse_string(text, parse_all=True)

@@ -46,7 +46,7 @@ TASKS = re.compile(r"^tasks\s*:", re.MULTILINE)
 FLOPS = re.compile(r"^\s+(-\s+)?flops\s*:", re.MULTILINE)
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the text has the key `tasks` at its top level, and `flops` below."""
     return TASKS.search(text) is not None and FLOPS.search(text) is not None
 
@@ -75,9 +75,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
     def place(k: int) -> str:
         return f"{where}: tasks[{k}]"
 
-    known = _outputs([document], "inputs", lambda _: f"{where}: the document")[
-        0
-    ]  # of the whole graph
+    known = _outputs([document], "inputs", lambda _: f"{where}: the document")[0]  # of all
     sizes: dict[str, float] = dict.fromkeys(known, 0.0)
     written = _outputs(tasks, "outputs", place)
     producer: dict[str, int] = {}
@@ -87,7 +85,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
                 raise InvalidInput(f"{place(k)}.outputs: {echo(name)} is written by another too")
             producer[name] = k
             sizes[name] = size * MB
-    read_: list[list[str]] = []
+    read_: list[dict[str, None]] = []
     edges: dict[tuple[int, int], None] = {}
     for k, task in enumerate(tasks):
         found: dict[str, None] = {}
@@ -97,7 +95,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
             found[name] = None
             if name in producer:
                 edges[producer[name], k] = None
-        read_.append(list(found))
+        read_.append(found)
     lacking = [k for k, task in enumerate(tasks) if task.get("flops") is None]
     flops = np.array(
         [
@@ -120,7 +118,7 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         edges=edge_bytes(
             ids,
             list(edges),
-            [list(outputs) for outputs in written],
+            written,
             read_,
             sizes,
             where,

@@ -24,7 +24,7 @@ BEGINNING = re.compile(r"\s*(#.*\s+|(Creator|comment)\s+\"[^\"]*\"\s+|Version\s+
 HEAD = 10_000  # characters within which the graph begins
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the text begins with `graph [`."""
     return BEGINNING.match(text[:HEAD]) is not None
 

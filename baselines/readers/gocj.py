@@ -30,7 +30,7 @@ PUBLISHED = (15_000, 900_000)  # the shortest and the longest job of the publish
 FORCE = "--format gocj reads it all the same"
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether each line holds a whole number alone, and most are as long as published jobs.
 
     Numbers one a line could be anything; an ETC matrix without its header looks the same.

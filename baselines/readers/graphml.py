@@ -21,7 +21,7 @@ TITLE = "GraphML"
 SUFFIXES: tuple[str, ...] = (".graphml",)
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the root element is `graphml`."""
     return root_name(text) == "graphml"
 

@@ -50,7 +50,7 @@ class HcspSolution:
     makespan: float
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the file begins with two or three whole numbers, as no other known one does."""
     head = next((line.split() for line in text_lines(text) if line.strip()), [])
     return len(head) in (2, 3) and all(map(is_count, head))

@@ -30,7 +30,7 @@ TITLE = "job shop"
 SUFFIXES: tuple[str, ...] = (".jsp",)
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether two counts are followed by as many rows of pairs, each with every machine."""
     rows = _rows(text)
     if len(rows) < 2 or len(rows[0][1]) != 2 or not all(map(is_count, rows[0][1])):

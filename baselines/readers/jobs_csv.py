@@ -34,7 +34,7 @@ RULES = {
 }
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the first line names at least one of the columns."""
     return bool(header_of(text, COLUMNS))
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
+from deepsched.baselines.readers._dataflow import FileUses, edge_bytes, given_runtime
 from deepsched.baselines.readers._values import (
     Rule,
     a_list,
@@ -43,10 +43,9 @@ SUFFIXES: tuple[str, ...] = (".yml", ".yaml")
 ALPHA = 0.0
 KEY = re.compile(r"^(x-)?pegasus\s*:", re.MULTILINE)
 JOBS = re.compile(r"^jobs\s*:", re.MULTILINE)
-LINKS = {"input": (0,), "output": (1,), "inout": (0, 1)}
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the text has the keys `pegasus` and `jobs` at its top level."""
     return KEY.search(text) is not None and JOBS.search(text) is not None
 
@@ -67,14 +66,10 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         required(job, "id", where, f"jobs[{k}].")
     ids = names([job["id"] for job in jobs], lambda k: f"{where}: jobs[{k}].id")
     index = {name: i for i, name in enumerate(ids)}
-    sizes = _replica_sizes(document, where)
-    files: tuple[list[list[str]], list[list[str]]] = ([], [])
+    files = FileUses(len(jobs), _replica_sizes(document, where))
     for k, job in enumerate(jobs):
-        found: tuple[dict[str, None], dict[str, None]] = ({}, {})
         for n, use in enumerate(a_list(job.get("uses", []), f"{where}: jobs[{k}].uses")):
-            _note_use(use, found, sizes, f"{where}: jobs[{k}].uses[{n}]")
-        for kept, new in zip(files, found, strict=True):
-            kept.append(list(new))
+            _note_use(files, k, use, f"{where}: jobs[{k}].uses[{n}]")
     edges: dict[tuple[int, int], None] = {}
     if document.get("jobDependencies") is not None:
         for k, entry in enumerate(entries(document, "jobDependencies", where)):
@@ -100,7 +95,9 @@ def read(text: str, where: str, options: ReadOptions) -> Problem:
         options=options,
         where=where,
         task_ids=ids,
-        edges=edge_bytes(ids, list(edges), files[1], files[0], sizes, where, missing=""),
+        edges=edge_bytes(
+            ids, list(edges), files.written, files.read, files.sizes, where, missing=""
+        ),
     )
 
 
@@ -141,22 +138,12 @@ def _replica_sizes(document: dict[str, Any], where: str) -> dict[str, float]:
     return sizes
 
 
-def _note_use(
-    use: Any,
-    found: tuple[dict[str, None], dict[str, None]],
-    sizes: dict[str, float],
-    place: str,
-) -> None:
+def _note_use(files: FileUses, job: int, use: Any, place: str) -> None:
     item = an_object(use, place)
     name = item.get("lfn")
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"{place}.lfn is {echo(name)}; it must be a file's name")
-    link = item.get("type")
-    for side in LINKS.get(link, ()) if isinstance(link, str) else ():
-        found[side][name] = None
-    size = _size(item, place)
-    if size is not None and (link == "output" or name not in sizes):  # the writer knows best
-        sizes[name] = size
+    files.note(job, name, item.get("type"), _size(item, place))
 
 
 def _size(item: dict[str, Any], place: str) -> float | None:

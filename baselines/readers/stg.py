@@ -31,7 +31,7 @@ ALPHA = 0.0
 DUMMIES = 2
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether a whole number alone is followed by a row of several fields."""
     rows = (line.split("#", 1)[0].split() for line in text_lines(text))
     head = list(itertools.islice((row for row in rows if row), 2))

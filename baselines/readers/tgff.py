@@ -56,7 +56,7 @@ class _File:
     times: list[tuple[str, dict[str, float]]] = field(default_factory=list)  # a machine each
 
 
-def recognise(text: str, where: str) -> bool:
+def recognise(text: str) -> bool:
     """Tell whether the text begins with a block of the format."""
     lines = (line.strip() for line in text[:HEAD].splitlines())
     first = next((line for line in lines if line and not line.startswith("#")), "")

@@ -27,7 +27,7 @@ import numpy as np
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import REFERENCE_FREQUENCY
 from deepsched.baselines.memory import check_problem_memory
-from deepsched.baselines.readers._dataflow import edge_bytes, given_runtime
+from deepsched.baselines.readers._dataflow import FileUses, edge_bytes, given_runtime
 from deepsched.baselines.readers._execution_record import ExecutionRecord, read_record
 from deepsched.baselines.readers._values import (
     Rule,
@@ -64,7 +64,7 @@ EXECUTION = "workflow.execution."
 # What a version may call a task's measurements; memory in bytes and in KB.
 RUNTIMES = ("runtimeInSeconds", "runtime")
 BYTES = ("sizeInBytes", "size")
-LINKS = {"input": 0, "output": 1}
+LINKS = ("input", "output")
 
 
 def recognise(document: dict[str, Any]) -> bool:
@@ -252,13 +252,9 @@ def _read_one_list(workflow: dict[str, Any], where: str, options: ReadOptions) -
     tasks = entries(workflow, key, where, "workflow.")
     place = f"{where}: workflow.{key}"
     ids, index = _names_and_ids(tasks, place)
-    written: list[list[str]] = []
-    read_: list[list[str]] = []
-    sizes: dict[str, float] = {}
+    files = FileUses(len(tasks))
     for i, task in enumerate(tasks):
-        found: tuple[dict[str, None], dict[str, None]] = ({}, {})
-        files = a_list(task.get("files", []), f"{place}[{i}].files")
-        for k, item in enumerate(files):
+        for k, item in enumerate(a_list(task.get("files", []), f"{place}[{i}].files")):
             at = f"{place}[{i}].files[{k}]"
             item = an_object(item, at)
             name = next((item[x] for x in ("id", "name") if x in item), None)
@@ -267,15 +263,12 @@ def _read_one_list(workflow: dict[str, Any], where: str, options: ReadOptions) -
             link = item.get("link")
             if link not in LINKS:
                 raise InvalidInput(f"{at}.link is {echo(link)}; it must be input or output")
-            found[LINKS[link]][name] = None
             size_key = next((x for x in BYTES if x in item), None)
+            size = None
             if size_key is not None:
-                number(item[size_key], Rule.COST, f"{at}.{size_key}")
-                # The writer knows best; readers may have seen a part.
-                if link == "output" or name not in sizes:
-                    sizes[name] = item[size_key]
-        read_.append(list(found[0]))
-        written.append(list(found[1]))
+                size = item[size_key]  # kept as written, see `_file_sizes`
+                number(size, Rule.COST, f"{at}.{size_key}")
+            files.note(i, name, link, size)
 
     def task_place(k: int) -> str:
         return f"{place}[{k}]"
@@ -292,7 +285,13 @@ def _read_one_list(workflow: dict[str, Any], where: str, options: ReadOptions) -
     return _problem(
         ids=ids,
         edges=edge_bytes(
-            ids, _relatives(tasks, index, place), written, read_, sizes, where, missing=""
+            ids,
+            _relatives(tasks, index, place),
+            files.written,
+            files.read,
+            files.sizes,
+            where,
+            missing="",
         ),
         runtime=_runtimes(values, ids, options, where, lacking, task_place, runtime_key),
         priority=_optional(tasks, "priority", Rule.FINITE, task_place),

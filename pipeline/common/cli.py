@@ -25,7 +25,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deepsched.baselines.errors import DeepSchedError, InvalidInput, UnknownName, missing_extra
+from deepsched.baselines.errors import (
+    DeepSchedError,
+    InvalidInput,
+    UnknownName,
+    extra_for,
+    missing_extra,
+)
 from deepsched.baselines.text import printable
 from deepsched.pipeline.common.consoles import failures as failures
 from deepsched.pipeline.common.consoles import messages as messages
@@ -140,10 +146,8 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in self.table:
             return None
-        try:
+        with extra_for(f"`{ctx.command_path} {cmd_name}`"):
             command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
-        except ImportError as error:
-            raise missing_extra(error, f"`{ctx.command_path} {cmd_name}`") or error from None
         return with_verbosity(keep_lines(command))
 
     def resolve_command(

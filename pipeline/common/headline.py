@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.bounds import enough, lower_bound, mean_turnaround_bound
-from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.bounds import enough
+from deepsched.baselines.objectives import BOUNDS, MEASURES
+from deepsched.baselines.ratios import TIE
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 REFERENCE = "HEFT"
-MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
-BOUNDS = dict(zip(OBJECTIVES, (lower_bound, mean_turnaround_bound), strict=True))
 ASCII = str.maketrans({"→": "->", "−": "-", "σ": "sigma"})
-SAME = 1e-9  # relative; closer counts as equal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ def headline(found: Found) -> str:
     who = found.schedule.scheduler
     if who == found.reference.scheduler:
         said = f"{REFERENCE} {value:.6g} s"
-    elif abs(value - other) <= SAME * max(other, value):
+    elif abs(value - other) <= TIE * max(other, value):
         said = f"{who} {value:.6g} s, same as {REFERENCE}"
     else:
         change = f" ({change_text(value, other)})" if other > 0 else ""

@@ -7,11 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.model.checkpoint_files import WEIGHTS
 from deepsched.model.networks.deepsched.scheduler import PRETRAINED
 from deepsched.pipeline.common.provenance import provenance
 from deepsched.pipeline.common.strict_json import finite
-from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS, Row
+from deepsched.pipeline.evaluation.measure import REPEATS, Row
 from deepsched.pipeline.evaluation.summary import seconds_by_size, summarise_group, verdicts
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.pipeline.common.drawing import (
     BLUE,
     EDGE,
@@ -32,7 +33,6 @@ NETWORK_COLOUR, REFERENCE_COLOUR = VERMILLION, INK
 OTHERS = (BLUE, GREEN, ORANGE, SKY, PURPLE, "#7f7f7f")
 MARKS = ("o", "s", "^", "D", "v")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
-REFERENCE = "heft"
 
 
 def scheduler_styles(names: Sequence[str], learned: str) -> dict[str, dict[str, Any]]:

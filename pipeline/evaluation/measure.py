@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-REFERENCE = "heft"
 REPEATS = 3  # timed runs of which the median counts
 
 

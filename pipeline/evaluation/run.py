@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.atomic import write_text
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.baselines.errors import InvalidInput, TooLarge, UnknownName
 from deepsched.baselines.timing import warm_up
 from deepsched.baselines.waiting import waiting
@@ -33,7 +34,6 @@ from deepsched.pipeline.evaluation.document import (
     weights_sha256,
 )
 from deepsched.pipeline.evaluation.measure import (
-    REFERENCE,
     Case,
     evaluate_case,
 )

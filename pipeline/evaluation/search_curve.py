@@ -7,11 +7,12 @@ from functools import partial
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.baselines.ratios import SIZE_LABELS, size_bucket
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.timing import timed, warm_up
 from deepsched.model.load import load_network
-from deepsched.pipeline.evaluation.measure import REFERENCE, REPEATS
+from deepsched.pipeline.evaluation.measure import REPEATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.writers import write_gantt
 from deepsched.pipeline.common.outputs import make_folder
-from deepsched.pipeline.evaluation.measure import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.comparison import REFERENCE
 from deepsched.baselines.ratios import SIZE_LABELS, size_bucket, summarise_ratios
-from deepsched.pipeline.evaluation.measure import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import subprocess
 
 HERE = ("--workers", 0)
+QUIET = (*HERE, "--quiet")  # where all that is said must be one line
 START = 2.0  # s, within which some drivers are killed before they have done anything
 SHARE = 6  # one sample in so many is enough where there are many runs
 ERRORS = ("ENOSPC", "EIO")
@@ -85,7 +86,7 @@ def failing_disk(trial: LabelTrial) -> None:
                 1, 2 * len(plan_shards(one.spec.source, samples, one.spec.shard_bytes))
             )
             program = ("-m", "deepsched.pipeline.faults.disk", place, error, str(after))
-            process = one.start(*HERE, program=(*program, "0"))
+            process = one.start(*QUIET, program=(*program, "0"))
             _refused(one, process, f"{error} at {place} {after + 1}")
     once = trial.at("eio-once", samples=samples)
     faulty = ("-m", "deepsched.pipeline.faults.disk", "fsync", "EIO", "5", str(len(RETRY_AFTER)))
@@ -96,7 +97,7 @@ def failing_disk(trial: LabelTrial) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILES, hard))
     try:
-        process = limited.start(*HERE)
+        process = limited.start(*QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     _refused(limited, process, f"files limited to {SMALL_FILES} bytes")
@@ -112,7 +113,7 @@ def full_disk(trial: LabelTrial) -> None:
         out = disk / "data"
         for free in (0, 60_000, 200_000):
             ballast = fill(disk, free)
-            process = trial.start(*HERE, out=out)
+            process = trial.start(*QUIET, out=out)
             said = _one_line(trial, process)
             trial.disturbed(f"disk full but for {free} bytes: {said}", hit=True)
             if temporaries(out):
@@ -150,7 +151,7 @@ def _refused(trial: LabelTrial, process: subprocess.Popen[bytes], what: str) -> 
 
 def _one_line(trial: LabelTrial, process: subprocess.Popen[bytes]) -> str:
     said = trial.end(process, 2)
-    lines = [line for line in said.splitlines() if not line.startswith("labelling: ")]
+    lines = said.splitlines()
     if len(lines) != 1 or not lines[0].startswith("deepsched: cannot write"):
         raise Broken(f"not one line that names the file: {last_lines(said)}")
     return lines[0].removeprefix("deepsched: ")

@@ -79,7 +79,7 @@ def refused(trial: TrainTrial, place: str, error: int, after: int) -> None:
     what = f"{errno.errorcode[error]} at {place} {after + 1}"
     if not code:
         raise Broken(f"{what}: the driver ended well")
-    lines = [line for line in said.splitlines() if not line.startswith("step ")]
+    lines = said.splitlines()
     if len(lines) != 1 or os.strerror(error) not in lines[0]:
         raise Broken(f"{what}: not one line that says so: {last_lines(said)}")
     trial.broke(f"{what}: {lines[0]}".replace(f"{trial.folder}/", ""), hit=True)

@@ -69,8 +69,9 @@ class TrainTrial(Trial):
         return self.run(["-m", "deepsched", *self._words(*options)], environment)
 
     def start_here(self, fault: Fault | None = None) -> Driver:
-        """Do the same without Ray, and with a disk that fails."""
-        process = Forked(self._words("--workers", 0), log=self.next_log(), fault=fault)
+        """Do the same without Ray, with a disk that fails, and only errors said."""
+        words = self._words("--workers", 0, "--quiet")
+        process = Forked(words, log=self.next_log(), fault=fault)
         self.drivers.append(process)
         return process
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
-from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.objectives import MEASURES
 from deepsched.baselines.registry import get_scheduler, teacher_rng
 from deepsched.model.learning import TrainingItem
 from deepsched.pipeline.dataset.storage import Dataset
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from deepsched.pipeline.dataset.storage import SampleSize
     from deepsched.pipeline.training.config import TrainConfig
 
-MEASURES = {"makespan": makespan, "turnaround": mean_turnaround}
 HEFT = "heft"
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.objectives import MEASURES
 from deepsched.model.learning import RolloutLearner
 from deepsched.model.networks import get_network, network_config
 from deepsched.model.threads import one_thread
 from deepsched.pipeline.training.ahead import Ahead
 from deepsched.pipeline.training.gradients import Gradients, Ordered, Summed
 from deepsched.pipeline.training.history import ended_early
-from deepsched.pipeline.training.items import MEASURES
 from deepsched.pipeline.training.peers import Peers
 from deepsched.pipeline.training.rollouts import rollout_streams, run_here
 from deepsched.pipeline.training.schedule import take_step

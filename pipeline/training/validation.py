@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.objectives import MEASURES
 from deepsched.baselines.settings import setting_infos
 from deepsched.model.learning import SMALLEST
 from deepsched.model.networks import get_network
 from deepsched.pipeline.training.history import SCORE
-from deepsched.pipeline.training.items import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

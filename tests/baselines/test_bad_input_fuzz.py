@@ -6,23 +6,32 @@ import copy
 import gzip
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml  # type: ignore[import-untyped]
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.errors import DeepSchedError, InputWarning
 from deepsched.baselines.heft import heft
-from deepsched.baselines.readers import problem_from_bytes, problem_from_json, read_problem
+from deepsched.baselines.readers import (
+    ReadOptions,
+    problem_from_bytes,
+    problem_from_json,
+    read_problem,
+)
 from deepsched.baselines.schedule import violations
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 WHERE = "folder/file"
 LONGEST_MESSAGE = 1200
 INPUTS = ("topcuoglu.json", "wfformat.json", "tiny.stg", "tiny.0", "jobs.csv", "gocj.txt")
+OTHER_JSON = ("old_wfformat.json", "record.json", "saga.json", "node_link.json")
+YAML = {"pegasus": "pegasus.yml", "dslab": "dslab.yaml"}  # by format
 JSON_INPUTS = tuple(name for name in INPUTS if name.endswith(".json"))
 SUFFIXES = st.sampled_from(["", ".json", ".json.gz", ".stg", ".csv", ".txt", ".0", ".sol"])
 # Texts of the characters that the formats are made of get further than any bytes.
@@ -40,16 +49,25 @@ VALUES = st.recursive(
 )
 
 
-def judge(data: bytes, where: str) -> bool:
+def judge_text(text: str, where: str) -> None:
+    assert text.startswith(where)
+    assert len(text) <= LONGEST_MESSAGE
+    assert text.isprintable()
+    text.encode()
+
+
+def judge(data: bytes, where: str, options: ReadOptions | None = None) -> bool:
     """Read the bytes; tell whether they make a problem, which then can be scheduled."""
-    try:
-        problem = problem_from_bytes(data, where)
-    except DeepSchedError as error:
-        text = str(error)
-        assert text.startswith(where)
-        assert len(text) <= LONGEST_MESSAGE
-        assert text.isprintable()
-        text.encode()
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", InputWarning)
+        try:
+            problem = problem_from_bytes(data, where, options)
+        except DeepSchedError as error:
+            judge_text(str(error), where)
+            problem = None
+    for doubt in doubts:
+        judge_text(str(doubt.message), where)
+    if problem is None:
         return False
     assert violations(problem, heft(problem)) == []
     return True
@@ -116,7 +134,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-DOCUMENTS = {name: json.loads((DATA / name).read_text()) for name in JSON_INPUTS}
+DOCUMENTS = {name: json.loads((DATA / name).read_text()) for name in (*JSON_INPUTS, *OTHER_JSON)}
 # Work, links of every kind, limits and arrivals in one document.
 DOCUMENTS["rich"] = {
     "format": "deepsched-problem/1",
@@ -155,6 +173,22 @@ def test_a_document_with_one_value_changed(name: str, draw: st.DataObject) -> No
     else:
         place[last] = draw.draw(VALUES)
     judge(json.dumps(document).encode(), WHERE)
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *YAML])
+@pytest.mark.parametrize(
+    "value", [[], {}, [["x"]], None, True, "x", -1, 10**400], ids=lambda value: str(value)[:8]
+)
+def test_a_document_with_any_value_exchanged(name: str, value: Any) -> None:
+    options = ReadOptions(format=name if name in YAML else None)
+    sound = yaml.safe_load((DATA / YAML[name]).read_text()) if name in YAML else DOCUMENTS[name]
+    for *parents, last in paths(sound):
+        document = copy.deepcopy(sound)
+        place = document
+        for key in parents:
+            place = place[key]
+        place[last] = value
+        judge(json.dumps(document).encode(), WHERE, options)  # JSON is YAML too
 
 
 @given(document=st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3), max_leaves=5))

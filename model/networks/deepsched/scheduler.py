@@ -11,11 +11,11 @@ import numpy as np
 import safetensors.numpy
 
 from deepsched.baselines.balancing import applies, balanced
-from deepsched.baselines.bounds import enough, lower_bound, mean_turnaround_bound
+from deepsched.baselines.bounds import enough
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.heft import heft
-from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.objectives import BOUNDS, MEASURES
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
@@ -24,7 +24,6 @@ from deepsched.model.networks.deepsched.forward import expected_shapes, forward_
 from deepsched.model.networks.deepsched.options import (
     DECODES,
     NAME,
-    OBJECTIVES,
     DeepSchedOptions,
     default_samples,
 )
@@ -43,8 +42,6 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples gets forward-backward improvement, in the time of two others.
 SAMPLES_PER_IMPROVEMENT = 8
 WARM_UP = 0.05  # s
-MEASURES = dict(zip(OBJECTIVES, (makespan, mean_turnaround), strict=True))
-BOUNDS = dict(zip(OBJECTIVES, (lower_bound, mean_turnaround_bound), strict=True))
 
 
 class DeepSchedScheduler:

@@ -10,7 +10,7 @@ import torch
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
-from deepsched.baselines.metrics import makespan, mean_turnaround
+from deepsched.baselines.objectives import MEASURES
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.learning import Loss, RolloutJob, TrainingItem
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 CONFIG = DeepSchedConfig(width=8, rounds=1)
-MEASURES = {"makespan": makespan, "turnaround": mean_turnaround}
 
 
 def item(
