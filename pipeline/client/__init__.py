@@ -1,0 +1,1 @@
+"""The client of the scheduling service; needs neither Ray nor torch."""
