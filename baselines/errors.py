@@ -84,6 +84,7 @@ EXTRAS = {
     "ray": ("ray", "torch", "pyarrow", "pydantic", "fsspec", "starlette", "optuna"),
     "plot": ("matplotlib", "pandas"),
     "exact": ("ortools",),
+    "client": ("httpx",),
     "formats": ("pydot", "pyparsing", "defusedxml", "yaml"),
 }
 

@@ -51,7 +51,8 @@ def read_stream(
         for number, batch in enumerate(batches):
             read += batch.num_rows
             if read > most_rows or number >= most_rows:
-                raise InvalidInput(f"{where}: more than {most_rows} rows; send several requests")
+                rows = "row" if most_rows == 1 else "rows"
+                raise InvalidInput(f"{where}: more than {most_rows} {rows} in one request")
             batch.validate(full=True)
             columns = {name: batch.column(name) for name in schema.names}
             for row in range(batch.num_rows):
