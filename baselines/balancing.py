@@ -13,6 +13,8 @@ from deepsched.baselines.kernels import balancing as kernels
 from deepsched.baselines.list_schedule import append_in_order
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepsched.baselines.arrays import IntArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
@@ -33,6 +35,7 @@ def balanced(
     seed: int,
     threads: int,
     stop: np.ndarray | None = None,
+    improved: Callable[[float], None] | None = None,
 ) -> Schedule:
     """Return a schedule of independent tasks that is no longer than the one given.
 
@@ -41,6 +44,7 @@ def balanced(
     seconds : for kicks and further descents, beyond the first one; 0: none. What reaches the lower
         bound ends them.
     stop : (1,) bool; set by somebody else, it ends them too.
+    improved : told each better makespan, s.
 
     References
     ----------
@@ -68,10 +72,12 @@ def balanced(
     if seconds > 0:
         with ThreadPoolExecutor(threads) as pool:
             while value > least and not stop[0] and time.perf_counter() < deadline:
-                begin = time.perf_counter()
+                begin, before = time.perf_counter(), value
                 for level, own in pool.map(run, states):
                     if level <= value:
                         best, value = own, level
+                if improved is not None and value < before:
+                    improved(value)
                 now = time.perf_counter()
                 rate = rounds / max(now - begin, 1e-6)
                 rounds = max(1, min(int(rate * min(SLICE, deadline - now)), 4 * rounds))

@@ -159,9 +159,31 @@ class Schedule:
     def to_json(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
 
+        Keys: those of :meth:`summary`, and tasks: a list of id, machine (its id), start, finish.
+        All times in s.
+
+        Raises
+        ------
+        InvalidInput
+            If the schedule is none of this problem's.
+        """
+        summary = self.summary(problem, seconds)
+        ids = problem.machines.ids
+        rows = zip(
+            problem.task_ids, self.proc.tolist(), self.ast.tolist(), self.aft.tolist(), strict=True
+        )
+        return summary | {
+            "tasks": [
+                {"id": task, "machine": ids[machine], "start": start, "finish": finish}
+                for task, machine, start, finish in rows
+            ],
+        }
+
+    def summary(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
+        """Return what there is to say of the schedule as a whole, JSON-ready.
+
         Keys: scheduler, winner, makespan, mean_turnaround, mean_waiting, lower_bound (on the
-        makespan), seconds (which scheduling took; left out where it is None), tasks: a list of id,
-        machine (its id), start, finish. All times in s.
+        makespan), seconds (which scheduling took; left out where it is None). All times in s.
 
         Raises
         ------
@@ -169,10 +191,6 @@ class Schedule:
             If the schedule is none of this problem's.
         """
         check_belongs(problem, self)
-        ids = problem.machines.ids
-        rows = zip(
-            problem.task_ids, self.proc.tolist(), self.ast.tolist(), self.aft.tolist(), strict=True
-        )
         return {
             "scheduler": self.scheduler,
             "winner": self.winner,
@@ -181,10 +199,6 @@ class Schedule:
             "mean_waiting": float((self.ast - problem.arrival).mean()),
             "lower_bound": lower_bound(problem),
             **({} if seconds is None else {"seconds": float(seconds)}),
-            "tasks": [
-                {"id": task, "machine": ids[machine], "start": start, "finish": finish}
-                for task, machine, start, finish in rows
-            ],
         }
 
 

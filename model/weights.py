@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import safetensors
 import safetensors.torch
+import torch
 
 from deepsched.baselines.errors import InvalidInput
 
@@ -22,7 +23,8 @@ def load_weights(network: nn.Module, weights: bytes, path: Path) -> None:
     Raises
     ------
     InvalidInput
-        Naming `path` and the tensor that is missing, foreign or of another shape or type.
+        Naming `path` and the tensor that is missing, foreign, of another shape or type, or holds
+        what is no number.
     """
     try:
         tensors = safetensors.torch.load(weights)
@@ -43,3 +45,5 @@ def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
                 f"{path}: tensor {key!r} is {found[key].dtype} {tuple(found[key].shape)}; "
                 f"{tensor.dtype} {tuple(tensor.shape)} expected"
             )
+        if not torch.isfinite(found[key]).all():
+            raise InvalidInput(f"{path}: tensor {key!r} holds NaN or infinite values")

@@ -25,6 +25,10 @@ MEASUREMENTS = {
         "deepsched.pipeline.benchmarks.labelling",
         "Measure what labelling costs, and project it.",
     ),
+    "serve": (
+        "deepsched.pipeline.benchmarks.serving",
+        "Measure what the service costs and bears.",
+    ),
     "claims": (
         "deepsched.pipeline.benchmarks.claims.command",
         "Hold the paper's network against HEFT and the GA.",

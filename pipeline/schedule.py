@@ -9,10 +9,11 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
+import contextlib
 import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.table import Table
@@ -20,7 +21,7 @@ from rich.text import Text
 
 from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.comparison import REFERENCE
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import DeepSchedError, InvalidInput, extra_for
 from deepsched.baselines.heft import heft
 from deepsched.baselines.metrics import METRICS
 from deepsched.baselines.plugins import register_named
@@ -39,7 +40,11 @@ from deepsched.baselines.writers import (
     write_wfformat,
 )
 from deepsched.model.load import PRETRAINED, known_schedulers, resolve_scheduler
-from deepsched.model.networks.deepsched.options import OBJECTIVES, DeepSchedOptions
+from deepsched.model.networks.deepsched.options import (
+    OBJECTIVES,
+    DeepSchedOptions,
+    default_samples,
+)
 from deepsched.pipeline.common.cli import EXIT_INTERRUPTED, messages, results
 from deepsched.pipeline.common.headline import Found, fitting, headline
 from deepsched.pipeline.common.interrupts import stopped_by_interrupt
@@ -52,7 +57,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from deepsched.baselines.problem import Problem
+    from deepsched.baselines.registry import Scheduler
     from deepsched.baselines.schedule import Schedule
+    from deepsched.pipeline.client.answers import Answered
+    from deepsched.pipeline.client.blocking import Client
 
 
 @click.command(context_settings=CONTEXT_SETTINGS)
@@ -77,6 +85,18 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     help="Random stream of ga, random and other schedulers that draw.",
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Let a service schedule it that `deepsched serve` runs, such as http://127.0.0.1:8000.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --server: file with the token to show.  [default: the environment's "
+    "DEEPSCHED_TOKEN]",
 )
 @click.option("--json", "json_out", metavar="FILE", help="Write the schedule as JSON; - prints it.")
 @click.option("--csv", "csv_out", metavar="FILE", help="Write one row a task.")
@@ -103,6 +123,8 @@ def command(
     checkpoint: Path | None,
     network_options: dict[str, Any],
     seed: int,
+    server: str | None,
+    token_file: Path | None,
     json_out: str | None,
     csv_out: str | None,
     gantt_out: str | None,
@@ -125,10 +147,8 @@ def command(
       deepsched schedule montage.json.gz --samples 32 --budget 1
       deepsched schedule montage.json.gz --machines 32 --scheduler ga --gantt montage.html
       deepsched schedule problem.json --checkpoint runs/train/checkpoint --json schedule.json
+      deepsched schedule montage.json.gz --server http://127.0.0.1:8000 --gantt montage.html
     """
-    name = register_named(scheduler or PRETRAINED)
-    if checkpoint and name != PRETRAINED:
-        raise InvalidInput(f"--checkpoint is for --scheduler {PRETRAINED}, not for {name}")
     outputs = {
         "--json": json_out,
         "--csv": csv_out,
@@ -141,25 +161,28 @@ def command(
     }
     # Refuse before any work, so that no output is written when another cannot be.
     check_outputs(file, {option: path for option, path in outputs.items() if path is not None})
-    run = resolve_scheduler(name, checkpoint, network_options)
-    problem = _read(file, read_options)
-    warm_up(run)
-    warm_up(heft)
-    budget = float(network_options.get("budget", 0.0))
-    if budget >= LONG:
-        messages.print(f"searching for {budget:g} s; Ctrl-C keeps the best so far")
-    samples_for = getattr(run, "samples_for", None)  # who has it can be stopped, too
-    with stopped_by_interrupt(samples_for is not None) as stop:
-        told: Callable[..., Schedule] = run
-        if stop is not None:
-            told = functools.partial(told, stop=stop)
-        schedule, seconds = timed(told, problem, lambda: teacher_rng(seed, 0, name))
+    if server is None:
+        if token_file is not None:
+            raise InvalidInput("--token-file is for --server, which is not given")
+        name = register_named(scheduler or PRETRAINED)
+        if checkpoint and name != PRETRAINED:
+            raise InvalidInput(f"--checkpoint is for --scheduler {PRETRAINED}, not for {name}")
+        run = resolve_scheduler(name, checkpoint, network_options)
+        problem = _read(file, read_options)
+        done = _here(run, name, problem, network_options, seed)
+    else:
+        _check_server_options(scheduler, checkpoint)
+        asked = {"scheduler": scheduler, "seed": seed, **network_options}
+        with _client(server, token_file) as client:
+            problem = _read(file, read_options)
+            done = _at_service(client, problem, asked)
+    schedule, seconds = done.schedule, done.seconds
     found = Found(
         problem=problem,
         schedule=schedule,
-        reference=schedule if name == REFERENCE else heft(problem),
+        reference=schedule if schedule.scheduler == REFERENCE else heft(problem),
         objective=network_options.get("objective", OBJECTIVES[0]),
-        samples=None if samples_for is None else samples_for(problem),
+        samples=done.samples,
         noise=read_options.noise,
         seconds=seconds,
     )
@@ -173,9 +196,84 @@ def command(
         results.print(summary(problem, schedule, seconds), markup=False)
     if as_table:
         said.print_table(task_table(problem, schedule))
-    if stop is not None and stop[0]:
+    if done.interrupted:
         messages.print("interrupted: the best schedule so far was kept", markup=False)
         click.get_current_context().exit(EXIT_INTERRUPTED)
+
+
+class Done(NamedTuple):
+    """A schedule as it was found, here or by a service."""
+
+    schedule: Schedule
+    seconds: float
+    samples: int | None  # schedules decoded; None for a scheduler that decodes none
+    interrupted: bool = False  # it is the best up to then
+
+
+def _here(
+    run: Scheduler, name: str, problem: Problem, options: Mapping[str, Any], seed: int
+) -> Done:
+    warm_up(run)
+    warm_up(heft)
+    budget = float(options.get("budget", 0.0))
+    if budget >= LONG:
+        messages.print(f"searching for {budget:g} s; Ctrl-C keeps the best so far")
+    samples_for = getattr(run, "samples_for", None)  # who has it can be stopped, too
+    with stopped_by_interrupt(samples_for is not None) as stop:
+        told: Callable[..., Schedule] = run
+        if stop is not None:
+            told = functools.partial(told, stop=stop)
+        schedule, seconds = timed(told, problem, lambda: teacher_rng(seed, 0, name))
+    samples = None if samples_for is None else samples_for(problem)
+    return Done(schedule, seconds, samples, stop is not None and bool(stop[0]))
+
+
+def _check_server_options(scheduler: str | None, checkpoint: Path | None) -> None:
+    """Refuse what only this process has."""
+    if checkpoint is not None:
+        raise InvalidInput("--checkpoint is not for --server: a service has its own network")
+    if scheduler is not None and ":" in scheduler:
+        raise InvalidInput(f"--scheduler {scheduler} is not for --server: a service has its own")
+
+
+def _client(server: str, token_file: Path | None) -> Client:
+    token = None
+    if token_file is not None:
+        try:
+            token = token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "no text in UTF-8"
+            raise InvalidInput(f"--token-file {printable(token_file)}: {reason}") from None
+        if not token:
+            raise InvalidInput(f"--token-file {printable(token_file)}: the file is empty")
+    with extra_for("--server"):
+        import httpx  # noqa: F401 - the first that is missing names the extra that has them all
+
+        from deepsched.pipeline.client.blocking import Client
+    return Client(server, token, retry_for=RETRY_FOR, waiting=messages.print)
+
+
+def _at_service(client: Client, problem: Problem, asked: dict[str, Any]) -> Done:
+    budget = float(asked.get("budget", 0.0))
+    if budget >= LONG:
+        messages.print(f"searching for {budget:g} s; Ctrl-C cancels")
+    long = budget > AT_ONCE
+    answered = _as_job(client, problem, asked) if long else client.ask(problem, **asked)
+    warm_up(heft)  # for the line that compares
+    network = answered.schedule.scheduler == PRETRAINED
+    by_default = default_samples(problem.n_tasks, problem.n_machines)
+    samples = (asked.get("samples") or by_default) if network else None
+    return Done(answered.schedule, answered.answer.seconds, samples)
+
+
+def _as_job(client: Client, problem: Problem, asked: dict[str, Any]) -> Answered:
+    job = client.submit(problem, **asked)
+    try:
+        return job.answer()
+    except KeyboardInterrupt:
+        with contextlib.suppress(DeepSchedError):
+            job.cancel()
+        raise
 
 
 def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
@@ -230,6 +328,8 @@ def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
 
 
 LONG = 2.0  # s of search, of which it is said that they begin
+AT_ONCE = 10.0  # s of search that a service does for one request; more is a job
+RETRY_FOR = 20.0  # s; a service that is restarted is away for some 10
 SECONDS = {"makespan", "mean_turnaround", "mean_waiting"}
 
 

@@ -127,6 +127,8 @@ def command(
     from deepsched.pipeline.serving.start import check_port, start_service
 
     given = {
+        "host": host,
+        "port": port,
         "checkpoint": checkpoint.resolve() if checkpoint else None,
         "device": device,
         "replicas": replicas,
@@ -148,7 +150,7 @@ def command(
         # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            start_service(application, host, port, args)
+            start_service(application, args)
             _announce(host, port, args)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()

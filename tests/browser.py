@@ -116,8 +116,10 @@ class Browser:
         answer: dict[str, Any] = json.loads(text)
         return answer
 
-    def open(self, path: Path, width: int = 1300, height: int = 900, *, dark: bool = False) -> None:
-        """Open a file in a window of that size and wait until it is drawn."""
+    def open(
+        self, path: Path | str, width: int = 1300, height: int = 900, *, dark: bool = False
+    ) -> None:
+        """Open a file or an address in a window of that size and wait until it is drawn."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -128,7 +130,8 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        url = path if isinstance(path, str) else path.resolve().as_uri()
+        self.send("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._read())
         self.settle()

@@ -1,4 +1,4 @@
-"""The HTTP side of the service: routes, limits, the bound of the queue, timeouts.
+"""The HTTP side of the service: routes, limits, the bounds of queues, timeouts.
 
 It counts bytes and waits, and never parses a body, so that it stays live whatever the processes
 behind it do.
@@ -8,181 +8,459 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import RayActorError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from deepsched.baselines.errors import DeepSchedError, known_name
-from deepsched.model.load import PRETRAINED, known_schedulers
-from deepsched.pipeline.serving.requests import (
-    Answer,
-    Query,
-    RequestError,
-    busy,
-    json_answer,
-    parse_query,
-    refusal,
-)
+from deepsched.pipeline.serving.bodies import ARROW, JSON, kind_of
+from deepsched.pipeline.serving.door import Door, listening, open_door
+from deepsched.pipeline.serving.hops import Hops
+from deepsched.pipeline.serving.lanes import may_be_quick
+from deepsched.pipeline.serving.measures import Measures
+from deepsched.pipeline.serving.openapi import ENDPOINTS, document
+from deepsched.pipeline.serving.pages import page_routes
+from deepsched.pipeline.serving.query import SHA256, Query, parse_query
+from deepsched.pipeline.serving.receiving import Bodies
+from deepsched.pipeline.serving.refusals import RequestError, busy
+from deepsched.pipeline.serving.tokens import Tokens
+from deepsched.pipeline.serving.work import TOO_SLOW, Ask, Reply, json_reply, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from ray.serve.handle import DeploymentHandle
-    from starlette.requests import Request
 
     from deepsched.pipeline.serving.settings import ServeArgs
 
+    Handler = Callable[[Request], Awaitable[Response]]
+
 log = logging.getLogger("ray.serve")
 
-BODIES_HELD = 4  # bodies of the largest size that one gateway holds at once
+LOOK_EVERY = 1.0  # s between two looks at the processes
+LOOK_WITHIN = 3.0  # s, which a process has to say how it stands
+FRESH = 6.0  # s for which what it said holds
+TRIES = 3  # of a request whose process dies
+LANES = ("quick", "slow", "jobs")
+GONE = (RayActorError, DeploymentUnavailableError)
 
 
 class Gateway:
-    """The HTTP side: routes, limits, the queue's bound, timeouts; it never parses a body."""
+    """The HTTP side: routes, limits, queues, timeouts; it never parses a body."""
 
     def __init__(
         self,
         args: ServeArgs,
-        heuristics: DeploymentHandle[Any],
-        network: DeploymentHandle[Any] | None = None,
-        network_name: str | None = None,
+        quick: DeploymentHandle[Any],
+        slow: DeploymentHandle[Any],
+        keeper: DeploymentHandle[Any],
     ) -> None:
         self._args = args
-        self._handles = dict.fromkeys(known_schedulers(), heuristics)
-        self._default = PRETRAINED
-        if network is not None:
-            self._default = network_name or PRETRAINED
-            self._handles |= {self._default: network, PRETRAINED: network}
-        self._held = 0  # bytes of the bodies of requests that are not answered yet
-
-    def __serve_build_asgi_app__(self) -> Starlette:
-        """Return the routes; Serve calls this when the replica starts."""
-        return Starlette(
+        self._handles = {"quick": quick, "slow": slow, "jobs": keeper}
+        self._bodies = Bodies(args)
+        self._tokens = Tokens(args.token_file)
+        self._hops = Hops(
+            self._quick_hop, at_once=2 * args.replicas, most_waiting=args.max_queued
+        )
+        self._slow_waiting = 0
+        self._slow_mean = 1.0  # s
+        self._known: dict[str, dict[str, Any]] = {}  # what each kind of process said last
+        self._seen: dict[str, float] = {}  # and when
+        self._machines: dict[str, bytes] = {}
+        self._door: Door | None = None
+        self._measures = Measures(uuid.uuid4().hex[:8])
+        self._app = Starlette(
             routes=[
-                Route("/v1/schedule", self.schedule, methods=["POST"]),
-                Route("/v1/schedulers", self.schedulers, methods=["GET"]),
-                Route("/health", self.health, methods=["GET"]),
+                *(
+                    Route(end.path, self._guarded(end.name), methods=[end.method])
+                    for end in ENDPOINTS
+                ),
+                *page_routes(),
             ],
             exception_handlers={HTTPException: _http_error},
         )
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+        self._follow()
 
-    async def health(self, request: Request) -> Response:
-        """Say that the service answers; Serve restarts what does not."""
-        return _response(json_answer(200, {"status": "ok"}))
+    def __serve_build_asgi_app__(self) -> Starlette:
+        """Return the routes, for Serve's own proxies; Serve calls this when the replica starts."""
+        return self._app
 
-    async def schedulers(self, request: Request) -> Response:
+    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Open the door, once the processes behind it answer; Serve calls this at the start."""
+        if self._args.port is None or self._door is not None:
+            return
+        socket = listening(self._args.host, self._args.port)
+        self._door = open_door(self._app, self._args, socket, self._measures.turned)
+        self._measures.follow(self._measures.connections, lambda: self._connections)
+
+    async def check_health(self) -> None:
+        """Let Serve replace this process where the door has closed by itself."""
+        if self._door is not None and not self._door.open:
+            raise RuntimeError("the door is closed")
+
+    async def __del__(self) -> None:
+        """Close the door, and answer what is under way; Serve calls this at the end."""
+        if self._door is not None:
+            await self._door.close()
+        self._looking.cancel()
+
+    # What is asked of the service itself.
+
+    async def live(self, request: Request) -> Reply:
+        """Say that this process answers."""
+        return json_reply(200, {"status": "live"})
+
+    async def ready(self, request: Request) -> Reply:
+        """Say whether all kinds of processes answer, and by which network."""
+        workers = {lane: int(self._answers(lane)) for lane in LANES}
+        reason = next((f"no process for {lane} answers" for lane in LANES if not workers[lane]), None)
+        refused = self._known.get("quick", {}).get("refused")
+        if reason is None and refused:
+            reason = f"the network before goes on: {refused}"
+        ready = all(workers.values())
+        value = {"status": "ready" if ready else "not ready", "reason": reason, "workers": workers}
+        return json_reply(200 if ready else 503, value, {} if ready else {"Retry-After": "1"})
+
+    async def schedulers(self, request: Request) -> Reply:
         """List the schedulers, the default and the limits."""
-        limits = self._args.model_dump(
-            include={
-                *("max_body_mb", "max_tasks", "max_machines", "max_cells"),
-                *("max_sampled_cells", "max_budget_s", "timeout_s"),
-            }
-        )
-        names = list(self._handles)
-        value = {"default": self._default, "schedulers": names, "limits": limits}
-        return _response(json_answer(200, value))
+        known = self._of_quick()
+        value = {"default": known["default"], "schedulers": known["schedulers"]}
+        return json_reply(200, value | {"limits": self._args.limits()})
 
-    async def schedule(self, request: Request) -> Response:
+    async def models(self, request: Request) -> Reply:
+        """List the networks that answer."""
+        return json_reply(200, {"models": self._of_quick()["models"], "limits": self._args.limits()})
+
+    async def metrics(self, request: Request) -> Reply:
+        """Return what this gateway counted."""
+        jobs = self._known.get("jobs", {}).get("jobs", {})
+        self._measures.set_jobs(jobs)
+        return Reply(status=200, body=self._measures.text(), media_type="text/plain; version=0.0.4")
+
+    async def openapi(self, request: Request) -> Reply:
+        """Describe the interface."""
+        return Reply(status=200, body=document(self._args))
+
+    # What is asked of the schedulers.
+
+    async def schedule(self, request: Request) -> Reply:
         """Answer a problem with a schedule."""
-        received = 0
-        phase, status = "the request was not received", 408
+        return await self._scheduled(request, many=False)
+
+    async def schedule_batch(self, request: Request) -> Reply:
+        """Answer several problems with their schedules."""
+        return await self._scheduled(request, many=True)
+
+    async def put_machines(self, request: Request) -> Reply:
+        """Keep machines for requests that name them by their hash."""
+        kind_of(request.headers.get("content-type", ""))
+        body = await self._bodies.receive(request)
         try:
-            async with asyncio.timeout(self._args.timeout_s):
-                query = parse_query(request.query_params.multi_items())
-                name = query.settings.scheduler or self._default
-                name = known_name("scheduler", name[:40], self._handles)
-                self._check_options(name, query)
-                chunks = []
-                async for chunk in self._body(request):
-                    received += len(chunk)
-                    self._held += len(chunk)
-                    chunks.append(chunk)
-                phase, status = "there was no schedule", 504
-                encoding = request.headers.get("content-encoding", "").strip().lower()
-                query = replace(query, settings=replace(query.settings, scheduler=name))
-                return _response(
-                    await self._forward(self._handles[name], b"".join(chunks), encoding, query)
-                )
-        except TimeoutError:
-            message = f"{phase} within {self._args.timeout_s:g} s"
-            headers = {"Connection": "close"} if status == 408 else {}
-            return _response(json_answer(status, {"error": message}, headers))
-        except DeepSchedError as error:
-            return _response(refusal(error))
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
-        except Exception:
-            # A fault of ours, or a process that died with the request: the reason is not for all.
-            log.exception("a request to /v1/schedule failed")
-            return _response(json_answer(500, {"error": "internal error; the log says more"}))
+            return await self._of("jobs", "put_machines", body)
         finally:
-            self._held -= received
+            self._bodies.release(len(body))
 
-    def _check_options(self, name: str, query: Query) -> None:
-        """Refuse options that nobody would heed, or that would search for too long."""
-        if query.options and (name != PRETRAINED or self._default != PRETRAINED):
-            raise RequestError(
-                400,
-                f"query parameter {next(iter(query.options))}: not for the scheduler "
-                f"{self._default if name == PRETRAINED else name}",
-            )
-        budget, most = query.options.get("budget", 0.0), self._args.max_budget_s
-        if budget > most:
-            raise RequestError(400, f"query: budget = {budget:g}; at most {most:g} s here")
+    async def machines(self, request: Request) -> Reply:
+        """Say whether machines are known."""
+        sha256 = request.path_params["sha256"]
+        found = await self._shared(sha256 if SHA256.fullmatch(sha256) else "-")
+        return Reply(status=200, body=found)
 
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """Yield the body's chunks; refuse it as soon as it is seen to be too large."""
-        limit = self._args.max_body
-        too_large = RequestError(413, f"request body over {self._args.max_body_mb:g} MB")
-        declared = request.headers.get("content-length", "")
-        refused = too_large if declared.isdecimal() and int(declared) > limit else None
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                refused = refused or too_large
-            elif self._held + len(chunk) > BODIES_HELD * limit:
-                refused = refused or busy("the service holds too many request bodies")
-            if refused is None:
-                yield chunk
-            # Read on for a while without keeping anything: many clients look at the answer only
-            # after they have sent all, and would see a broken connection instead of the reason.
-            elif size > 2 * limit:
-                refused.headers["Connection"] = "close"
-                raise refused
-        if refused is not None:
-            raise refused
-
-    async def _forward(
-        self, handle: DeploymentHandle[Any], body: bytes, encoding: str, query: Query
-    ) -> Answer:
-        response = handle.schedule.remote(body, encoding, query)
+    async def submit(self, request: Request) -> Reply:
+        """Take a job."""
+        query, name, arrow = self._asked(request, self._args.max_job_budget_s)
+        kind = kind_of(request.headers.get("content-type", ""))
+        key = request.headers.get("idempotency-key", "")[:200] or None
+        sha256 = query.settings.machines_sha256
+        if sha256:
+            await self._shared(sha256)
+        body = await self._bodies.receive(request)
         try:
-            answer: Answer = await response
-        except BackPressureError:
-            raise busy(f"{self._args.max_queued} requests wait already") from None
-        except asyncio.CancelledError:
-            response.cancel()  # type: ignore[no-untyped-call]
-            raise
-        return answer
+            asked = {
+                "kind": kind,
+                "encoding": _encoding(request),
+                "query": request.query_params.multi_items(),
+                "machines": sha256,
+                "arrow": arrow,
+            }
+            return await self._of("jobs", "submit", name, asked, body, key)
+        finally:
+            self._bodies.release(len(body))
+
+    async def job(self, request: Request) -> Reply:
+        """Say how a job stands."""
+        return await self._of("jobs", "status", request.path_params["job"])
+
+    async def job_result(self, request: Request) -> Reply:
+        """Return the answer of a job that is done."""
+        return await self._of("jobs", "result", request.path_params["job"])
+
+    async def job_cancel(self, request: Request) -> Reply:
+        """End a job."""
+        return await self._of("jobs", "cancel", request.path_params["job"])
+
+    async def _scheduled(self, request: Request, *, many: bool) -> Reply:
+        query, name, arrow = self._asked(request, self._args.max_budget_s)
+        kind = kind_of(request.headers.get("content-type", ""))
+        encoding = _encoding(request)
+        if self._hops.full and self._slow_waiting >= self._args.max_queued:
+            self._hops.refuse()  # before its body is read
+        sha256 = query.settings.machines_sha256
+        machines = await self._shared(sha256) if sha256 else None
+        began = time.monotonic()
+        body = await self._bodies.receive(request)
+        try:
+            now = time.time()
+            ask = Ask(
+                id=uuid.uuid4().hex,
+                body=body,
+                kind=kind,
+                encoding=encoding,
+                query=query,
+                received=now,
+                deadline=now + self._args.timeout_s,
+                many=many,
+                arrow=arrow,
+                machines=machines,
+            )
+            lane = "quick" if may_be_quick(name, query, kind, body) else "slow"
+            async with asyncio.timeout(self._args.timeout_s):
+                if lane == "quick":
+                    reply = await self._hops.work(ask)
+                    if reply.status == TOO_SLOW:
+                        lane = "slow"
+                if lane == "slow":
+                    reply = await self._slow(ask, request)
+        except TimeoutError:
+            raise RequestError(
+                504, f"there was no schedule within {self._args.timeout_s:g} s"
+            ) from None
+        finally:
+            self._bodies.release(len(body))
+        route = "schedule:batch" if many else "schedule"
+        self._measures.took(route, lane, time.monotonic() - began)
+        self._measures.scheduled(reply.facts)
+        return reply
+
+    def _asked(self, request: Request, most: float) -> tuple[Query, str, bool]:
+        """Return the checked query, the scheduler's name, and whether the answer is Arrow."""
+        arrow = wants_arrow(request.headers.get("accept", ""))
+        query = parse_query(request.query_params.multi_items())
+        known = self._of_quick()
+        name = query.settings.scheduler or known["default"]
+        name = known_name("scheduler", name[:40], known["schedulers"])
+        if query.settings.scheduler not in (None, name):
+            query = query.with_scheduler(name)
+        budget = query.options.get("budget", 0.0)
+        if budget > most:
+            hint = "" if most == self._args.max_job_budget_s else "; POST it to /v1/jobs"
+            raise RequestError(400, f"query: budget = {budget:g}; at most {most:g} s here{hint}")
+        return query, name, arrow
+
+    async def _slow(self, ask: Ask, request: Request) -> Reply:
+        """Have a request worked on in a process of its own, until its client is gone."""
+        if self._slow_waiting >= self._args.max_queued:
+            wait = self._slow_mean * self._slow_waiting / self._args.slow_workers
+            raise busy(f"{self._slow_waiting} requests wait already", wait)
+        self._slow_waiting += 1
+        begin = time.monotonic()
+        work = asyncio.ensure_future(self._of("slow", "work", ask))
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            reply = work.result()
+            self._slow_mean += 0.1 * (time.monotonic() - begin - self._slow_mean)
+            return reply
+        finally:
+            self._slow_waiting -= 1
+            gone.cancel()
+            if not work.done():
+                # Not cancelled: Ray may end the process whose call is cancelled as it returns.
+                work.add_done_callback(_forget)
+                self._handles["slow"].broadcast("stop", ask.id)
+
+    async def _shared(self, sha256: str) -> bytes:
+        """Return machines by their hash.
+
+        Raises
+        ------
+        RequestError
+            404, if nobody has sent them, or long ago.
+        """
+        if sha256 not in self._machines:
+            found = await self._call("jobs", "machines", sha256)
+            if found is None:
+                raise RequestError(404, f"no machines {sha256[:64]}; PUT them to /v1/machines")
+            while len(self._machines) >= 64:
+                self._machines.pop(next(iter(self._machines)))
+            self._machines[sha256] = found
+        return self._machines[sha256]
+
+    async def _quick_hop(self, asks: Sequence[Ask]) -> Sequence[Reply]:
+        """Send requests on; where the process dies of one of them, each goes alone."""
+        try:
+            found: Sequence[Reply] = await self._handles["quick"].work.remote(list(asks))
+        except GONE:
+            log.warning("a process for quick requests died; %d requests go again", len(asks))
+        else:
+            return found
+        return await asyncio.gather(*(self._alone(ask) for ask in asks))
+
+    async def _alone(self, ask: Ask) -> Reply:
+        [reply] = await self._call("quick", "work", [ask], or_else=[_DIED])
+        return reply
+
+    async def _of(self, lane: str, method: str, *values: Any) -> Reply:
+        reply: Reply = await self._call(lane, method, *values, or_else=_DIED)
+        return reply
+
+    async def _call(self, lane: str, method: str, *values: Any, or_else: Any = None) -> Any:
+        """Call a process; where it dies the next one is asked."""
+        for _ in range(TRIES):
+            try:
+                return await getattr(self._handles[lane], method).remote(*values)
+            except GONE:
+                log.warning("a process for %s died; its request goes again", lane)
+            except BackPressureError:
+                raise busy("too many requests wait already") from None
+        return or_else
+
+    # How the processes stand.
+
+    async def _look(self) -> None:
+        """Ask each kind of process again and again how it stands."""
+        while True:
+            await asyncio.gather(*(self._look_at(lane) for lane in LANES))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _look_at(self, lane: str) -> None:
+        try:
+            found = await asyncio.wait_for(self._handles[lane].check.remote(), LOOK_WITHIN)
+        except (TimeoutError, BackPressureError, TaskCancelledError, *GONE):
+            return
+        except Exception:
+            log.exception("no word from the processes for %s", lane)
+            return
+        self._known[lane] = found
+        if found["able"]:
+            self._seen[lane] = time.monotonic()
+
+    def _answers(self, lane: str) -> bool:
+        return time.monotonic() - self._seen.get(lane, -FRESH) < FRESH
+
+    def _of_quick(self) -> dict[str, Any]:
+        known = self._known.get("quick")
+        if known is None:
+            raise busy("the service is starting")
+        return known
+
+    def _follow(self) -> None:
+        measures = self._measures
+        measures.follow(measures.body_bytes, lambda: self._bodies.held)
+        measures.follow(measures.waiting, lambda: self._hops.waiting, "quick")
+        measures.follow(measures.waiting, lambda: self._slow_waiting, "slow")
+        measures.follow(measures.ready, lambda: float(all(map(self._answers, LANES))))
+
+    @property
+    def _connections(self) -> int:
+        return self._door.connections if self._door is not None else 0
+
+    # What all routes have in common.
+
+    def _guarded(self, name: str) -> Handler:
+        """Return a route that answers whatever happens, and counts it."""
+        method: Callable[[Request], Awaitable[Reply]] = getattr(self, name)
+        secret = name not in OPEN
+
+        async def handler(request: Request) -> Response:
+            try:
+                if secret and not self._tokens.allow(request.headers.get("authorization", "")):
+                    raise RequestError(
+                        401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
+                    )
+                reply = await method(request)
+            except DeepSchedError as error:
+                reply = refusal(error)
+                await self._bodies.drain(request)
+            except ClientDisconnect:
+                reply = Reply(status=499, body=b"")  # nobody reads it
+            except Exception:
+                # A fault of ours: the reason is not for all.
+                log.exception("a request to %s failed", name)
+                reply = json_reply(500, {"error": "internal error; the log says more"})
+            self._measures.answered(name, reply.status)
+            return Response(
+                reply.body,
+                status_code=reply.status,
+                headers=dict(reply.headers),
+                media_type=reply.media_type,
+            )
+
+        return handler
 
 
-def _response(answer: Answer) -> Response:
-    return Response(
-        answer.body,
-        status_code=answer.status,
-        headers=dict(answer.headers),
-        media_type="application/json",
-    )
+OPEN = frozenset({"live", "ready", "openapi"})  # no token is asked for
+_DIED = refusal(busy("the process that worked on it died"))
+
+
+def wants_arrow(accept: str) -> bool:
+    """Return whether an answer goes as Arrow; as JSON if anything goes.
+
+    Raises
+    ------
+    RequestError
+        406, if neither is wanted.
+    """
+    if not accept:
+        return False
+    wanted = set()
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if not any(piece.replace(" ", "") in ("q=0", "q=0.0") for piece in parameters):
+            wanted.add(name)
+    if ARROW in wanted:
+        return True
+    if wanted & {JSON, "application/*", "*/*"}:
+        return False
+    raise RequestError(406, f"Accept {accept[:60]!r}; there are {JSON} and {ARROW}")
+
+
+def _encoding(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise RequestError(415, f"Content-Encoding {encoding[:40]!r}; send gzip or none")
+    return encoding
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _forget(task: asyncio.Future[Reply]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{error.detail}: {request.method} {request.url.path[:100]}"
-    return _response(json_answer(error.status_code, {"error": message}, error.headers))
+    reply = json_reply(error.status_code, {"error": message}, error.headers)
+    return Response(
+        reply.body,
+        status_code=reply.status,
+        headers=dict(reply.headers),
+        media_type=reply.media_type,
+    )

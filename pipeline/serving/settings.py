@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from deepsched.pipeline.common.numbers import MOST, MOST_PROCESSES
 
 MEGABYTE = 1_000_000
+KILOBYTE = 1_000
 
 
 class ServeArgs(BaseModel):
@@ -16,17 +17,45 @@ class ServeArgs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # Where it listens, and who may ask.
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int | None = Field(
+        default=8000, ge=1, le=65535, description="port; null: only behind Serve's own proxies"
+    )
+    token_file: Path | None = Field(
+        default=None, description="file of bearer tokens, one a line, read again when it changes"
+    )
+
+    # The network, and the processes.
     checkpoint: Path | None = Field(default=None, description="folder of the trained network")
     device: str = Field(default="cpu", description="where the network runs: cpu or cuda")
+    gateways: int = Field(
+        default=2, ge=1, le=MOST_PROCESSES, description="processes that listen, on one port"
+    )
     replicas: int = Field(
-        default=1, ge=1, le=MOST_PROCESSES, description="processes of each kind that schedule"
+        default=1, ge=1, le=MOST_PROCESSES, description="processes for quick requests"
     )
     threads: int = Field(
-        default=4, ge=1, le=MOST_PROCESSES, description="schedulers running at once in one process"
+        default=4, ge=1, le=MOST_PROCESSES, description="quick requests at once in one process"
     )
+    slow_replicas: int = Field(
+        default=1, ge=1, le=MOST_PROCESSES, description="keepers of processes for slow requests"
+    )
+    slow_workers: int = Field(
+        default=2, ge=1, le=MOST_PROCESSES, description="slow requests at once, each in a process"
+    )
+    job_workers: int = Field(
+        default=1, ge=1, le=MOST_PROCESSES, description="jobs at once, each in a process"
+    )
+    max_process_mb: float = Field(
+        default=6_000, ge=500, le=MOST, description="MB, memory of a process of a slow request"
+    )
+
+    # What one request may ask for.
     max_body_mb: float = Field(default=64, gt=0, le=MOST, description="MB, also unpacked")
     max_tasks: int = Field(default=100_000, ge=1, le=MOST, description="tasks in one problem")
     max_machines: int = Field(default=1_000, ge=1, le=MOST, description="machines in one problem")
+    max_edges: int = Field(default=1_000_000, ge=1, le=MOST, description="edges in one problem")
     max_cells: int = Field(
         default=25_000_000, ge=1, le=MOST, description="tasks x machines in one problem"
     )
@@ -36,17 +65,71 @@ class ServeArgs(BaseModel):
         le=1000 * MOST,
         description="samples x tasks x machines, for one request",
     )
-    max_queued: int = Field(default=64, ge=1, le=MOST, description="requests waiting for a process")
-    max_batch_tasks: int = Field(
-        default=16_384, ge=1, le=MOST, description="tasks in one pass of the network"
+    max_values: int = Field(
+        default=8_000_000, ge=1, le=MOST, description="values in one JSON document"
     )
-    batch_wait_s: float = Field(default=0.01, ge=0, le=10, description="s, wait for more to batch")
+    max_objects: int = Field(
+        default=2_000_000, ge=1, le=MOST, description="objects and lists in one JSON document"
+    )
+    max_depth: int = Field(default=64, ge=4, le=900, description="objects inside each other")
+    max_problems: int = Field(default=256, ge=1, le=MOST, description="problems in one batch")
     max_budget_s: float = Field(
-        default=10, ge=0, le=MOST, description="s of search, for one request"
+        default=10, ge=0, le=MOST, description="s of search, for one request; more is a job"
     )
     timeout_s: float = Field(default=120, gt=0, le=MOST, description="s, for one request")
+
+    # How much at once.
+    max_connections: int = Field(
+        default=512, ge=1, le=MOST, description="connections of one gateway"
+    )
+    max_queued: int = Field(default=64, ge=1, le=MOST, description="requests waiting, of each kind")
+    max_batch_tasks: int = Field(
+        default=16_384, ge=1, le=MOST, description="tasks in one pass of an imitating network"
+    )
+    batch_wait_s: float = Field(
+        default=0.01, ge=0, le=10, description="s, its wait for more to batch"
+    )
+
+    # How long a client may take.
+    max_header_kb: float = Field(default=16, ge=1, le=MOST, description="kB of a request's headers")
+    header_timeout_s: float = Field(
+        default=10, gt=0, le=MOST, description="s until a request's headers are there"
+    )
+    body_timeout_s: float = Field(
+        default=10, gt=0, le=MOST, description="s in which a body need not keep its rate"
+    )
+    min_rate_kb: float = Field(
+        default=50, gt=0, le=MOST, description="kB/s at which a body has to come after that"
+    )
+    idle_timeout_s: float = Field(
+        default=30, gt=0, le=MOST, description="s between requests, and for taking an answer"
+    )
+
+    # Jobs.
+    jobs_dir: Path | None = Field(
+        default=None, description="folder of the jobs; null: one in the temporary folder"
+    )
+    max_job_budget_s: float = Field(default=600, ge=0, le=MOST, description="s of search, of a job")
+    job_timeout_s: float = Field(default=1800, gt=0, le=MOST, description="s, for one job")
+    max_jobs: int = Field(
+        default=256, ge=1, le=MOST, description="jobs kept, ended ones with them"
+    )
+    max_jobs_mb: float = Field(default=1_000, gt=0, le=MOST, description="MB of all jobs on disk")
+    job_ttl_s: float = Field(
+        default=3600, gt=0, le=MOST, description="s for which an ended job is kept"
+    )
 
     @property
     def max_body(self) -> int:
         """Bytes of a request's body, as sent and unpacked."""
         return int(self.max_body_mb * MEGABYTE)
+
+    def limits(self) -> dict[str, float | None]:
+        """Return what clients may want to know before they ask."""
+        return self.model_dump(
+            include={
+                *("max_body_mb", "max_tasks", "max_machines", "max_edges", "max_cells"),
+                *("max_sampled_cells", "max_values", "max_objects", "max_depth", "max_problems"),
+                *("max_budget_s", "max_job_budget_s", "timeout_s", "job_timeout_s", "job_ttl_s"),
+            }
+        )

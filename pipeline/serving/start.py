@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from ray import serve
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.serving.app import APPLICATION
-from deepsched.pipeline.serving.requests import shorten
+from deepsched.pipeline.serving.refusals import shorten
 
 if TYPE_CHECKING:
     from deepsched.pipeline.serving.settings import ServeArgs
+
+
+READY_WITHIN = 60.0  # s, after Serve says that all processes run
 
 
 class ServiceFailed(DeepSchedError, RuntimeError):
@@ -40,35 +44,37 @@ def check_port(host: str, port: int) -> None:
         ) from None
 
 
-def start_service(application: serve.Application, host: str, port: int, args: ServeArgs) -> None:
-    """Bring the application up behind an HTTP proxy on this node, and see that it answers.
+def start_service(application: serve.Application, args: ServeArgs) -> None:
+    """Bring the application up, and see that it is ready.
 
     Raises
     ------
     ServiceFailed
-        If it does not come up, or Serve runs on the cluster already and listens elsewhere.
+        If it does not come up.
     """
-    # The gateway keeps the time limit; the proxy's own only catches a gateway that hangs.
-    http_options = {"host": host, "port": port, "request_timeout_s": 2 * args.timeout_s}
+    assert args.port is not None
     try:
-        serve.start(proxy_location="HeadOnly", http_options=http_options)
-        serve.run(application, name=APPLICATION)
+        serve.start(proxy_location="Disabled")  # the gateways listen by themselves
+        serve.run(application, name=APPLICATION, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:
         reason = _reason() or str(error)
         raise ServiceFailed(f"the service did not start: {shorten(reason, 400)}") from None
+    end = time.monotonic() + READY_WITHIN
+    while not _is_ready(args.host, args.port):
+        if time.monotonic() > end:
+            raise ServiceFailed(f"nothing is ready on {args.host} port {args.port}")
+        time.sleep(0.2)
+
+
+def _is_ready(host: str, port: int) -> bool:
     connection = http.client.HTTPConnection(_reachable(host), port, timeout=10)
     try:
-        connection.request("GET", "/health")
-        healthy = connection.getresponse().status == 200
-    except OSError:
-        healthy = False
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
     finally:
         connection.close()
-    if not healthy:
-        raise ServiceFailed(
-            f"nothing answers on {host} port {port}; if the cluster serves on another address "
-            "already, that one stays: stop Serve there, or give its --host and --port"
-        )
 
 
 def _reason() -> str:

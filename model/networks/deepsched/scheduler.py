@@ -27,6 +27,7 @@ from deepsched.model.networks.deepsched.options import (
     DeepSchedOptions,
     default_samples,
 )
+from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples gets forward-backward improvement, in the time of two others.
 SAMPLES_PER_IMPROVEMENT = 8
 WARM_UP = 0.05  # s
+
+
+def pretrained_folder(decode: str | None, objective: str) -> Path:
+    """Return the checkpoint of the package that was made for a decoding and an objective."""
+    if decode not in (None, "full"):
+        return PRETRAINED_TOPK
+    return PRETRAINED_TURNAROUND if objective == "turnaround" else PRETRAINED
 
 
 class DeepSchedScheduler:
@@ -94,13 +102,7 @@ class DeepSchedScheduler:
             another network or an older version of this one.
         """
         chosen = parse_settings(DeepSchedOptions, options, f"options of {NAME}")
-        if folder is None:
-            folder = PRETRAINED
-            if chosen.decode not in (None, "full"):
-                folder = PRETRAINED_TOPK
-            elif chosen.objective == "turnaround":
-                folder = PRETRAINED_TURNAROUND
-        folder = Path(folder)
+        folder = Path(folder or pretrained_folder(chosen.decode, chosen.objective))
         document, data = read_files(folder)
         if document["network"] != NAME:
             raise InvalidInput(f"{folder}: network {document['network']!r}; {NAME!r} expected")
@@ -110,6 +112,11 @@ class DeepSchedScheduler:
             raise InvalidInput(f"{folder / WEIGHTS}: not a safetensors file: {error}") from None
         if {key: value.shape for key, value in weights.items()} != expected_shapes(weights):
             raise InvalidInput(f"{folder / WEIGHTS}: of another version of the network")
+        for key, value in weights.items():
+            if not np.isfinite(value).all():
+                raise InvalidInput(
+                    f"{folder / WEIGHTS}: tensor {key!r} holds NaN or infinite values"
+                )
         decode = chosen.decode or document["config"].get("decode", DECODES[0])
         if decode not in DECODES:
             raise InvalidInput(
@@ -161,6 +168,7 @@ class DeepSchedScheduler:
         rng: np.random.Generator | None = None,
         *,
         stop: BoolArray | None = None,
+        report: Report | None = None,
     ) -> Schedule:
         """Schedule one problem; independent tasks are also balanced by moves and swaps.
 
@@ -171,14 +179,29 @@ class DeepSchedScheduler:
         ----------
         stop : (1,) set by somebody else, it ends samples and search within milliseconds; the best
             so far is returned.
+        report : is told what the run finds, and where its time goes.
         """
         begin = time.perf_counter()
+        report = report or Report()
+        found = self._scheduled(problem, rng, stop, report, begin)
+        report.decode = time.perf_counter() - begin - (report.network or 0.0)
+        return found
+
+    def _scheduled(
+        self,
+        problem: Problem,
+        rng: np.random.Generator | None,
+        stop: BoolArray | None,
+        report: Report,
+        begin: float,
+    ) -> Schedule:
         options = self.options
         samples = self.samples_for(problem)
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
         view, outputs, hidden = forward_pass(
             self._weights, problem, options.objective, self._decode
         )
+        report.network = time.perf_counter() - begin
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[options.objective]
         least = -np.inf
@@ -207,6 +230,7 @@ class DeepSchedScheduler:
         value = measure(problem, start)
         if options.guard:
             other = heft(problem)
+            report.heft = other.makespan
             if measure(problem, other) < value:
                 start = make_schedule(
                     NAME, other.proc, other.ast, other.aft, winner=other.scheduler
@@ -214,19 +238,32 @@ class DeepSchedScheduler:
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.
                     outputs, value = np.zeros_like(outputs), measure(problem, other)
+        report.better(measure(problem, start))
         if measure(problem, start) <= least:
             return start
         best = self._improved(problem, view, start, drawn[:improved], stop)
+        report.better(measure(problem, best))
         if measure(problem, best) <= least or stop[0]:
             return best
         left = options.budget - (time.perf_counter() - begin)
         if options.objective == "makespan" and applies(problem):
-            return balanced(problem, best, left, seed, self._threads, stop)
+            return balanced(
+                problem, best, left, seed, self._threads, stop, improved=report.better
+            )
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
             outputs, _ = hill_climb(
-                problem, view, outputs, value, left, seed, self._threads, least, stop
+                problem,
+                view,
+                outputs,
+                value,
+                left,
+                seed,
+                self._threads,
+                least,
+                stop,
+                report.better,
             )
             found = decode_schedule(problem, view, outputs, NAME)
             if improved:

@@ -20,7 +20,7 @@ from deepsched.model.networks.deepsched.decode import decode_values, kernel_argu
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
@@ -105,6 +105,7 @@ def hill_climb(
     threads: int,
     enough: float = -np.inf,
     stop: BoolArray | None = None,
+    improved: Callable[[float], None] | None = None,
 ) -> tuple[Float32Array, float]:
     """Return outputs that are no worse than `start`, whose value is `value`, after so many seconds.
 
@@ -115,6 +116,7 @@ def hill_climb(
     Parameters
     ----------
     stop : (1,) set by somebody else, it ends the search too.
+    improved : told each better value, s, some twenty milliseconds after it was found at most.
     """
     deadline = time.perf_counter() + seconds
     objective = OBJECTIVES.index(view.objective)
@@ -142,10 +144,12 @@ def hill_climb(
 
     with ThreadPoolExecutor(threads) as pool:
         while True:
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), value
             for found, own in pool.map(run, states):
                 if found <= value:
                     best, value = own, found
+            if improved is not None and value < before:
+                improved(value)
             now = time.perf_counter()
             if now >= deadline or value <= enough or stop[0]:
                 return best, value

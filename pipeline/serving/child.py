@@ -1,0 +1,106 @@
+"""A process that works on one slow request at a time, and can be stopped or killed at any moment.
+
+`python -m deepsched.pipeline.serving.child FD`: messages come and go over the socket FD, as pairs
+of a word and a value. It ends when the other side is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.pipeline.serving.networks import Networks
+from deepsched.pipeline.serving.refusals import RequestError
+from deepsched.pipeline.serving.settings import MEGABYTE
+from deepsched.pipeline.serving.work import Course, refusal, warm_up, work
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.serving.settings import ServeArgs
+    from deepsched.pipeline.serving.work import Ask
+
+TOLD_EVERY = 0.1  # s between two words about a better schedule
+
+
+class Child:
+    """What the process does with each message."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()  # two threads send
+        self._course = Course()
+        self._networks: Networks | None = None
+        self._args: ServeArgs | None = None
+
+    def run(self) -> None:
+        """Take messages until the other side is gone; the work goes on in a thread meanwhile."""
+        while True:
+            try:
+                word, value = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)  # whatever is being worked on: nobody waits for it
+            if word == "settings":
+                self._prepare(*value)
+            elif word == "stop":
+                self._course.stop[0] = True
+            elif word == "work":
+                self._course = self._new_course(value.id)
+                threading.Thread(target=self._work, args=(value, self._course)).start()
+
+    def _prepare(self, args: ServeArgs, nice: int) -> None:
+        self._args = args
+        os.nice(nice)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = int(args.max_process_mb * MEGABYTE)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+        try:
+            self._networks = Networks(args.checkpoint, args.device)
+            warm_up(self._networks, args)
+        except DeepSchedError as error:
+            self._send("failed", str(error))
+            return
+        self._send("ready", None)
+
+    def _work(self, ask: Ask, course: Course) -> None:
+        assert self._networks is not None
+        assert self._args is not None
+        try:
+            reply = work(ask, self._networks, self._args, course)
+        except Exception as error:  # a fault of ours: the other side logs it
+            self._send("broken", f"{type(error).__name__}: {error}")
+            return
+        if course.stop[0] and reply.status == 200:
+            reply = refusal(RequestError(504, "stopped"))
+        self._send("reply", reply)
+
+    def _new_course(self, request: str) -> Course:
+        begin, told = time.perf_counter(), [0.0]
+        best = [float("inf")]
+
+        def improved(value: float) -> None:
+            now = time.perf_counter()
+            if value < best[0] and now - told[0] >= TOLD_EVERY:
+                best[0], told[0] = value, now
+                self._send("better", (request, now - begin, value))
+
+        def begun(problem: Problem, heft: float) -> None:
+            self._send("begun", (request, problem.n_tasks, problem.n_machines, heft))
+
+        return Course(improved=improved, begun=begun if request.startswith("job-") else None)
+
+    def _send(self, word: str, value: Any) -> None:
+        with self._lock:
+            try:
+                self._connection.send((word, value))
+            except OSError:
+                os._exit(0)
+
+
+if __name__ == "__main__":
+    Child(Connection(int(sys.argv[1]))).run()

@@ -1,0 +1,203 @@
+"""The door: an HTTP server that no client can keep open for long.
+
+Ray Serve's own proxies read headers of any size and wait for ever; so the gateways listen by
+themselves, several on one port. uvicorn parses; what is added here bounds how many connections
+there are, and how long each may take for its headers, for its next request, and to take an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.serving.settings import KILOBYTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deepsched.pipeline.serving.settings import ServeArgs
+
+LOOK_EVERY = 1.0  # s between two looks at all connections
+BACKLOG = 1024  # connections that wait to be accepted
+LEAVE = 20.0  # s for requests that are being answered when the door closes
+
+
+class GuardedProtocol(H11Protocol):
+    """One connection, with what it takes to see that it stands still."""
+
+    limit = 0  # connections at once; set by :func:`open_door`
+    refused: Callable[[str], None]  # told of a connection that is turned away
+
+    def connection_made(self, transport: Any) -> None:
+        """Take the connection, or turn it away with a word where there are too many."""
+        super().connection_made(transport)
+        self.since = time.monotonic()  # of the state that it is in
+        self.unsent = 0
+        if len(self.connections) > self.limit:
+            self._turn_away(503, "too many connections", "Retry-After: 2\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        """Note when the first byte of a request came."""
+        if self.idle:
+            self.since = time.monotonic()
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say in JSON what is wrong with bytes that are not HTTP, or too many headers."""
+        error = sys.exc_info()[1]
+        status = getattr(error, "error_status_hint", 400)
+        if status == 431:
+            msg = "the request's headers are too large"
+        self._turn_away(status if status in (400, 431, 501) else 400, msg)
+
+    def on_response_complete(self) -> None:
+        """Note when the wait for the next request began."""
+        self.since = time.monotonic()
+        super().on_response_complete()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no byte of a request has come."""
+        state = self.conn.their_state
+        waits = state is h11.IDLE or (self.cycle is not None and self.cycle.response_complete)
+        return waits and not self.conn.trailing_data[0]
+
+    def look(self, now: float, args: ServeArgs) -> None:
+        """Close the connection where it stands still for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            if unsent != self.unsent:
+                self.since, self.unsent = now, unsent
+            elif now - self.since > args.idle_timeout_s:
+                self.transport.abort()  # nobody takes the answer
+            return
+        self.unsent = 0
+        waited = now - self.since
+        if self.conn.their_state is not h11.IDLE:
+            # A body and its answer have their own limits; what comes after the answer has not.
+            answered = self.cycle is not None and self.cycle.response_complete
+            if answered and waited > args.body_timeout_s:
+                self.transport.abort()
+            return
+        if self.conn.trailing_data[0]:
+            if waited > args.header_timeout_s:
+                self._turn_away(408, "the request's headers did not arrive in time")
+        elif waited > (args.idle_timeout_s if self.cycle else args.header_timeout_s):
+            self.transport.close()
+
+    def _turn_away(self, status: int, message: str, headers: str = "") -> None:
+        type(self).refused(str(status))
+        body = json.dumps({"error": message}).encode()
+        head = (
+            f"HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{headers}Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class Door:
+    """A listening server."""
+
+    def __init__(self, server: uvicorn.Server, tasks: list[asyncio.Task[Any]]) -> None:
+        self._server, self._tasks = server, tasks
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.server_state.connections)
+
+    @property
+    def open(self) -> bool:
+        """Whether it still listens."""
+        return not any(task.done() for task in self._tasks)
+
+    async def close(self) -> None:
+        """Listen no more, and wait for what is being answered."""
+        self._server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE):
+                await asyncio.shield(self._tasks[0])
+        for task in self._tasks:
+            task.cancel()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, beside others of ours on the same port.
+
+    Raises
+    ------
+    InvalidInput
+        If the address is not one of this machine, or somebody else's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            found.bind((host, port))
+            found.listen(BACKLOG)
+            found.setblocking(False)
+        except OSError:
+            found.close()
+            raise
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"cannot listen on {host} port {port}: {reason}") from None
+    return found
+
+
+def open_door(
+    app: Any, args: ServeArgs, socket_: socket.socket, refused: Callable[[str], None]
+) -> Door:
+    """Serve an ASGI application on a socket, in the running event loop.
+
+    Parameters
+    ----------
+    refused : told the status with which a connection is turned away.
+    """
+    protocol = type(
+        "Protocol",
+        (GuardedProtocol,),
+        {"limit": args.max_connections, "refused": staticmethod(refused)},
+    )
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=int(args.max_header_kb * KILOBYTE),
+        timeout_keep_alive=int(args.idle_timeout_s) + 1,
+        timeout_graceful_shutdown=int(LEAVE),
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    server = uvicorn.Server(config)
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(server.serve(sockets=[socket_])),
+        loop.create_task(_look(server, args)),
+    ]
+    return Door(server, tasks)
+
+
+async def _look(server: uvicorn.Server, args: ServeArgs) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        now = time.monotonic()
+        for connection in list(server.server_state.connections):
+            connection.look(now, args)  # type: ignore[union-attr]

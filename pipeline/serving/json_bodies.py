@@ -1,0 +1,61 @@
+"""JSON bodies of strangers: counted before they are parsed, and parsed fast."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from deepsched.baselines.readers.files import as_text, parse_json
+from deepsched.pipeline.serving import _json_kernels as kernels
+from deepsched.pipeline.serving.refusals import RequestError
+
+if TYPE_CHECKING:
+    from deepsched.pipeline.serving.settings import ServeArgs
+
+# Unknown to strangers, so that none can send keys that all fall on one place of the table.
+SEED = np.uint64(secrets.randbits(63) | 1)
+
+
+def parse_body(data: bytes, where: str, args: ServeArgs) -> Any:
+    """Return the document of a JSON body, as `parse_json` does, in a fraction of the time.
+
+    What a parser would build is counted first, so that its memory is bounded whatever is sent: a
+    value takes some 30 to 60 bytes, an object or list some 60 to 240.
+
+    Raises
+    ------
+    RequestError
+        413, naming the limit that the document is above.
+    InvalidInput
+        If it is not JSON in UTF-8, or a key stands twice in one object.
+    """
+    keys = min(data.count(b":"), args.max_values)
+    table = np.zeros(1 << (2 * keys + 1).bit_length(), dtype=np.uint64)
+    verdict, _, _, _, suspect = kernels.count(
+        np.frombuffer(data, dtype=np.uint8),
+        args.max_values,
+        args.max_objects,
+        args.max_depth,
+        table,
+        SEED,
+    )
+    if verdict != kernels.WITHIN:
+        raise RequestError(413, _too_much(verdict, where, args))
+    if not suspect:
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass
+    # It says what is wrong, and where; or it is JSON after all, as with a byte order mark.
+    return parse_json(as_text(data, where), where)
+
+
+def _too_much(verdict: int, where: str, args: ServeArgs) -> str:
+    if verdict == kernels.TOO_DEEP:
+        return f"{where}: nested more than {args.max_depth} deep"
+    if verdict == kernels.TOO_MANY_OBJECTS:
+        return f"{where}: more than {args.max_objects} objects and lists"
+    return f"{where}: more than {args.max_values} values"

@@ -1,0 +1,76 @@
+"""Which requests are quick: small work never waits for large.
+
+A quick request is worked on in a process with others, a slow one in a process of its own at a lower
+priority, which can be killed. The gateway decides by what it knows without reading the body; a
+quick process that finds more passes it on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.registry import SCHEDULERS
+from deepsched.model.load import PRETRAINED
+from deepsched.pipeline.serving.bodies import GZIP, samples_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.serving.bodies import Kind
+    from deepsched.pipeline.serving.query import Query
+
+# About 50 ms each, on one core of a small server.
+QUICK_BYTES = {"json": 2_500_000, "arrow": 20_000_000, "file": 200_000}
+QUICK_OBJECTS = 20_000  # in a JSON document
+QUICK_CELLS = 4_000_000  # samples x tasks x machines
+QUICK_BUDGET = 0.05  # s of search
+SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # seconds, whatever is asked
+QUICK = frozenset({*SCHEDULERS, PRETRAINED, "paper"}) - SEARCHES
+
+
+class TooSlow(DeepSchedError):
+    """The request is none for a process of quick ones."""
+
+
+def may_be_quick(name: str, query: Query, kind: Kind, body: bytes) -> bool:
+    """Return whether a request looks quick from outside.
+
+    Parameters
+    ----------
+    name : of the scheduler.
+    """
+    if name not in QUICK or query.options.get("budget", 0.0) > QUICK_BUDGET:
+        return False
+    size = len(body)
+    if body.startswith(GZIP) and size >= 18:
+        size = max(size, int.from_bytes(body[-4:], "little"))  # what gzip says it unpacks to
+    return size <= QUICK_BYTES[kind]
+
+
+def check_quick_bytes(kind: Kind, data: bytes) -> None:
+    """Refuse an unpacked body whose reading alone would keep others waiting.
+
+    Raises
+    ------
+    TooSlow
+    """
+    if len(data) > QUICK_BYTES[kind] or (kind == "json" and data.count(b"{") > QUICK_OBJECTS):
+        raise TooSlow("a large body")
+
+
+def check_quick_problems(problems: Sequence[Problem | DeepSchedError], query: Query) -> None:
+    """Refuse problems whose schedules take long.
+
+    Raises
+    ------
+    TooSlow
+    """
+    cells = 0
+    for problem in problems:
+        if not isinstance(problem, DeepSchedError):
+            samples = samples_of(query, problem.n_tasks, problem.n_machines)
+            cells += samples * problem.etc.size
+    if cells > QUICK_CELLS:
+        raise TooSlow("much to schedule")

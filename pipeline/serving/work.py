@@ -1,0 +1,383 @@
+"""The work of a request: from the bytes of its body to those of its answer; knows no Ray.
+
+What a client can do wrong becomes a 4xx reply with one short line, `{"error": "..."}`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from deepsched.baselines.errors import DeepSchedError
+from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
+from deepsched.baselines.problem import make_problem
+from deepsched.baselines.readers import problem_document
+from deepsched.baselines.registry import teacher_rng
+from deepsched.baselines.schedule import violations
+from deepsched.baselines.text import plain
+from deepsched.model.networks.deepsched.report import Report
+from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, read_problems, unpack
+from deepsched.pipeline.serving.lanes import TooSlow, check_quick_bytes, check_quick_problems
+from deepsched.pipeline.serving.query import Query
+from deepsched.pipeline.serving.refusals import RequestError, line_of, status_of
+from deepsched.pipeline.wire.arrow import answers_to_stream, problems_to_stream
+from deepsched.pipeline.wire.machines import machines_from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deepsched.baselines.arrays import BoolArray
+    from deepsched.baselines.machines import Machines
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+    from deepsched.pipeline.serving.networks import Chosen, Networks
+    from deepsched.pipeline.serving.settings import ServeArgs
+
+log = logging.getLogger("ray.serve")
+
+TOO_SLOW = 0  # status of a reply that says: not here, among the slow ones
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """A request on its way to the process that works on it.
+
+    Attributes
+    ----------
+    many : whether the body lists several problems.
+    arrow : whether the answer goes as Arrow.
+    machines : document of the machines that the query names by their hash.
+    received, deadline : Unix time, s.
+    """
+
+    id: str
+    body: bytes
+    kind: Kind
+    encoding: str
+    query: Query
+    received: float
+    deadline: float
+    many: bool = False
+    arrow: bool = False
+    machines: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What goes back: the status, the body, headers beside its type, and facts to count."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = JSON
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class Course:
+    """How one request is told to end, and what it tells on its way.
+
+    Attributes
+    ----------
+    stop : (1,) set by somebody else, it ends search.
+    improved : called with each better makespan, s.
+    begun : called with the problem and HEFT's makespan, s, before the search.
+    """
+
+    stop: BoolArray = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    improved: Callable[[float], None] | None = None
+    begun: Callable[[Problem, float], None] | None = None
+
+
+def json_reply(
+    status: int, value: Any, headers: Mapping[str, str] | None = None, **facts: Any
+) -> Reply:
+    """Return a reply that carries a JSON value."""
+    return Reply(status=status, body=orjson.dumps(value), headers=dict(headers or {}), facts=facts)
+
+
+def refusal(error: DeepSchedError) -> Reply:
+    """Return the reply to a request that cannot be served, one line long."""
+    headers = error.headers if isinstance(error, RequestError) else {}
+    return json_reply(status_of(error), {"error": line_of(error)}, headers)
+
+
+@functools.lru_cache(maxsize=32)
+def _shared(document: bytes, most: int) -> Machines:
+    def check(count: int) -> None:
+        if count > most:
+            raise RequestError(413, f"{count} machines; this service takes {most}")
+
+    return machines_from_bytes(document, "machines", check=check)
+
+
+def read_machines(document: bytes, args: ServeArgs) -> Machines:
+    """Return the machines of a document, kept for the next request that names them.
+
+    Raises
+    ------
+    DeepSchedError
+        If it holds no legal machines, or too many.
+    """
+    return _shared(document, args.max_machines)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """The problems of one request, and when they were taken and read."""
+
+    ask: Ask
+    chosen: Chosen
+    problems: Sequence[Problem | DeepSchedError]
+    queue: float
+    parse: float
+
+
+def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) -> Read:
+    """Return a request's problems, and who schedules them.
+
+    Raises
+    ------
+    DeepSchedError
+        If the request as a whole is wrong.
+    TooSlow
+        If it has to be quick, and is not.
+    """
+    taken = time.time()
+    begin = time.perf_counter()
+    if taken > ask.deadline:
+        raise RequestError(504, "there was no schedule in time")
+    chosen = networks.choose(ask.query.settings.scheduler, ask.query.options)
+    shared = None if ask.machines is None else read_machines(ask.machines, args)
+    data = unpack(ask.body, ask.encoding, args.max_body)
+    if quick:
+        check_quick_bytes(ask.kind, data)
+    problems = read_problems(data, ask.kind, ask.query, args, shared, many=ask.many)
+    if quick:
+        check_quick_problems(problems, ask.query)
+    return Read(
+        ask=ask,
+        chosen=chosen,
+        problems=problems,
+        queue=max(0.0, taken - ask.received),
+        parse=time.perf_counter() - begin,
+    )
+
+
+def work(ask: Ask, networks: Networks, args: ServeArgs, course: Course | None = None) -> Reply:
+    """Return the reply to one request, whatever it is.
+
+    Parameters
+    ----------
+    course : how it is told to end.
+    """
+    try:
+        return solve(read(ask, networks, args), course or Course())
+    except DeepSchedError as error:
+        return refusal(error)
+    except MemoryError:
+        return refusal(RequestError(413, "the request needs more memory than it may have"))
+
+
+def solve(
+    found: Read, course: Course, made: Schedule | None = None, seconds: float = 0.0
+) -> Reply:
+    """Return the reply that carries the schedules of all problems; each is validated before.
+
+    Parameters
+    ----------
+    made : the schedule of the only problem, where it was made together with others.
+    seconds : s which that took.
+    """
+    answers: list[dict[str, Any]] = []
+    for problem in found.problems:
+        try:
+            if isinstance(problem, DeepSchedError):
+                raise problem
+            answers.append(_answer(problem, found, course, made, seconds))
+        except DeepSchedError as error:
+            if not found.ask.many:
+                raise
+            answers.append({"status": status_of(error), "error": line_of(error)})
+        except RuntimeError:
+            # An invalid schedule is withheld: a fault of ours, whose reason is not for all.
+            if not found.ask.many:
+                raise
+            log.exception("scheduler %s failed", found.chosen.name)
+            answers.append({"status": 500, "error": "the scheduler failed; the log says why"})
+    return _encoded(answers, found.ask)
+
+
+def _answer(
+    problem: Problem, found: Read, course: Course, schedule: Schedule | None, seconds: float
+) -> dict[str, Any]:
+    chosen, report = found.chosen, Report(improved=course.improved)
+    heft_makespan = None
+    if course.begun is not None:
+        heft_makespan = heft(problem).makespan
+        course.begun(problem, heft_makespan)
+    if schedule is None:
+        rng = teacher_rng(found.ask.query.settings.seed, 0, chosen.name)
+        begin = time.perf_counter()
+        if isinstance(chosen.run, DeepSchedScheduler):
+            schedule = chosen.run(problem, rng, stop=course.stop, report=report)
+        else:
+            schedule = chosen.run(problem, rng)
+        seconds = time.perf_counter() - begin
+    broken = violations(problem, schedule)
+    if broken:
+        log.error("%s: invalid schedule of %s: %s", chosen.name, plain(problem.name), broken[0])
+        raise RuntimeError("an invalid schedule is withheld")
+    if schedule.scheduler == "heft":
+        heft_makespan = schedule.makespan
+    heft_makespan = heft_makespan or report.heft
+    if heft_makespan is None:
+        heft_makespan = heft(problem).makespan
+    values = {
+        "model": chosen.model,
+        "model_version": chosen.version,
+        "heft_makespan": heft_makespan,
+        "timing": {
+            "queue": found.queue,
+            "parse": found.parse,
+            "schedule": seconds,
+            "network": report.network,
+            "decode": report.decode,
+        },
+    }
+    if found.ask.arrow:
+        arrays = {"proc": schedule.proc, "ast": schedule.ast, "aft": schedule.aft}
+        return schedule.summary(problem, seconds) | values | arrays
+    answer = schedule.to_json(problem, seconds) | values
+    if found.ask.query.settings.edges:
+        parents, children, _ = problem.edge_list()
+        answer["machines"] = list(problem.machines.ids)
+        answer["edges"] = np.column_stack((parents, children)).tolist()
+    return answer
+
+
+def _encoded(answers: list[dict[str, Any]], ask: Ask) -> Reply:
+    facts = {"answers": [_facts(answer) for answer in answers]}
+    if ask.arrow:
+        return Reply(
+            status=200, body=answers_to_stream(answers), media_type=ARROW, facts=facts
+        )
+    return json_reply(200, {"answers": answers} if ask.many else answers[0], **facts)
+
+
+def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        return {"status": answer["status"]}
+    return {
+        "status": 200,
+        "scheduler": answer["scheduler"],
+        "winner": answer["winner"],
+        "makespan": answer["makespan"],
+        **answer["timing"],
+    }
+
+
+def work_together(asks: Sequence[Ask], networks: Networks, args: ServeArgs) -> list[Reply]:
+    """Return the replies to several requests that came in one hop.
+
+    Those for a network which takes many problems at once go through it together, in passes of at
+    most `max_batch_tasks` tasks; a reply's `X-Batch-Requests` says how many shared its pass.
+    """
+    replies: dict[int, Reply] = {}
+    waiting: list[tuple[int, Read]] = []
+    for k, ask in enumerate(asks):
+        try:
+            found = read(ask, networks, args, quick=True)
+            if found.chosen.together and not found.ask.many:
+                waiting.append((k, found))
+            else:
+                replies[k] = solve(found, Course())
+        except TooSlow:
+            replies[k] = Reply(status=TOO_SLOW, body=b"")
+        except Exception as error:  # one request's fault is not the others'
+            replies[k] = _fault(error)
+    for group in _passes(waiting, args.max_batch_tasks):
+        replies |= _pass(group)
+    return [replies[k] for k in range(len(asks))]
+
+
+def _passes(
+    waiting: Sequence[tuple[int, Read]], most: int
+) -> list[list[tuple[int, Read]]]:
+    """Deal requests to passes of at most so many tasks; a larger problem goes alone."""
+    passes: list[list[tuple[int, Read]]] = []
+    room = 0
+    for k, found in waiting:
+        [problem] = found.problems
+        size = 0 if isinstance(problem, DeepSchedError) else problem.n_tasks
+        if not passes or size > room:
+            passes.append([])
+            room = most
+        passes[-1].append((k, found))
+        room -= size
+    return passes
+
+
+def _pass(group: Sequence[tuple[int, Read]]) -> dict[int, Reply]:
+    """Schedule the problems of a pass; if that fails, each alone, so that only the culprit fails."""
+    problems: list[Any] = [found.problems[0] for _, found in group]
+    network: Any = group[0][1].chosen.run
+    begin = time.perf_counter()
+    try:
+        schedules = network.schedule_batch(problems)
+    except Exception as error:
+        if len(group) > 1:
+            return {k: _pass([(k, found)])[k] for k, found in group}
+        return {group[0][0]: _fault(error)}
+    seconds = time.perf_counter() - begin
+    replies = {}
+    for (k, found), schedule in zip(group, schedules, strict=True):
+        try:
+            reply = solve(found, Course(), schedule, seconds)
+            replies[k] = replace(reply, headers={"X-Batch-Requests": str(len(group))})
+        except Exception as error:
+            replies[k] = _fault(error)
+    return replies
+
+
+def _fault(error: Exception) -> Reply:
+    if isinstance(error, DeepSchedError):
+        return refusal(error)
+    if isinstance(error, MemoryError):
+        return refusal(RequestError(413, "the request needs more memory than it may have"))
+    log.error("a request failed", exc_info=error)
+    return json_reply(500, {"error": "internal error; the log says more"})
+
+
+def warm_up(networks: Networks, args: ServeArgs) -> None:
+    """Compile or load all that a request needs, so that none waits for it."""
+    networks.warm_up()
+    tiny = make_problem(
+        machines=make_machines(2), etc=[[1.0, 2.0], [2.0, 1.0]], edges=([0], [1], [1.0])
+    )
+    bodies: dict[Kind, bytes] = {
+        "json": orjson.dumps(problem_document(tiny)),
+        "arrow": problems_to_stream([tiny]),
+    }
+    now = time.time()
+    for kind, body in bodies.items():
+        ask = Ask(
+            id="warm-up",
+            body=body,
+            kind=kind,
+            encoding="",
+            query=Query(),
+            received=now,
+            deadline=math.inf,
+            arrow=kind == "arrow",
+        )
+        work(ask, networks, args)
