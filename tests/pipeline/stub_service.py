@@ -61,6 +61,7 @@ class Stub:
     machines: dict[str, Machines] = field(default_factory=dict)
     remembers: bool = True
     job_keys: list[str | None] = field(default_factory=list)
+    job_speed: float = 1.0  # how far a look at a job brings it
     jobs: dict[str, Any] = field(default_factory=dict)
     patched: dict[str, Any] = field(default_factory=dict)  # put over each answer
 
@@ -188,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
                     stub.jobs[str(key)] = {"polls": 0, "answer": self._schedule(seen)}
                 return 202, json.dumps(self._job(str(key))).encode(), plain
             case "GET", ["v1", "jobs", id]:
-                self._known(id)["polls"] += 1
+                self._known(id)["polls"] += stub.job_speed
                 answer = self._job(id)
             case "DELETE", ["v1", "jobs", id]:
                 self._known(id)["state"] = "cancelled"
