@@ -239,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _schedule(self, seen: Seen) -> tuple[int, bytes, str]:
         stub = self.service
+        if seen.query.get("scheduler") == "no-such-scheduler":
+            raise Refused(400, "unknown scheduler")
         name = seen.query.get("machines_sha256")
         if name is not None and name not in stub.machines:
             raise Refused(404, "these machines are not known")

@@ -495,3 +495,19 @@ def test_importing_it_loads_nothing_and_a_missing_package_is_one_line() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout == ("deepsched.client.Client needs httpx: pip install 'deepsched[client]'\n")
+
+
+def test_the_examples_of_its_page_run(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/client.md").read_text()
+    code = [part.partition("```")[0] for part in page.split("```python\n")[1:]]
+    assert len(code) == 2
+    names: dict[str, Any] = {}
+    for text in code:
+        exec(text.replace("http://127.0.0.1:8000", stub.url), names)
+    assert names["best"].makespan == heft(names["problem"]).makespan
+    assert asyncio.run(names["makespans"]([names["problem"]])) == [names["best"].makespan]
+    assert "400" in capsys.readouterr().out
