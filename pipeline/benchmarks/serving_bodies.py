@@ -11,7 +11,7 @@ from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.readers import problem_document
 from deepsched.pipeline.wire.arrow import problems_to_stream
 from deepsched.pipeline.wire.machines import machines_bytes
-from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
+from deepsched.pipeline.wire.streams import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +140,7 @@ def arrow_request(problem: Problem, machines: str | None = None) -> Request:
         name="Arrow" if machines is None else "Arrow, known machines",
         path=f"/v1/schedule{_known(machines)}",
         data=problems_to_stream([problem], shared=problem.machines if machines else None),
-        headers={"Content-Type": ARROW, "Accept": ARROW},
+        headers={"Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE},
     )
 
 
@@ -150,7 +150,7 @@ def arrow_batch(problems: Sequence[Problem], machines: str) -> Request:
         name=f"Arrow, {len(problems)} at once",
         path=f"/v1/schedule:batch{_known(machines)}",
         data=problems_to_stream(problems, shared=problems[0].machines),
-        headers={"Content-Type": ARROW, "Accept": ARROW},
+        headers={"Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE},
         problems=len(problems),
     )
 

@@ -71,4 +71,4 @@ def scheduling(reply: Reply) -> float:
     answers = reply.facts.get("answers", [])
     if reply.status != 200 or not all("schedule" in answer for answer in answers):
         raise RuntimeError(f"no schedule: status {reply.status}: {reply.body[:300]!r}")
-    return sum(answer["schedule"] for answer in answers)
+    return math.fsum(answer["schedule"] for answer in answers)

@@ -54,7 +54,7 @@ def measure_overload(service: Service, extent: Extent) -> Found:
     before = ask(replace(whole, connections=CONNECTIONS, seconds=short))
     idle = ask(replace(whole, files=[health], rate=HEALTH_RATE, connections=64, seconds=short))
     capacity = before.in_time / short
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         IMPATIENT: {"connections": TIMES * CONNECTIONS // ASKING},
         PACED: {
             "connections": MOST_CONNECTIONS // ASKING,

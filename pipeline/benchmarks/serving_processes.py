@@ -110,13 +110,6 @@ def summed(parts: list[Usage]) -> Usage:
     )
 
 
-def pids(root: int, kind: str) -> list[int]:
-    """Return the topmost processes of a kind: its replicas, without their own helpers."""
-    every = family(root)
-    same = {process.pid for process in every if process.kind == kind}
-    return [one.pid for one in every if one.kind == kind and one.parent not in same]
-
-
 def per_request(
     before: Mapping[str, float],
     after: Mapping[str, float],

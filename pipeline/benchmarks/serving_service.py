@@ -182,9 +182,9 @@ def _wait_started(service: Service, process: subprocess.Popen[bytes], log: Path)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process as Ctrl-C does and wait; what is left of it and its children is killed."""
+    """End a process and wait; what is left of it and its children after a minute is killed."""
     descendants = [one.pid for one in family(process.pid)]
-    process.send_signal(signal.SIGINT)
+    process.terminate()  # a background job may ignore Ctrl-C
     try:
         process.wait(timeout=STOP_WITHIN)
     except subprocess.TimeoutExpired:

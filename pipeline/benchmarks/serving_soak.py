@@ -15,7 +15,6 @@ import numpy as np
 from rich.table import Table
 
 from deepsched.pipeline.benchmarks.serving_bodies import (
-    ARROW,
     JSON,
     LARGE,
     MIDDLE,
@@ -30,6 +29,7 @@ from deepsched.pipeline.benchmarks.serving_load import Load, Outcome, going_on, 
 from deepsched.pipeline.benchmarks.serving_processes import Usage, summed, usage_by_kind
 from deepsched.pipeline.benchmarks.serving_service import NotServed
 from deepsched.pipeline.common.cli import messages
+from deepsched.pipeline.wire.streams import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,11 +132,10 @@ def bad_requests(good: Request) -> list[Request]:
         os.urandom(2_000),
     ]
     found = [replace(good, data=body) for body in bodies]
-    for content_type, encoding in ((ARROW, ""), ("image/png", ""), (JSON, "gzip"), (JSON, "br")):
-        headers = {"Content-Type": content_type}
-        found.append(
-            replace(good, headers=headers | ({"Content-Encoding": encoding} if encoding else {}))
-        )
+    kinds = ((CONTENT_TYPE, ""), ("image/png", ""), (JSON, "gzip"), (JSON, "br"))
+    for content_type, encoding in kinds:
+        headers = {"Content-Type": content_type, "Content-Encoding": encoding or "identity"}
+        found.append(replace(good, headers=headers))
     found += [replace(good, path=f"/v1/schedule?{query}") for query in ("sed=1", "budget=-1")]
     found += [replace(good, path="/v1/nothing"), replace(good, method="GET", data=b"")]
     return found
