@@ -11,7 +11,6 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +23,7 @@ from deepsched.baselines.peft import peft
 from deepsched.baselines.perturbation import perturbation
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes
 from deepsched.baselines.schedule import make_schedule
+from deepsched.pipeline.serving.pages import INDEX, PAGE, POLICY
 from deepsched.pipeline.wire.models import Job, ScheduleAnswer
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-PAGE = files("deepsched.pipeline.serving") / "page"
 TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css",
@@ -40,10 +39,6 @@ TYPES = {
     "svg": "image/svg+xml",
     "json": "application/json",
 }
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'"
-)
 VERSION = "c0ffee" + "0" * 58
 SECONDS = 0.004
 
@@ -174,7 +169,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self._note()
         if asked.path == "/" or asked.path.startswith("/static/"):
-            self._send_file(asked.path.removeprefix("/static/").removeprefix("/") or "index.html")
+            self._send_file(asked.path.removeprefix("/static/").removeprefix("/") or INDEX)
         elif self._may():
             self._get(asked)
 

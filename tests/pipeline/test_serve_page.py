@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +16,13 @@ from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import make_problem
-from deepsched.baselines.readers import problem_document, problem_from_bytes
+from deepsched.baselines.readers import ReadOptions, problem_document, problem_from_bytes
 from deepsched.baselines.writers import write_csv, write_json, write_trace
-from tests.pipeline.page_service import PAGE, SECONDS, VERSION, answer_to, serving_page
+from deepsched.pipeline.serving.pages import PAGE
+from tests.pipeline.page_service import SECONDS, VERSION, answer_to, serving_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deepsched.baselines.problem import Problem
     from tests.browser import Browser
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PATIENCE = 60.0  # s until a page shows what is waited for
 WIDTHS = [1300, 600, 400]  # px
 LIGHT = {"card": "#ffffff", "parent": "#b34700", "child": "#0072b2", "text": "#1b2127"}
-DATA = "tests/data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -44,6 +45,14 @@ def page(browser: Browser, service: Service) -> Browser:
     """Open the page and wait until it knows the schedulers."""
     visit(browser, service)
     return browser
+
+
+@pytest.fixture
+def shown(page: Browser) -> Browser:
+    """Show the example's schedules, of the stand-in for the network and of HEFT."""
+    click(page, "#first")
+    until(page, "document.querySelectorAll('.chart').length === 2 && $id('stop').hidden")
+    return page
 
 
 def visit(page: Browser, service: Service, place: str = "", **window: Any) -> None:
@@ -84,8 +93,8 @@ def click(page: Browser, selector: str) -> None:
 
 def paste(page: Browser, document: str) -> None:
     page.run(
-        f"(() => {{ const box = document.getElementById('text'); box.value = {json.dumps(document)}; "
-        "box.dispatchEvent(new Event('input')); })()"
+        "(() => { const box = document.getElementById('text'); "
+        f"box.value = {json.dumps(document)}; box.dispatchEvent(new Event('input')); }})()"
     )
 
 
@@ -156,16 +165,16 @@ def tint(page: Browser, chart: int, task: int, canvas: str = "over") -> str:
     """Return the colour of a task's bar, near its upper edge, where no text is."""
     values = chart_at(
         page,
-        f"(() => {{ const [x, y] = m.middleOf(c[{chart}], {task}); "
-        f"return [...c[{chart}].{canvas}.getImageData(x, y - c[{chart}].row / 3, 1, 1).data]; }})()",
+        f"((one) => {{ const [x, y] = m.middleOf(one, {task}); "
+        f"return [...one.{canvas}.getImageData(x, y - one.row / 3, 1, 1).data]; }})(c[{chart}])",
     )
     return "#" + "".join(f"{value:02x}" for value in values[:3])
 
 
 def example() -> Problem:
-    found = problem_from_bytes((PAGE / "example.json").read_bytes(), "request body")
-    assert found.n_machines == 16  # its own it has none
-    return found
+    """Return the page's example, on as many machines as the page says."""
+    content = (PAGE / "example.json").read_bytes()
+    return problem_from_bytes(content, "example", ReadOptions(n_machines=4))
 
 
 def odd_names() -> Problem:
@@ -186,71 +195,56 @@ def document_of(problem: Problem) -> str:
 
 
 def test_the_example_shows_two_schedules_and_their_figures(page: Browser, service: Service) -> None:
+    assert seen(page, "#first")
     assert not seen(page, "#found")
     click(page, "#first")
     until(page, "document.querySelectorAll('.chart').length === 2")
     assert not seen(page, "#empty")
-    queries = service.queries()
-    assert [one["scheduler"] for one in queries] == ["deepsched", "heft"]
-    assert all(one["machines"] == "4" and one["edges"] == "true" for one in queries)
-    body = next(one for one in service.asked if one.method == "POST")
-    problem = problem_from_bytes(body.body, "x")
-    assert problem.n_tasks == 25
-    ours, theirs = (
-        answer_to(problem_of(service), name) for name in ("deepsched", "heft")
-    )
+    assert service.queries() == [
+        {"machines": "4", "scheduler": name, "edges": "true"} for name in ("deepsched", "heft")
+    ]
+    ours, theirs = (answer_to(example(), name) for name in ("deepsched", "heft"))
     assert ours["makespan"] < theirs["makespan"]
-    saved = 100 * (1 - ours["makespan"] / theirs["makespan"])
+    saved = f"{100 * (1 - ours['makespan'] / theirs['makespan']):.1f} %"
     assert text(page, "#headline") == (
-        f"deepsched finishes in {ours['makespan']:.5g} s, {saved:.1f} % sooner than HEFT "
+        f"deepsched finishes in {ours['makespan']:.5g} s, {saved} sooner than HEFT "
         f"({theirs['makespan']:.5g} s)."
     )
-    assert f"No schedule can be shorter than {ours['lower_bound']:.5g} s." in text(page, "#bound")
-    assert texts(page, "#figures thead th")[:4] == [
-        *("Scheduler", "Makespan", "Ratio to HEFT", "Over the bound")
-    ]
-    cells = texts(page, "#figures tbody tr:first-child td")
-    over = 100 * (ours["makespan"] / ours["lower_bound"] - 1)
-    assert cells[:7] == [
+    assert text(page, "#bound") == (
+        f"sky mosaic: 25 tasks on 4 machines. No schedule can be shorter than "
+        f"{ours['lower_bound']:.5g} s."
+    )
+    assert texts(page, "#figures tbody th") == ["deepsched ★", "heft"]
+    assert texts(page, "#figures tbody tr:first-child td")[:7] == [
         f"{ours['makespan']:.5g} s",
-        f"{ours['makespan'] / theirs['makespan']:.3f} −{saved:.1f} %",
-        f"+{over:.1f} %",
+        f"{ours['makespan'] / theirs['makespan']:.3f} −{saved}",
+        f"+{100 * (ours['makespan'] / ours['lower_bound'] - 1):.1f} %",
         f"{ours['mean_turnaround']:.5g} s",
-        "4 ms",
+        f"{1000 * SECONDS:g} ms",
         "deepsched",
         f"deepsched {VERSION[:8]}",
     ]
-    assert texts(page, "#figures tbody th") == ["deepsched ★", "heft"]
-    assert chart_at(page, "c.map((one) => m.xOf(one, 50) - m.xOf(one, 0))")[0] > 0
-    widths = chart_at(page, "c.map((one) => m.xOf(one, 50) - m.xOf(one, 0))")
-    assert widths[0] == widths[1]  # one time axis
-    tops = page.run("[...document.querySelectorAll('.chart')].map((o) => o.offsetTop)")
+    assert texts(page, "#figures tbody tr:last-child td")[5:7] == ["heft", "–"]
+    one, other = chart_at(page, "c.map((one) => m.xOf(one, 50) - m.xOf(one, 0))")
+    assert one == other > 0  # one axis
+    tops = page.run("[...document.querySelectorAll('.chart')].map((one) => one.offsetTop)")
     assert tops[0] == tops[1]
     assert faults(page) == []
 
 
-def problem_of(service: Service) -> Problem:
-    """Return the problem that was asked for last, on its machines."""
-    from tests.pipeline.page_service import read
-
-    return read([one for one in service.asked if one.method == "POST"][-1])
-
-
 def test_a_file_is_dropped_or_chosen_and_sent_as_it_is(page: Browser, service: Service) -> None:
-    from pathlib import Path
-
-    dax = Path(DATA, "workflow.dax").read_bytes()
+    dax = (DATA / "workflow.dax").read_bytes()
     drop(page, "workflow.dax", dax)
     assert text(page, "#source").startswith("workflow · 1.1 kB")
     schedule(page, 2)
-    packed = gzip.compress(Path(DATA, "tiny.stg").read_bytes())
+    packed = gzip.compress((DATA / "tiny.stg").read_bytes())
     drop(page, "tiny.stg.gz", packed)
     assert text(page, "#source").startswith("tiny.stg.gz · ")
     schedule(page, 2)
     assert text(page, "#bound").startswith("tiny: ")
     root = page.send("DOM.getDocument")["root"]["nodeId"]
     field = page.send("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-    wfformat = Path(DATA, "wfformat.json").resolve()
+    wfformat = DATA / "wfformat.json"
     page.send("DOM.setFileInputFiles", nodeId=field, files=[str(wfformat)])
     until(page, "$id('source').textContent.startsWith('wfformat')")
     assert "4 tasks" in text(page, "#source")
@@ -291,9 +285,12 @@ def test_machines_of_the_document_close_their_fields(page: Browser, service: Ser
     off = "['machines', 'machine_seed', 'noise'].map((id) => document.getElementById(id).disabled)"
     assert page.run(off) == [False] * 3
     fill(page, machines=8, noise=0.5, machine_seed=3)
-    paste(page, document_of(odd_names()))
+    paste(page, document_of(odd_names()))  # with work, on which noise acts
+    assert page.run(off) == [True, True, False]
+    assert text(page, "#own") == "The document brings its own 2 machines."
+    paste(page, (DATA / "topcuoglu.json").read_text())
     assert page.run(off) == [True] * 3
-    assert text(page, "#own") == "The document brings its own 2 machines, and times on each."
+    assert text(page, "#own") == "The document brings its own 3 machines, and times on each."
     schedule(page, 2)
     assert service.queries()[-1] == {"scheduler": "heft", "edges": "true"}
     click(page, "#clear")
@@ -317,75 +314,391 @@ def test_the_form_becomes_the_query(page: Browser, service: Service) -> None:
     assert page.run("document.getElementById('samples').disabled")
 
 
-def test_pointing_shows_a_task_and_its_relatives_in_every_chart(page: Browser) -> None:
-    click(page, "#first")
-    until(page, "document.querySelectorAll('.chart').length === 2")
-    problem = example()
+def test_pointing_shows_a_task_and_its_relatives_in_every_chart(shown: Browser) -> None:
+    problem, found = example(), heft(example())
     parents, children, _ = problem.edge_list()
-    ids = problem.task_ids
-    task = ids.index("model_background")
+    task = problem.task_ids.index("model_background")
     kin = {int(i): LIGHT["parent"] for i in parents[children == task]}
     kin |= {int(i): LIGHT["child"] for i in children[parents == task]}
     assert len(set(kin.values())) == 2
-    hover(page, 1, task)
-    assert text(page, "#card h4") == "model_background"
-    answer = page.run(
-        "document.querySelector('#card .here').textContent.replaceAll('\\u00a0', ' ')"
+    hover(shown, 1, task)
+    assert text(shown, "#card h4") == "model_background"
+    machine = problem.machines.ids[found.proc[task]]
+    times = f"{found.ast[task]:.7g} s to {found.aft[task]:.7g} s"
+    assert text(shown, "#card .here") == f"heft: {machine}, {times}"
+    assert text(shown, "#card .parents") == "Parents: fit_planes"
+    assert text(shown, "#card .children") == (
+        "Children: correct_1, correct_2, correct_3, correct_4 and 2 more"
     )
-    assert re.fullmatch(r"heft: m\d, [\d.]+ s to [\d.]+ s", answer)
-    assert text(page, "#card .parents") == "Parents: fit_planes"
-    assert text(page, "#card .children").startswith("Children: correct_1, correct_2")
     for chart in (0, 1):
-        assert tint(page, chart, task) == LIGHT["text"]
-        assert {i: tint(page, chart, i) for i in kin} == kin
-    page.mouse("mouseMoved", 2, 2)
-    page.settle()
-    assert not seen(page, "#card")
+        assert tint(shown, chart, task) == LIGHT["text"]
+        assert {i: tint(shown, chart, i) for i in kin} == kin
+    shown.mouse("mouseMoved", 2, 2)
+    shown.settle()
+    assert not seen(shown, "#card")
+    assert tint(shown, 0, task) == "#000000"  # nothing is drawn there
+    assert faults(shown) == []
+
+
+def test_a_click_keeps_a_task_until_escape(shown: Browser) -> None:
+    hover(shown, 0, 3)
+    shown.click(*bar(shown, 0, 3))
+    shown.mouse("mouseMoved", 2, 2)
+    shown.settle()
+    assert text(shown, "#card h4") == example().task_ids[3]
+    shown.press("Escape")
+    assert not seen(shown, "#card")
+
+
+def test_keys_walk_along_a_machine_and_to_others(shown: Browser) -> None:
+    problem, found = example(), heft(example())
+    ids = problem.task_ids
+    first = [i for i in found.ast.argsort(kind="stable") if found.proc[i] == 0]
+    shown.run("document.querySelectorAll('.chart .over')[1].focus()")
+
+    def walk(*keys: str) -> list[str]:
+        names = []
+        for key in keys:
+            shown.press(key)
+            names.append(text(shown, "#card h4"))
+        return names
+
+    assert walk("ArrowRight", "ArrowRight", "End", "ArrowRight", "ArrowLeft", "Home") == [
+        ids[first[place]] for place in (0, 1, -1, -1, -2, 0)
+    ]
+    assert walk("ArrowLeft", "ArrowUp") == [ids[first[0]]] * 2
+    below = walk("ArrowDown")[0]
+    assert found.proc[ids.index(below)] == 1
+    assert walk("c", "p") == ["difference_1", "project_1"]
+    task = ids.index("project_1")
+    assert text(shown, "#said") == (
+        f"project_1, on {problem.machines.ids[found.proc[task]]}, {found.ast[task]:.7g} s to "
+        f"{found.aft[task]:.7g} s, 0 parents, 3 children"
+    )
+    shown.press("+")
+    assert text(shown, "#shown").endswith(" s")
+    shown.press("0")
+    assert text(shown, "#shown") == ""
+    shown.press("Escape")
+    assert not seen(shown, "#card")
+
+
+def test_everything_has_a_name_and_shows_that_it_has_the_focus(shown: Browser) -> None:
+    worked = {"button", "textbox", "spinbutton", "checkbox", "combobox", "application", "link"}
+    nodes = shown.send("Accessibility.getFullAXTree")["nodes"]
+    found = [one for one in nodes if one.get("role", {}).get("value") in worked]
+    assert len(found) > 20
+    assert [one for one in found if not one["name"]["value"].strip()] == []
+    outline = (
+        "[...document.querySelectorAll('button, input, select, textarea, a, summary')]"
+        ".filter((one) => one.checkVisibility() && !one.disabled).map((one) => { "
+        "one.focus({ focusVisible: true }); "
+        "return getComputedStyle(one.closest('.button') ?? one).outlineStyle; })"
+    )
+    assert set(shown.run(outline)) == {"solid"}
+
+
+def test_a_job_draws_its_steps_and_joins_the_others_at_the_end(
+    shown: Browser, service: Service
+) -> None:
+    fill(shown, job_budget=7)
+    click(shown, "#run")
+    until(shown, "$id('job-state').textContent === 'running'")
+    [query] = service.queries("/v1/jobs")
+    assert query == {"machines": "4", "scheduler": "deepsched", "edges": "true", "budget": "7"}
+    assert shown.run("document.getElementById('run').disabled")
+    until(shown, "document.querySelectorAll('.chart').length === 3")
+    best = answer_to(example(), "deepsched")
+    assert text(shown, "#job-state") == "done"
+    assert text(shown, "#job-about") == "deepsched · 25 tasks on 4 machines"
+    saved = f"{100 * (1 - best['makespan'] / best['heft_makespan']):.1f} %"
+    assert text(shown, "#job-best") == (
+        f"Best makespan: {best['makespan']:.5g} s (HEFT {best['heft_makespan']:.5g} s, −{saved})"
+    )
+    steps = shown.run("document.getElementById('curve').ariaLabel").replace("\u00a0", " ")
+    values = [float(value) for value in re.findall(r"([\d.]+) s after", steps)]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 4
+    assert texts(shown, "#figures tbody th")[2] == "deepsched, job of 2 s ★"
+    assert not seen(shown, "#cancel")
+    assert not shown.run("document.getElementById('run').disabled")
+    assert faults(shown) == []
+
+
+def steps_drawn(page: Browser) -> list[int]:
+    """Return how high the curve stands at each tenth of its canvas, px from below; 0: not there."""
+    heights: list[int] = page.run(
+        "(() => { const { width, height } = curve, context = curve.getContext('2d'), found = []; "
+        "for (let k = 1; k < 10; k++) { "
+        "const data = context.getImageData(Math.round((width * k) / 10), 0, 1, height).data; "
+        "let y = 0; while (y < height && "
+        "!(data[4 * y + 3] > 200 && data[4 * y] < 30 && data[4 * y + 2] > 150)) y++; "
+        "found.push(height - y); } return found; })()"
+    )
+    return heights
+
+
+def test_the_curve_goes_down_in_steps_and_a_cancelled_job_has_no_schedule(
+    page: Browser, service: Service
+) -> None:
+    service.patient = True
+    paste(page, (PAGE / "example.json").read_text())
+    fill(page, job_budget=2)
+    click(page, "#run")
+    until(
+        page,
+        "$id('job-best').textContent.includes('so far') && "
+        "/(after.*){4}/.test($id('curve').ariaLabel)",
+    )
+    heights = [height for height in steps_drawn(page) if height]
+    assert len(set(heights)) > 1
+    assert heights == sorted(heights, reverse=True)
+    click(page, "#cancel")
+    until(page, "$id('job-state').textContent === 'cancelled' && !$id('run').disabled")
+    assert [one.path for one in service.asked if one.method == "DELETE"] == ["/v1/jobs/j0"]
+    assert not seen(page, "#found")
+    assert not seen(page, "#cancel")
     assert faults(page) == []
 
 
-def test_a_click_keeps_a_task_until_escape(page: Browser) -> None:
-    click(page, "#first")
-    until(page, "document.querySelectorAll('.chart').length === 2")
-    hover(page, 0, 3)
-    page.click(*bar(page, 0, 3))
-    page.mouse("mouseMoved", 2, 2)
-    page.settle()
-    assert text(page, "#card h4") == example().task_ids[3]
-    page.press("Escape")
-    assert not seen(page, "#card")
+def test_a_job_is_watched_on_after_the_page_was_closed(page: Browser, service: Service) -> None:
+    service.patient = True
+    paste(page, (PAGE / "example.json").read_text())
+    click(page, "#run")
+    until(page, "$id('job-state').textContent === 'running'")
+    place = page.run("location.hash")
+    assert place == "#job=j0"
+    service.patient = False
+    visit(page, service, place)
+    until(page, "document.querySelectorAll('.chart').length === 1")
+    assert text(page, "#job-state") == "done"
+    visit(page, service, "#job=gone")
+    until(page, "!$id('message').hidden")
+    assert text(page, "#message-text") == "there is nothing here"
+    assert page.run("location.hash") == ""
 
 
-def test_keys_walk_from_task_to_task(page: Browser) -> None:
-    paste(page, document_of(odd_names()))
+def save(page: Browser, folder: Path, title: str) -> Path:
+    """Press a schedule's button and return the file that it saves."""
+    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    click(page, f"[aria-label='Save cpop as {title}']")
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = [one for one in folder.iterdir() if one.suffix in (".json", ".csv")]
+        if found:
+            return found[0]
+        assert time.monotonic() < end, list(folder.iterdir())
+        time.sleep(0.02)
+
+
+def test_what_is_saved_is_what_the_package_writes(page: Browser, tmp_path: Path) -> None:
+    problem = odd_names()
+    drop(page, "odd names.json", document_of(problem).encode())
+    choose(page, "cpop")
+    schedule(page, 1)
+    for title in ("JSON", "CSV", "Trace"):
+        (tmp_path / title).mkdir()
+    saved = {title: save(page, tmp_path / title, title) for title in ("JSON", "CSV", "Trace")}
+    assert saved["CSV"].name == "odd_names-cpop.csv"
+    ours = cpop(problem)
+    write_json(tmp_path / "json", problem, ours, SECONDS)
+    write_csv(tmp_path / "csv", problem, ours)
+    write_trace(tmp_path / "trace", problem, ours, SECONDS)
+    assert saved["JSON"].read_bytes() == (tmp_path / "json").read_bytes()
+    assert saved["CSV"].read_bytes() == (tmp_path / "csv").read_bytes()
+    trace, expected = (json.loads(p.read_text()) for p in (saved["Trace"], tmp_path / "trace"))
+    assert trace["otherData"] == expected["otherData"]
+    assert trace == expected
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-4, 1.0, 1e12])
+def test_traces_choose_the_same_unit(scale: float, page: Browser, tmp_path: Path) -> None:
+    problem = generate(GeneratorSpec(family="layered", tasks=30, machines=3), 1)
+    small = make_problem(
+        machines=problem.machines,
+        etc=problem.etc * scale,
+        edges=problem.edge_list(),
+        name="workflow",
+    )
+    paste(page, document_of(small))
+    choose(page, "cpop")
+    schedule(page, 1)
+    write_trace(tmp_path / "trace", small, cpop(small), SECONDS)
+    (tmp_path / "saved").mkdir()
+    saved = save(page, tmp_path / "saved", "Trace")
+    assert json.loads(saved.read_text()) == json.loads((tmp_path / "trace").read_text())
+
+
+def test_without_arrivals_a_table_has_fewer_columns(
+    page: Browser, service: Service, tmp_path: Path
+) -> None:
+    service.answers = [answer_to(odd_names(), "cpop", arrivals=False)]
+    paste(page, "{}")
+    choose(page, "cpop")
+    schedule(page, 1)
+    head = save(page, tmp_path, "CSV").read_text().splitlines()[0]
+    assert head == "task,machine,start,finish,winner"
+
+
+def test_names_are_only_text(page: Browser) -> None:
+    problem = odd_names()
+    paste(page, document_of(problem))
+    schedule(page, 2)
+    hover(page, 0, 0)
+    assert text(page, "#card h4") == problem.task_ids[0]
+    assert page.run("document.querySelectorAll('#card script, #card img, #card b').length") == 0
+    assert page.run("window.broken") is None
+    assert faults(page) == []
+
+
+def test_no_script_makes_markup_of_data_or_knows_another_host() -> None:
+    for path in PAGE.iterdir():
+        content = path.read_text(encoding="utf-8")
+        if path.name.endswith((".js", ".html", ".css")):
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write", content)
+            assert not re.search(r"https?://", content), path
+        if path.name.endswith(".html"):
+            assert not re.search(r"\son\w+=|\sstyle=|(href|src)=\"/", content)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_window_shows_all_without_scrolling_sideways(
+    width: int, dark: bool, browser: Browser, service: Service
+) -> None:
+    visit(browser, service, width=width, dark=dark)
+    wide = "document.documentElement.scrollWidth"
+    assert browser.run(wide) <= width
+    click(browser, "#first")
+    until(browser, "document.querySelectorAll('.chart').length === 2")
+    click(browser, "#run")
+    until(browser, "$id('job-state').textContent === 'done'")
+    assert browser.run(wide) <= width
+    outside = (
+        "[...document.querySelectorAll('main *')].filter((one) => one.checkVisibility() && "
+        "!one.matches('.away, .away *') && "
+        f"one.getBoundingClientRect().right > {width}).map((one) => one.outerHTML.slice(0, 80))"
+    )
+    assert browser.run(outside) == []
+    background = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(13, 17, 23)" if dark else "rgb(244, 246, 248)")
+    corner = chart_at(browser, "[...c[0].base.getImageData(1, 1, 1, 1).data].slice(0, 3)")
+    assert corner == ([21, 27, 35] if dark else [255, 255, 255])
+    lefts = set(browser.run("[...document.querySelectorAll('.chart')].map((o) => o.offsetLeft)"))
+    assert len(lefts) == (2 if width == WIDTHS[0] else 1)  # beside, or below each other
+    assert faults(browser) == []
+
+
+def test_paper_has_the_results_in_black_on_white(
+    browser: Browser, service: Service, tmp_path: Path
+) -> None:
+    visit(browser, service, dark=True)
+    click(browser, "#first")
+    until(browser, "document.querySelectorAll('.chart').length === 2")
+    browser.print(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.settle()
+    try:
+        assert not seen(browser, "#form")
+        assert not seen(browser, ".saving")
+        assert seen(browser, "#figures")
+        assert chart_at(browser, "[...c[0].base.getImageData(1, 1, 1, 1).data]") == [255] * 4
+        assert chart_at(browser, "c.map((one) => one.width)")[0] > 800
+    finally:
+        browser.send("Emulation.setEmulatedMedia", media="")
+        browser.run("dispatchEvent(new Event('afterprint'))")
+    browser.settle()
+    assert seen(browser, "#form")
+
+
+def test_ten_thousand_tasks_on_188_machines_are_drawn_and_pointed_at(
+    page: Browser, service: Service
+) -> None:
+    problem = generate(GeneratorSpec(family="layered", tasks=10_000, machines=188, width=400), 1)
+    service.answers = [answer_to(problem, "heft")]
+    paste(page, "{}")
     choose(page, "heft")
     schedule(page, 1)
-    problem = odd_names()
+    row = page.run("document.querySelector('.rows').clientHeight") / 188
+    assert row == 3
     found = heft(problem)
-    rows = [sorted((found.proc == m).nonzero()[0], key=lambda i: found.ast[i]) for m in (0, 1)]
-    page.run("document.querySelector('.chart .over').focus()")
-    walk: list[str] = []
-    longest = max(rows, key=len)
-    keys = ["ArrowRight", "Home", *["ArrowRight"] * 4, *["ArrowLeft"] * 4, "End", "Home"]
-    first = next(row for row in rows if row)
-    expected = [0, 0, *range(1, 5), *range(3, -1, -1), 9, 0]
-    for key in keys:
+    # One that no neighbour hides, though it is a few pixels long.
+    task = int((found.aft - found.ast).argmax())
+    hover(page, 0, task)
+    assert text(page, "#card h4") == problem.task_ids[task]
+    click(page, "#tall")
+    high = page.run(
+        "(({ clientHeight, scrollHeight }) => [clientHeight, scrollHeight])"
+        "(document.querySelector('.rows'))"
+    )
+    assert high[1] == 188 * 24 > high[0]
+    page.run("document.querySelector('.over').focus()")
+    for key in ("ArrowRight", "c", "c"):
         page.press(key)
-        walk.append(text(page, "#card h4"))
-    names = [problem.task_ids[i] for i in first]
-    shown = [re.sub(r"\s+", " ", name) for name in names]
-    top = len(shown) - 1
-    at, places = 0, []
-    for key in keys:
-        at += {"ArrowRight": 1, "ArrowLeft": -1}.get(key, 0)
-        at = {"Home": 0, "End": top}.get(key, min(max(at, 0), top)) if places else 0
-        places.append(at)
-    assert walk == [shown[place] for place in places]
-    assert longest
-    assert expected
-    assert text(page, "#said").startswith(shown[0].split(",")[0])
-    page.press("+")
-    assert page.run("document.getElementById('shown').textContent") != ""
-    page.press("0")
-    assert page.run("document.getElementById('shown').textContent") == ""
+    assert chart_at(page, "c[0].base.canvas.height") == high[0]  # only what is seen is drawn
     assert faults(page) == []
+
+
+def test_a_token_is_asked_for_and_kept_in_this_tab_only(browser: Browser, service: Service) -> None:
+    service.token = "right"
+    visit(browser, service)
+    until(browser, "$id('asking').open")
+    fill(browser, token="wrong")
+    click(browser, "#asking .main")
+    until(browser, "$id('asking').open && $id('asking-why').textContent.includes('not know')")
+    fill(browser, token="right")
+    click(browser, "#asking .main")
+    until(browser, "document.querySelector('#schedulers input')")
+    click(browser, "#first")
+    until(browser, "document.querySelectorAll('.chart').length === 2")
+    assert browser.run("Object.values(sessionStorage)") == ["right"]
+    assert browser.run("localStorage.length + document.cookie.length") == 0
+    browser.open(service.url)  # the same tab
+    until(browser, "document.querySelector('#schedulers input')")
+    click(browser, "#forget")
+    assert browser.run("sessionStorage.length") == 0
+    paste(browser, "{}")
+    click(browser, "#schedule")
+    until(browser, "$id('asking').open")
+    click(browser, "#dismiss")
+    until(browser, "!$id('message').hidden")
+    assert text(browser, "#message-text") == "a token is needed"
+    assert seen(browser, "#again")
+    assert faults(browser) == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_full_service_says_how_long_to_wait(status: int, page: Browser, service: Service) -> None:
+    service.refusals = [(status, "the queue is full; try again", 1)]
+    paste(page, (PAGE / "example.json").read_text())
+    assert refused(page) == "the queue is full; try again (wait 1 s)"
+    assert page.run("document.getElementById('again').disabled")
+    until(page, "!$id('again').disabled")
+    click(page, "#again")
+    until(page, "document.querySelectorAll('.chart').length === 2")
+    assert not seen(page, "#message")
+
+
+def test_one_scheduler_that_refuses_leaves_the_others(page: Browser, service: Service) -> None:
+    service.refusals = [(413, "too large for deepsched", None)]
+    paste(page, (PAGE / "example.json").read_text())
+    schedule(page, 1)
+    assert text(page, "#message-text") == "deepsched: too large for deepsched"
+    assert texts(page, "#figures tbody th") == ["heft ★"]
+    assert text(page, "#headline").startswith("As good as HEFT: all is done in ")
+
+
+def test_a_service_that_is_gone_is_said(page: Browser, service: Service) -> None:
+    paste(page, (PAGE / "example.json").read_text())
+    page.send("Network.enable")
+    gone = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.send("Network.emulateNetworkConditions", offline=True, **gone)
+    try:
+        assert refused(page) == "The service cannot be reached."
+    finally:
+        page.send("Network.emulateNetworkConditions", offline=False, **gone)
+    click(page, "#again")
+    until(page, "document.querySelectorAll('.chart').length === 2")
