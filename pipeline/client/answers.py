@@ -41,7 +41,13 @@ class Answered:
 
     @functools.cached_property
     def answer(self) -> ScheduleAnswer:
-        """The whole answer: measures, model and its version, where the time went, tasks by name."""
+        """The whole answer: measures, model and its version, where the time went, tasks by name.
+
+        Raises
+        ------
+        InvalidInput
+            Of a job whose problem was sent as Arrow, and is not at hand.
+        """
         return self.made()
 
     def __repr__(self) -> str:
@@ -114,7 +120,6 @@ def _answered(
         return ServiceError(f"{base} answers {found['status']}: {line}", found["status"])
     try:
         if isinstance(found, dict):
-            assert problem is not None  # only problems are sent so that answers are Arrow
             done = _from_row(found, problem)
         else:
             done = _from_document(found, problem)
@@ -129,12 +134,14 @@ def _answered(
     return done
 
 
-def _from_row(row: dict[str, Any], problem: Problem) -> Answered:
+def _from_row(row: dict[str, Any], problem: Problem | None) -> Answered:
     schedule = make_schedule(
         row["scheduler"], row["proc"], row["ast"], row["aft"], winner=row["winner"]
     )
 
     def made() -> ScheduleAnswer:
+        if problem is None:  # of a job that somebody else submitted
+            raise InvalidInput("the answer has no names; give the problem that it answers")
         ids = problem.machines.ids
         columns = (schedule.proc.tolist(), schedule.ast.tolist(), schedule.aft.tolist())
         tasks = [

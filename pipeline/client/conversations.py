@@ -164,6 +164,9 @@ class Service:
         now: Job | None = None
         while now is None or now.state not in ENDED:
             now = yield from self.change(job, now)
+        if now.state == "failed":
+            line = one_line(now.error or "no reason is given")
+            raise ServiceError(f"{self.base}: job {job} failed: {line}", 410)
         kind = ARROW if isinstance(asked, Problem) else JSON
         request = Request(method="GET", path=f"/v1/jobs/{job}/result", headers={"Accept": kind})
         return self._only((yield from self.exchange(request)), asked, check)

@@ -233,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
             "heft_makespan": 9.0,
             "makespan": best,
             "history": [],
-            "error": None,
+            "error": kept.get("error"),
             "ahead": 0,
         }
 

@@ -420,6 +420,23 @@ def test_a_job_is_cancelled_and_found_again(stub: Stub, make: Any) -> None:
         client.job("7").status()
 
 
+def test_a_job_that_failed_says_why(stub: Stub, make: Any) -> None:
+    job = make(stub.url).submit(problem())
+    stub.jobs[job.id] |= {"state": "failed", "error": "not done within 600 s"}
+    with pytest.raises(ServiceError, match=f"job {job.id} failed: not done within 600 s"):
+        job.result()
+
+
+def test_a_job_without_its_problem_has_a_schedule(stub: Stub, make: Any) -> None:
+    client = make(stub.url)
+    job = client.job(client.submit(problem()).id)
+    assert job.result().makespan == heft(problem()).makespan
+    with pytest.raises(InvalidInput, match="give the problem"):
+        _ = job.answer().answer
+    again = client.job(job.id, problem())
+    assert again.answer().answer.tasks[0].id == "☃"
+
+
 def test_what_the_service_is(stub: Stub, make: Any) -> None:
     client = make(stub.url)
     assert [model.name for model in client.models()] == ["deepsched"]
