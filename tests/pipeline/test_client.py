@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from deepsched.baselines.errors import InvalidInput
+from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import draw_machines, make_machines
@@ -26,13 +28,19 @@ from deepsched.baselines.schedule import violations
 from deepsched.client import Answered, AsyncClient, Client, ServiceError
 from deepsched.pipeline.client import bodies, conversations
 from deepsched.pipeline.client.bodies import chunks
+from deepsched.pipeline.client.conversations import Service
+from deepsched.pipeline.client.exchange import Reply, Request
 from deepsched.pipeline.client.patience import Patience
+from deepsched.pipeline.wire.arrow import answers_to_stream
+from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT
-from tests.pipeline.stub_service import Stub, stub_service
+from tests.pipeline.stub_service import TIMING, Stub, stub_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from deepsched.pipeline.client.exchange import Conversation
 
 
 @pytest.fixture
@@ -528,3 +536,73 @@ def test_the_examples_of_its_page_run(
     assert names["best"].makespan == heft(names["problem"]).makespan
     assert asyncio.run(names["makespans"]([names["problem"]])) == [names["best"].makespan]
     assert "400" in capsys.readouterr().out
+
+
+def arrow_answer(asked: Problem) -> bytes:
+    schedule = heft(asked)
+    row = {
+        **schedule.summary(asked, 0.1),
+        "heft_makespan": 1.0,
+        "model": None,
+        "model_version": None,
+        "timing": TIMING,
+        "proc": schedule.proc,
+        "ast": schedule.ast,
+        "aft": schedule.aft,
+    }
+    return answers_to_stream([row])
+
+
+@st.composite
+def strange_replies(draw: st.DrawFn) -> Reply:
+    """Draw what a broken or foreign service might answer."""
+    whole = bytearray(arrow_answer(problem()))
+    kind = draw(st.sampled_from(["application/json", ARROW, "text/html", ""]))
+    content: bytes
+    if kind == ARROW and draw(st.booleans()):
+        for _ in range(draw(st.integers(0, 4))):
+            whole[draw(st.integers(0, len(whole) - 1))] = draw(st.integers(0, 255))
+        content = bytes(whole)
+    else:
+        values = st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["error", "answers", "id", "state", "models", "tasks", "a"]),
+                    inner,
+                    max_size=3,
+                )
+            ),
+        )
+        content = draw(st.binary() | values.map(lambda value: json.dumps(value).encode()))
+    status = draw(st.sampled_from([200, 200, 200, 202, 204, 301, 400, 404, 412, 500]))
+    return Reply(status=status, headers={"content-type": kind}, content=content)
+
+
+@settings(max_examples=300)
+@given(reply=strange_replies(), what=st.sampled_from(["ask", "document", "many", "job", "models"]))
+def test_whatever_is_answered_is_an_answer_or_one_line(reply: Reply, what: str) -> None:
+    service = Service("http://there", 0.0)
+    asked = problem()
+    talk: Conversation[Any] = {
+        "ask": service.ask(asked, {}, check=True),
+        "document": service.ask(EXAMPLE.encode(), {}, check=True),
+        "many": service.ask_many([asked], {}, check=True),
+        "job": service.submit(asked, {}),
+        "models": service.models(),
+    }[what]
+    outcome = None
+    try:
+        for _ in range(9):
+            step = talk.send(outcome)
+            assert isinstance(step, Request)
+            outcome = Reply(status=200, headers={}, content=b"") if step.method == "PUT" else reply
+        pytest.fail("it goes on asking")
+    except StopIteration:
+        return
+    except DeepSchedError as error:
+        raised = error
+    assert isinstance(raised, ServiceError)
+    assert "\n" not in str(raised)
+    assert len(str(raised)) < 600
