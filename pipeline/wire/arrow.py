@@ -96,7 +96,7 @@ def _row(problem: Problem, shared: Machines | None) -> Mapping[str, Any]:
 
 
 def problems_from_stream(
-    data: bytes,
+    data: bytes | memoryview,
     shared: Machines | None,
     where: str,
     *,
@@ -230,7 +230,7 @@ def answers_to_stream(answers: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def answers_from_stream(
-    data: bytes, where: str = "answer", *, most_rows: int = MOST_ROWS
+    data: bytes | memoryview, where: str = "answer", *, most_rows: int = MOST_ROWS
 ) -> list[dict[str, Any]]:
     """Read answers back: what :func:`answers_to_stream` was given, with arrays for lists.
 

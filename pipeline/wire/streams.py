@@ -30,7 +30,7 @@ def write_stream(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
 
 
 def read_stream(
-    data: bytes, schema: pa.Schema, where: str, most_rows: int
+    data: bytes | memoryview, schema: pa.Schema, where: str, most_rows: int
 ) -> Iterator[dict[str, pa.Scalar]]:
     """Yield the rows of an Arrow IPC stream, a scalar a column; they share the memory of `data`.
 
@@ -57,7 +57,7 @@ def read_stream(
             columns = {name: batch.column(name) for name in schema.names}
             for row in range(batch.num_rows):
                 yield {name: column[row] for name, column in columns.items()}
-        if source.tell() != len(data) or not data.endswith(END):
+        if source.tell() != len(data) or bytes(data[-len(END) :]) != END:
             raise InvalidInput(f"{where}: the Arrow stream does not stop where it ends; truncated?")
     except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error) as error:
         raise InvalidInput(f"{where}: no whole Arrow IPC stream: {_first_line(error)}") from None

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput, TooLarge
+from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import draw_machines, make_machines
 from deepsched.baselines.problem import Problem, make_problem
 from deepsched.pipeline.wire.arrow import (
@@ -48,7 +49,9 @@ def small_only(n_tasks: int, n_machines: int, n_edges: int) -> None:
         raise TooLarge("too large for this test")
 
 
-def read(data: bytes, shared: Machines | None = None) -> list[Problem | DeepSchedError]:
+def read(
+    data: bytes | memoryview, shared: Machines | None = None
+) -> list[Problem | DeepSchedError]:
     return problems_from_stream(data, shared, "body", check=small_only)
 
 
@@ -441,3 +444,17 @@ def test_too_many_machines_are_refused_before_they_are_made() -> None:
 
     with pytest.raises(TooLarge, match="1000000000000 machines"):
         machines_from_bytes(machines_with(n_machines=10**12), "machines", check=check)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4])
+def test_a_stream_may_lie_in_other_memory_and_at_any_place_of_it(offset: int) -> None:
+    whole = problems_to_stream([factored(), timed()])
+    lying = memoryview(b"x" * offset + whole)[offset:]
+    for problem, back in zip([factored(), timed()], read(lying), strict=True):
+        assert_same(back, problem)
+        assert isinstance(back, Problem)
+        assert back.etc.flags.aligned
+        assert heft(back).makespan == heft(problem).makespan
+    answers = answers_to_stream([answered()])
+    (row,) = answers_from_stream(memoryview(b"x" * offset + answers)[offset:])
+    assert row["ast"].tobytes() == answered()["ast"].tobytes()
