@@ -20,6 +20,8 @@ Asked: TypeAlias = Problem | str | PathLike[str] | bytes | Mapping[str, Any]
 
 JSON = "application/json"
 FILE = "application/octet-stream"  # a workflow file of any format, found by its content
+# Options of how a file is read.
+OF_READING = ("machines", "machine_seed", "noise", "noise_seed", "bandwidth", "latency")
 MOST_BYTES = 16_000_000  # of the arrays that go in one request
 
 
@@ -56,12 +58,21 @@ def document_body(asked: str | PathLike[str] | bytes | Mapping[str, Any]) -> Bod
         raise InvalidInput(f"{printable(asked)}: {reason}") from None
 
 
-def query_of(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return options as the query of a request; None is not given."""
+def query_of(options: Mapping[str, Any], asked: object = None) -> dict[str, str]:
+    """Return options as the query of a request; None is not given.
+
+    Raises
+    ------
+    InvalidInput
+        If an option is only for what is read by the service, and `asked` is a problem.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in OF_READING:
+        if name in given and isinstance(asked, Problem):
+            raise InvalidInput(f"{name} is for a file or a document: a Problem has all of it")
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in options.items()
-        if value is not None
+        for name, value in given.items()
     }
 
 

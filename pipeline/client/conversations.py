@@ -105,7 +105,7 @@ class Service:
 
     def ask(self, asked: Asked, options: dict[str, Any], *, check: bool) -> Conversation[Answered]:
         """Return the answer to one problem."""
-        reply = yield from self._post("/v1/schedule", asked, query_of(options))
+        reply = yield from self._post("/v1/schedule", asked, query_of(options, asked))
         return self._only(reply, asked, check)
 
     def ask_many(
@@ -119,7 +119,7 @@ class Service:
                     "deepsched.read_problem makes one of a file"
                 )
         found: list[Answered | ServiceError] = []
-        query = query_of(options)
+        query = query_of(options, *problems[:1])
         for chunk in chunks(problems):
             reply = yield from self._post_problems("/v1/schedule:batch", chunk, query, {})
             found += read_answers(reply, chunk, self.base, check=check, many=True)
@@ -131,7 +131,7 @@ class Service:
             options = {**options, "budget": DEFAULT_BUDGET}
         # A retry of the request has the same key, and makes no second job.
         key = {"Idempotency-Key": str(uuid.uuid4())}
-        return self._job((yield from self._post("/v1/jobs", asked, query_of(options), key)))
+        return self._job((yield from self._post("/v1/jobs", asked, query_of(options, asked), key)))
 
     def status(self, job: str) -> Conversation[Job]:
         """Return how a job stands."""

@@ -461,6 +461,18 @@ def test_what_is_no_problem_is_one_line(stub: Stub, make: Any, asked: Any) -> No
     assert stub.seen == []
 
 
+def test_options_of_reading_are_not_for_a_problem(stub: Stub, make: Any) -> None:
+    client = make(stub.url)
+    for call in (
+        client.schedule,
+        client.submit,
+        lambda asked, **how: client.ask_many([asked], **how),
+    ):
+        with pytest.raises(InvalidInput, match="noise is for a file or a document"):
+            call(problem(), noise=0.2)
+    assert stub.seen == []
+
+
 def test_threads_share_a_client(stub: Stub) -> None:
     found: list[float] = []
     with Client(stub.url) as client:
