@@ -306,10 +306,10 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
         f"$ curl --data-binary @{workflow} http://127.0.0.1:{port}/v1/schedule",
         markup=False,
     )
-    arguments = ServeArgs(checkpoint=checkpoint)
+    arguments = ServeArgs(checkpoint=checkpoint, port=port, gateways=1)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        start_service(build_app(arguments), "127.0.0.1", port, arguments)
+        start_service(build_app(arguments), arguments)
         answer = _post(port, workflow.read_bytes())
     finally:
         serve.delete(APPLICATION)

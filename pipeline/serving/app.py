@@ -57,9 +57,7 @@ def build_app(args: ServeArgs) -> serve.Application:
     )
     slow = deployed(Slow, num_replicas=args.slow_replicas, ray_actor_options={"num_cpus": 1})
     # One, on the node whose disk holds the jobs.
-    keeper = deployed(
-        Keeper, num_replicas=1, ray_actor_options={"num_cpus": 0, "resources": HEAD}
-    )
+    keeper = deployed(Keeper, num_replicas=1, ray_actor_options={"num_cpus": 0, "resources": HEAD})
     gateway = serve.deployment(name="Gateway")(serve.ingress()(Gateway)).options(
         num_replicas=args.gateways,
         user_config={},

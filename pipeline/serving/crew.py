@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -52,7 +53,9 @@ class Worker:
         self.last = False  # whether what it works on is the last it does
         ours, theirs = socket.socketpair()
         # It finds the package where this process does.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deepsched.pipeline.serving.child", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -99,10 +102,8 @@ class Worker:
         self._process.kill()
 
     def _send(self, word: str, value: Any) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is gone, which the listener says
             self._connection.send((word, value))
-        except OSError:  # it is gone, which the listener says
-            pass
 
     def _listen(self) -> None:
         try:
@@ -114,10 +115,8 @@ class Worker:
         finally:
             self._connection.close()
             code = self._process.wait()
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: so is the service
                 self._loop.call_soon_threadsafe(self._ended, code)
-            except RuntimeError:  # the loop is closed: so is the service
-                pass
 
     def _hear(self, word: str, value: Any) -> None:
         if word == "ready" and not self.ready.done():

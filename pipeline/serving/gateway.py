@@ -12,6 +12,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ray.exceptions import RayActorError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.applications import Starlette
@@ -47,6 +48,7 @@ log = logging.getLogger("ray.serve")
 
 LOOK_EVERY = 1.0  # s between two looks at the processes
 LOOK_WITHIN = 3.0  # s, which a process has to say how it stands
+INLINE = 100_000  # bytes up to which Ray sends a value with its call
 FRESH = 6.0  # s for which what it said holds
 TRIES = 3  # of a request whose process dies
 LANES = ("quick", "slow", "jobs")
@@ -67,9 +69,7 @@ class Gateway:
         self._handles = {"quick": quick, "slow": slow, "jobs": keeper}
         self._bodies = Bodies(args)
         self._tokens = Tokens(args.token_file)
-        self._hops = Hops(
-            self._quick_hop, at_once=2 * args.replicas, most_waiting=args.max_queued
-        )
+        self._hops = Hops(self._quick_hop, at_once=2 * args.replicas, most_waiting=args.max_queued)
         self._slow_waiting = 0
         self._slow_mean = 1.0  # s
         self._known: dict[str, dict[str, Any]] = {}  # what each kind of process said last
@@ -122,7 +122,9 @@ class Gateway:
     async def ready(self, request: Request) -> Reply:
         """Say whether all kinds of processes answer, and by which network."""
         workers = {lane: int(self._answers(lane)) for lane in LANES}
-        reason = next((f"no process for {lane} answers" for lane in LANES if not workers[lane]), None)
+        reason = next(
+            (f"no process for {lane} answers" for lane in LANES if not workers[lane]), None
+        )
         refused = self._known.get("quick", {}).get("refused")
         if reason is None and refused:
             reason = f"the network before goes on: {refused}"
@@ -138,7 +140,9 @@ class Gateway:
 
     async def models(self, request: Request) -> Reply:
         """List the networks that answer."""
-        return json_reply(200, {"models": self._of_quick()["models"], "limits": self._args.limits()})
+        return json_reply(
+            200, {"models": self._of_quick()["models"], "limits": self._args.limits()}
+        )
 
     async def metrics(self, request: Request) -> Reply:
         """Return what this gateway counted."""
@@ -222,7 +226,7 @@ class Gateway:
             now = time.time()
             ask = Ask(
                 id=uuid.uuid4().hex,
-                body=body,
+                body=np.frombuffer(body, np.uint8) if len(body) > INLINE else body,
                 kind=kind,
                 encoding=encoding,
                 query=query,
@@ -318,8 +322,8 @@ class Gateway:
         return await asyncio.gather(*(self._alone(ask) for ask in asks))
 
     async def _alone(self, ask: Ask) -> Reply:
-        [reply] = await self._call("quick", "work", [ask], or_else=[_DIED])
-        return reply
+        replies: list[Reply] = await self._call("quick", "work", [ask], or_else=[_DIED])
+        return replies[0]
 
     async def _of(self, lane: str, method: str, *values: Any) -> Reply:
         reply: Reply = await self._call(lane, method, *values, or_else=_DIED)
@@ -329,7 +333,8 @@ class Gateway:
         """Call a process; where it dies the next one is asked."""
         for _ in range(TRIES):
             try:
-                return await getattr(self._handles[lane], method).remote(*values)
+                call: Any = getattr(self._handles[lane], method)
+                return await call.remote(*values)
             except GONE:
                 log.warning("a process for %s died; its request goes again", lane)
             except BackPressureError:

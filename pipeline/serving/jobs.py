@@ -154,8 +154,6 @@ class Store:
     def machines(self, sha256: str) -> bytes | None:
         """Return the document of machines, if it is there."""
         try:
-            path = self._folder / MACHINES / sha256
-            path.touch(exist_ok=False) if not path.exists() else None
-            return path.read_bytes()
+            return (self._folder / MACHINES / sha256).read_bytes()
         except OSError:
             return None

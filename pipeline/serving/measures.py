@@ -19,7 +19,8 @@ class Measures:
     def __init__(self, name: str) -> None:
         self._registry = CollectorRegistry()
         self._name = name
-        labels = {"registry": self._registry, "namespace": "deepsched"}
+        # Typed as anything: their constructors take the two by name.
+        labels: dict[str, Any] = {"registry": self._registry, "namespace": "deepsched"}
         self.requests = Counter(
             "requests", "Requests answered.", ("gateway", "route", "status"), **labels
         )
@@ -51,7 +52,9 @@ class Measures:
         )
         self.connections = Gauge("connections", "Clients connected.", ("gateway",), **labels)
         self.body_bytes = Gauge("body_bytes", "Bytes of bodies held.", ("gateway",), **labels)
-        self.ready = Gauge("ready", "1 where all kinds of processes answer.", ("gateway",), **labels)
+        self.ready = Gauge(
+            "ready", "1 where all kinds of processes answer.", ("gateway",), **labels
+        )
         self.jobs = Gauge("jobs", "Jobs kept, by their state.", ("gateway", "state"), **labels)
 
     def answered(self, route: str, status: int) -> None:

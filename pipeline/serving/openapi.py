@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import deepsched
@@ -19,6 +18,8 @@ from deepsched.pipeline.wire import models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic import BaseModel
 
     from deepsched.pipeline.serving.settings import ServeArgs
 
@@ -232,8 +233,10 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 @functools.lru_cache(maxsize=4)
 def document(args: ServeArgs) -> bytes:
     """Return the description of the service with these settings, OpenAPI 3.1 in JSON."""
-    answers = {end.answer for end in ENDPOINTS if end.answer is not None}
-    wanted = sorted({*answers, models.Fault}, key=lambda model: model.__name__)
+    answers: set[type[BaseModel]] = {end.answer for end in ENDPOINTS if end.answer is not None}
+    wanted: list[type[BaseModel]] = sorted(
+        {*answers, models.Fault}, key=lambda model: model.__name__
+    )
     _, schemas = models_json_schema(
         [(model, "serialization") for model in wanted],
         ref_template="#/components/schemas/{model}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.serving.refusals import RequestError, busy
@@ -57,34 +56,30 @@ class Bodies:
         """
         args = self._args
         declared = self.declared(request)
-        begin = time.monotonic()
+        begin, rate = asyncio.get_running_loop().time(), args.min_rate_kb * KILOBYTE
         chunks: list[bytes] = []
         size = 0
-        stream = request.stream().__aiter__()
         try:
             if declared is not None and declared > SMALL:
                 self._check_room(declared)
-            while True:
-                allowed = args.body_timeout_s + size / (args.min_rate_kb * KILOBYTE)
-                left = begin + allowed - time.monotonic()
-                try:
-                    chunk = await asyncio.wait_for(anext(stream), max(left, 0.001))
-                except StopAsyncIteration:
-                    break
-                except TimeoutError:
-                    raise RequestError(
-                        408,
-                        f"the request's body came too slowly, {size} bytes in {allowed:.0f} s",
-                        {"Connection": "close"},
-                    ) from None
-                if not chunk:
-                    continue
-                if size + len(chunk) > args.max_body:
-                    raise self._too_large()
-                self._check_room(len(chunk), size)
-                self._count(size, size + len(chunk))
-                size += len(chunk)
-                chunks.append(chunk)
+            # One timer, put off with each chunk.
+            async with asyncio.timeout(args.body_timeout_s) as timer:
+                async for chunk in request.stream():
+                    if size + len(chunk) > args.max_body:
+                        raise self._too_large()
+                    self._check_room(len(chunk), size)
+                    self._count(size, size + len(chunk))
+                    size += len(chunk)
+                    chunks.append(chunk)
+                    timer.reschedule(begin + args.body_timeout_s + size / rate)
+        except TimeoutError:
+            self.release(size)
+            took = asyncio.get_running_loop().time() - begin
+            raise RequestError(
+                408,
+                f"the request's body came too slowly: {size} bytes in {took:.0f} s",
+                {"Connection": "close"},
+            ) from None
         except BaseException:
             self.release(size)
             raise

@@ -111,9 +111,7 @@ class ServeArgs(BaseModel):
     )
     max_job_budget_s: float = Field(default=600, ge=0, le=MOST, description="s of search, of a job")
     job_timeout_s: float = Field(default=1800, gt=0, le=MOST, description="s, for one job")
-    max_jobs: int = Field(
-        default=256, ge=1, le=MOST, description="jobs kept, ended ones with them"
-    )
+    max_jobs: int = Field(default=256, ge=1, le=MOST, description="jobs kept, ended ones with them")
     max_jobs_mb: float = Field(default=1_000, gt=0, le=MOST, description="MB of all jobs on disk")
     job_ttl_s: float = Field(
         default=3600, gt=0, le=MOST, description="s for which an ended job is kept"

@@ -82,6 +82,6 @@ def _checked(tokens: list[str], where: str) -> list[bytes]:
     for k, token in enumerate(tokens):
         if len(token) < SHORTEST or not token.isascii() or " " in token:
             raise InvalidInput(
-                f"{where}: token {k + 1} must be at least {SHORTEST} ASCII characters without spaces"
+                f"{where}: token {k + 1}: at least {SHORTEST} ASCII characters, no spaces"
             )
     return [token.encode() for token in tokens]

@@ -53,6 +53,7 @@ class Ask:
 
     Attributes
     ----------
+    body : its bytes; large ones as an array, which Ray passes on without a copy.
     many : whether the body lists several problems.
     arrow : whether the answer goes as Arrow.
     machines : document of the machines that the query names by their hash.
@@ -60,7 +61,7 @@ class Ask:
     """
 
     id: str
-    body: bytes
+    body: bytes | np.ndarray
     kind: Kind
     encoding: str
     query: Query
@@ -69,6 +70,10 @@ class Ask:
     many: bool = False
     arrow: bool = False
     machines: bytes | None = None
+
+    def body_bytes(self) -> bytes:
+        """Return the body as bytes."""
+        return self.body if isinstance(self.body, bytes) else self.body.tobytes()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,11 +103,9 @@ class Course:
     begun: Callable[[Problem, float], None] | None = None
 
 
-def json_reply(
-    status: int, value: Any, headers: Mapping[str, str] | None = None, **facts: Any
-) -> Reply:
+def json_reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
     """Return a reply that carries a JSON value."""
-    return Reply(status=status, body=orjson.dumps(value), headers=dict(headers or {}), facts=facts)
+    return Reply(status=status, body=orjson.dumps(value), headers=dict(headers or {}))
 
 
 def refusal(error: DeepSchedError) -> Reply:
@@ -158,7 +161,7 @@ def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) 
         raise RequestError(504, "there was no schedule in time")
     chosen = networks.choose(ask.query.settings.scheduler, ask.query.options)
     shared = None if ask.machines is None else read_machines(ask.machines, args)
-    data = unpack(ask.body, ask.encoding, args.max_body)
+    data = unpack(ask.body_bytes(), ask.encoding, args.max_body)
     if quick:
         check_quick_bytes(ask.kind, data)
     problems = read_problems(data, ask.kind, ask.query, args, shared, many=ask.many)
@@ -188,9 +191,7 @@ def work(ask: Ask, networks: Networks, args: ServeArgs, course: Course | None = 
         return refusal(RequestError(413, "the request needs more memory than it may have"))
 
 
-def solve(
-    found: Read, course: Course, made: Schedule | None = None, seconds: float = 0.0
-) -> Reply:
+def solve(found: Read, course: Course, made: Schedule | None = None, seconds: float = 0.0) -> Reply:
     """Return the reply that carries the schedules of all problems; each is validated before.
 
     Parameters
@@ -268,10 +269,9 @@ def _answer(
 def _encoded(answers: list[dict[str, Any]], ask: Ask) -> Reply:
     facts = {"answers": [_facts(answer) for answer in answers]}
     if ask.arrow:
-        return Reply(
-            status=200, body=answers_to_stream(answers), media_type=ARROW, facts=facts
-        )
-    return json_reply(200, {"answers": answers} if ask.many else answers[0], **facts)
+        return Reply(status=200, body=answers_to_stream(answers), media_type=ARROW, facts=facts)
+    value = {"answers": answers} if ask.many else answers[0]
+    return Reply(status=200, body=orjson.dumps(value), facts=facts)
 
 
 def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,9 +310,7 @@ def work_together(asks: Sequence[Ask], networks: Networks, args: ServeArgs) -> l
     return [replies[k] for k in range(len(asks))]
 
 
-def _passes(
-    waiting: Sequence[tuple[int, Read]], most: int
-) -> list[list[tuple[int, Read]]]:
+def _passes(waiting: Sequence[tuple[int, Read]], most: int) -> list[list[tuple[int, Read]]]:
     """Deal requests to passes of at most so many tasks; a larger problem goes alone."""
     passes: list[list[tuple[int, Read]]] = []
     room = 0
@@ -328,7 +326,7 @@ def _passes(
 
 
 def _pass(group: Sequence[tuple[int, Read]]) -> dict[int, Reply]:
-    """Schedule the problems of a pass; if that fails, each alone, so that only the culprit fails."""
+    """Schedule the problems of a pass; if that fails each alone, so only the culprit fails."""
     problems: list[Any] = [found.problems[0] for _, found in group]
     network: Any = group[0][1].chosen.run
     begin = time.perf_counter()

@@ -38,8 +38,10 @@ class Timing(Record):
     queue: Seconds = Field(description="s until a process took it")
     parse: Seconds = Field(description="s until the problem was built")
     schedule: Seconds = Field(description="s of the scheduler, network and decoding included")
-    network: Seconds | None = Field(None, description="s of the network's forward pass")
-    decode: Seconds | None = Field(None, description="s of decoding, samples, guard and search")
+    network: Seconds | None = Field(default=None, description="s of the network's forward pass")
+    decode: Seconds | None = Field(
+        default=None, description="s of decoding, samples, guard and search"
+    )
 
 
 class ScheduleAnswer(Record):
@@ -47,8 +49,8 @@ class ScheduleAnswer(Record):
 
     scheduler: str = Field(description="who was asked")
     winner: str = Field(description="whose schedule it is: heft where the guard kept HEFT's")
-    model: str | None = Field(None, description="name of the network; null for a heuristic")
-    model_version: str | None = Field(None, description="SHA-256 of its weights, in hex")
+    model: str | None = Field(default=None, description="name of the network; null for a heuristic")
+    model_version: str | None = Field(default=None, description="SHA-256 of its weights, in hex")
     makespan: Seconds
     mean_turnaround: Seconds
     mean_waiting: Seconds
@@ -57,9 +59,11 @@ class ScheduleAnswer(Record):
     seconds: Seconds = Field(description="s that scheduling took")
     timing: Timing
     tasks: list[ScheduledTask]
-    machines: list[str] | None = Field(None, description="with edges=true: all machines' names")
+    machines: list[str] | None = Field(
+        default=None, description="with edges=true: all machines' names"
+    )
     edges: list[tuple[int, int]] | None = Field(
-        None, description="with edges=true: parent and child as places in `tasks`"
+        default=None, description="with edges=true: parent and child as places in `tasks`"
     )
 
 
@@ -93,14 +97,16 @@ class Job(Record):
     created: float = Field(description="Unix time, s")
     started: float | None = None
     finished: float | None = None
-    expires: float | None = Field(None, description="Unix time, s, after which it is forgotten")
+    expires: float | None = Field(
+        default=None, description="Unix time, s, after which it is forgotten"
+    )
     heft_makespan: Seconds | None = None
-    makespan: Seconds | None = Field(None, description="s, the best so far")
+    makespan: Seconds | None = Field(default=None, description="s, the best so far")
     history: list[tuple[Seconds, Seconds]] = Field(
-        [], description="pairs of s since the start and the best makespan from then on"
+        default=[], description="pairs of s since the start and the best makespan from then on"
     )
     error: str | None = None
-    ahead: int = Field(0, description="jobs that are queued before it")
+    ahead: int = Field(default=0, description="jobs that are queued before it")
 
 
 class Model(Record):

@@ -85,6 +85,7 @@ class Service:
     refusals : answers to the next requests to /v1/schedule: status, line and Retry-After.
     answers : what to answer next to /v1/schedule in place of a schedule made here.
     patient : jobs run until they are cancelled.
+    starting : requests for the schedulers that come before it has started.
     """
 
     url: str = ""
@@ -92,6 +93,7 @@ class Service:
     refusals: list[tuple[int, str, int | None]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     patient: bool = False
+    starting: int = 0
     asked: list[Asked] = field(default_factory=list)
     jobs: dict[str, Work] = field(default_factory=dict)
 
@@ -175,7 +177,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _get(self, asked: Asked) -> None:
         jobs = self.service.jobs
-        if asked.path == "/v1/schedulers":
+        if asked.path == "/v1/schedulers" and self.service.starting:
+            self.service.starting -= 1
+            self._send(503, {"error": "the service is starting"}, {"Retry-After": "1"})
+        elif asked.path == "/v1/schedulers":
             limits = {"max_body_mb": 64, "max_budget_s": 10}
             value = {"default": "deepsched", "schedulers": list(SCHEDULERS), "limits": limits}
             self._send(200, value)

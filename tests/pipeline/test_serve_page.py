@@ -682,6 +682,27 @@ def test_a_full_service_says_how_long_to_wait(status: int, page: Browser, servic
     assert not seen(page, "#message")
 
 
+def test_a_service_that_starts_is_waited_for(browser: Browser, service: Service) -> None:
+    service.starting = 2
+    browser.open(service.url)
+    until(browser, "!$id('message').hidden")
+    assert text(browser, "#message-text") == "the service is starting (wait 1 s)"
+    until(browser, "document.querySelector('#schedulers input')")
+    assert not seen(browser, "#message")
+
+
+def test_a_refused_workflow_leaves_the_last_results_dimmed(shown: Browser) -> None:
+    old = "document.getElementById('found').matches('.old')"
+    assert not shown.run(old)
+    paste(shown, "[]")
+    refused(shown)
+    assert seen(shown, "#found")
+    assert shown.run(old)
+    paste(shown, (PAGE / "example.json").read_text())
+    schedule(shown, 2)
+    assert not shown.run(old)
+
+
 def test_one_scheduler_that_refuses_leaves_the_others(page: Browser, service: Service) -> None:
     service.refusals = [(413, "too large for deepsched", None)]
     paste(page, (PAGE / "example.json").read_text())

@@ -8,7 +8,7 @@ import { count, seconds } from "./words.js";
 
 const AXIS = 24, THIN = 3, THICK = 34, ALL_ROWS = 420, TALL = 24; // px
 const NAMED = 15; // px of a row from which bars have names
-const MOST_LINES = 2000;
+const MOST_LINES = 2000, SHADES = 4;
 
 export const charts = [];
 
@@ -63,6 +63,9 @@ export function resizeAll() { // reads all sizes before it draws anything
   }
   drawAll();
 }
+// Whether a chart has another size than it was drawn for.
+export const outgrown = () => charts.some(({ rows, width, height, row }) =>
+  rows.clientWidth !== width || Math.min(rows.clientHeight, row * compared.machines.length) !== height);
 export function drawAll() {
   for (const chart of charts) draw(chart);
   drawPicked();
@@ -114,11 +117,18 @@ function drawRow(chart, r, names) {
   const { base, width, gutter } = chart, { rowPtr, startAt, finishAt, taskAt } = chart.panel;
   const scale = scaleOf(chart), y = yOf(chart, r), thick = thickness(chart), end = rowPtr[r + 1];
   let place = firstAbove(finishAt, view.from - 1 / scale, rowPtr[r], end);
+  let run = { from: 0, to: 0 }; // of columns that look the same: the fewer boxes, the faster
+  const show = ({ from, to, fill, shade }) => {
+    if (from === to) return;
+    base.fillStyle = fill;
+    base.globalAlpha = 0.3 + 0.7 * shade;
+    base.fillRect(from, y, to - from, thick);
+  };
   while (place < end && startAt[place] <= view.to) {
     const x = xOf(chart, startAt[place]), wide = (finishAt[place] - startAt[place]) * scale;
     const i = taskAt[place], [fill, ink] = COLOURS[compared.kind[i]];
-    base.fillStyle = fill;
     if (wide >= 1) {
+      base.fillStyle = fill;
       const from = snap(Math.max(x, gutter - 2)), to = snap(Math.min(x + wide, width + 2));
       base.globalAlpha = 1;
       base.fillRect(from, y, Math.max(1, to - from - (wide > 4 ? 1 : 0)), thick);
@@ -136,9 +146,14 @@ function drawRow(chart, r, names) {
       place++;
     } while (place < end && (finishAt[place] - startAt[place]) * scale < 1
       && Math.floor(xOf(chart, startAt[place])) === column);
-    base.globalAlpha = 0.3 + 0.7 * Math.min(1, busy);
-    base.fillRect(column, y, 1, thick);
+    const shade = Math.ceil(Math.min(1, busy) * SHADES) / SHADES;
+    if (run.to !== column || run.fill !== fill || run.shade !== shade) {
+      show(run);
+      run = { from: column, fill, shade };
+    }
+    run.to = column + 1;
   }
+  show(run);
 }
 function drawGrid(chart) {
   const { axis, base, width, height, gutter } = chart;

@@ -96,8 +96,11 @@ function redrawJob() {
 }
 export function drawJob() {
   if (!job || $("job").hidden) return;
-  const { history, heft_makespan: heft, started, finished } = job;
+  const { makespan, heft_makespan: heft, started, finished } = job;
   const now = finished !== null && started !== null ? finished - started
     : watched.since === null ? 0 : (performance.now() - watched.since) / 1000;
+  // The end may bring what no step before has told.
+  const steps = job.history, told = steps.at(-1)?.[1] ?? Infinity;
+  const history = makespan !== null && makespan < told ? [...steps, [now, makespan]] : steps;
   drawCurve($("curve"), { history, heft, now, end: ENDED.has(job.state) ? now : watched.budget });
 }

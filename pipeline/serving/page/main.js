@@ -1,18 +1,19 @@
 // The page: a workflow, machines and schedulers in; schedules beside each other out.
 import { arrange } from "./arrange.js";
 import { Mistake, chosen, jobBudget, limits, loadSchedulers, problemQuery, query, showMachines, startAsking } from "./asking.js";
-import { canBeTall, makeChart, resizeAll } from "./chart.js";
+import { canBeTall, makeChart, outgrown, resizeAll } from "./chart.js";
 import { beginComparison, compared, fit, view } from "./comparison.js";
 import { inNextFrame, readColours } from "./drawing.js";
 import { $, element } from "./elements.js";
 import { showFigures } from "./figures.js";
 import { cancelJob, drawJob, resumeJob, runJob } from "./job.js";
 import { COLOURS } from "./kinds.js";
-import { forgetCharts, listen, repaint, startPointing } from "./pointing.js";
+import { forgetCharts, listen, sayShown, startPointing } from "./pointing.js";
 import { Refusal, call } from "./service.js";
 import { showText, source, startSource } from "./source.js";
 import { seconds } from "./words.js";
 
+const STARTING = new Set([429, 503]); // a service that will answer soon
 const EXAMPLE = { name: "sky mosaic", file: "static/example.json", machines: "4" };
 
 // What is wrong, in one line each, and maybe a way to try again, after a wait in s.
@@ -66,6 +67,7 @@ async function scheduleAll() {
     if (!names.length) throw new Mistake("Choose a scheduler first.", document.querySelector("#schedulers input"));
     const queries = names.map((one) => query(one));
     busy(true);
+    $("found").classList.toggle("old", !sameKey(compared.key, key));
     for (const [k, one] of names.entries()) { // one after the other: they would slow each other down
       $("progress").textContent = `${one} schedules${names.length > 1 ? ` (${k + 1} of ${names.length})` : ""} …`;
       try {
@@ -109,12 +111,13 @@ function add(answer, label, { key, name, fresh }) {
   compared.panels.push(panel);
   $("empty").hidden = true;
   $("found").hidden = false;
+  $("found").classList.remove("old");
   listen(makeChart(panel, $("charts")));
   fit();
   showFigures();
   $("tall").hidden = !canBeTall();
-  resizeAll();
-  repaint();
+  sayShown();
+  inNextFrame(redrawUnlessPrinting);
 }
 function showLegend() {
   const legend = $("legend");
@@ -168,8 +171,10 @@ async function begin() {
     await loadSchedulers();
   } catch (error) {
     complain(error, begin);
+    if (STARTING.has(error.status)) setTimeout(begin, 1000 * (error.wait || 2));
     return;
   }
+  say([]);
   await resume();
 }
 
@@ -196,7 +201,7 @@ const redraw = () => {
   drawJob();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-new ResizeObserver(() => inNextFrame(redrawUnlessPrinting)).observe($("charts"));
+new ResizeObserver(() => outgrown() && inNextFrame(redrawUnlessPrinting)).observe($("charts"));
 new ResizeObserver(() => inNextFrame(drawJob)).observe($("job-plot"));
 function redrawUnlessPrinting() {
   if (!document.documentElement.matches(".printing")) redraw();

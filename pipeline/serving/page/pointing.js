@@ -56,6 +56,9 @@ function placeCard(card, chart, [x, y]) {
 
 export function repaint() {
   inNextFrame(drawAll);
+  sayShown();
+}
+export function sayShown() {
   const all = view.from <= view.first && view.to >= view.last;
   $("shown").textContent = all ? "" : `${seconds(Math.max(view.from, 0), 4)} to ${seconds(view.to, 4)}`;
 }

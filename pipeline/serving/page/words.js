@@ -8,7 +8,7 @@ const plain = (value, digits) => {
 };
 export const seconds = (value, digits = 5) => `${plain(value, digits)}${SPACE}s`;
 export const moment = (value) => seconds(value, 7); // of a schedule, where neighbours must differ
-export const took = (value) => (value < 1 ? `${plain(1000 * value, 3)}${SPACE}ms` : seconds(value, 3));
+export const took = (value) => (value < 1 ? `${plain(1000 * value, value < 1e-3 ? 2 : 3)}${SPACE}ms` : seconds(value, 3));
 export const count = (value, one, several = `${one}s`) =>
   `${value.toLocaleString("en")} ${value === 1 ? one : several}`;
 export const percent = (ratio) => { // 0.912 is −8.8 %
