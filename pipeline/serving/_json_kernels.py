@@ -6,28 +6,49 @@ import numpy as np
 
 from deepsched.baselines.kernels.structures import jit
 
-QUOTE, BACKSLASH, COLON, COMMA = 34, 92, 58, 44
+DIGIT_0, DIGIT_9, LONG_NUMBER = 48, 57, 19  # digits that may be more than 64 bits
+QUOTE, BACKSLASH, COLON, COMMA, POINT, LETTER_E = 34, 92, 58, 44, 46, 101
 OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 # What `count` returns beside its counts.
 WITHIN, TOO_MANY_VALUES, TOO_MANY_OBJECTS, TOO_DEEP = 0, 1, 2, 3
 
 
 @jit
+def _in_a_float(text, before, after):
+    """Return whether the digits between the two places are part of a number with a point."""
+    if before >= 0 and text[before] == POINT:
+        return True
+    while after < text.size and DIGIT_0 <= text[after] <= DIGIT_9:
+        after += 1
+    return after < text.size and (text[after] == POINT or text[after] | 32 == LETTER_E)
+
+
+@jit
 def count(text, max_values, max_objects, max_depth, table, seed):
     """Return (verdict, values, objects, depth, suspect) of a text, until one is above its limit.
 
-    `suspect` says that a key may stand twice in one object, or is written with escapes; the keys'
-    hashes go into `table` (a power of two, all 0, more than twice as large as there are keys).
-    Whether the text is JSON is not checked: that is the parser's part.
+    `suspect` says that a key may stand twice in one object, or is written with escapes, or that a
+    whole number may have more than 64 bits; the keys' hashes go into `table` (a power of two, all
+    0, more than twice as large as there are keys). Whether the text is JSON is not checked: that is
+    the parser's part.
     """
     mask = np.uint64(table.size - 1)
     owner = np.zeros(max_depth + 1, np.uint64)  # which object is open at each depth
     values, members, objects, depth = 0, 0, 0, 0
     suspect, escaped = False, False
     key = np.uint64(0)
+    digits = 0
     i, n = 0, text.size
     while i < n:
         byte = text[i]
+        if DIGIT_0 <= byte <= DIGIT_9:
+            digits += 1
+            if digits >= LONG_NUMBER:
+                # A decimal place, before or after, makes it a float, of whatever length.
+                suspect = suspect or not _in_a_float(text, i - digits, i + 1)
+            i += 1
+            continue
+        digits = 0
         if byte == QUOTE:
             escaped = False
             key = seed

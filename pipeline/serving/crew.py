@@ -43,7 +43,9 @@ class Stopped(Exception):
 class Worker:
     """One process, from outside. All methods are called in the event loop's thread."""
 
-    def __init__(self, args: ServeArgs, nice: int) -> None:
+    def __init__(self, args: ServeArgs, nice: int, ended: Callable[[Worker], None]) -> None:
+        self.args = args
+        self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self._reply: asyncio.Future[Reply] | None = None
@@ -65,6 +67,7 @@ class Worker:
         )
         theirs.close()
         self._connection = Connection(ours.detach())
+        self._sending = threading.Lock()
         self._connection.send(("settings", (args, nice)))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -81,6 +84,8 @@ class Worker:
         Died
             If the process ends before it.
         """
+        if not self.alive:
+            raise Died("it ended before it began")
         self._reply, self._told = self._loop.create_future(), told
         reply = self._reply
         # In a thread: a large body fills the socket until it is read.
@@ -102,7 +107,7 @@ class Worker:
         self._process.kill()
 
     def _send(self, word: str, value: Any) -> None:
-        with contextlib.suppress(OSError):  # it is gone, which the listener says
+        with self._sending, contextlib.suppress(OSError):  # it is gone, which the listener says
             self._connection.send((word, value))
 
     def _listen(self) -> None:
@@ -113,7 +118,8 @@ class Worker:
         except (EOFError, OSError):
             pass
         finally:
-            self._connection.close()
+            with self._sending:  # a send may be under way
+                self._connection.close()
             code = self._process.wait()
             with contextlib.suppress(RuntimeError):  # the loop is closed: so is the service
                 self._loop.call_soon_threadsafe(self._ended, code)
@@ -143,6 +149,7 @@ class Worker:
             if future is not None and not future.done():
                 future.set_exception(Died(f"exit code {code}"))
                 future.exception()  # seen: nobody may be waiting
+        self._tell_ended(self)
 
 
 class Crew:
@@ -156,6 +163,7 @@ class Crew:
         self._at_work: dict[str, Worker] = {}
         self._stopped: set[str] = set()  # of those at work
         self._hiring: set[asyncio.Task[None]] = set()
+        self._all: set[Worker] = set()  # that have not ended
 
     @property
     def pids(self) -> list[int]:
@@ -180,8 +188,7 @@ class Crew:
         RequestError, Died
             If none comes up; those before stay.
         """
-        first = Worker(args, self._nice)
-        await first.ready
+        first = await self._started(args)
         self._args = args
         for worker in self._free:
             worker.kill()
@@ -189,7 +196,7 @@ class Crew:
         for worker in self._at_work.values():
             worker.last = True
         self._give_back(first)
-        for _ in range(self._size - 1 - len(self._at_work)):
+        for _ in range(self._size):
             self._replace()
 
     async def work(self, ask: Ask, told: Told | None = None) -> Reply:
@@ -228,7 +235,7 @@ class Crew:
     def close(self) -> None:
         """End all processes."""
         self._size = 0
-        for worker in (*self._free, *self._at_work.values()):
+        for worker in self._all:
             worker.kill()
 
     async def _take(self, request: str) -> Worker:
@@ -244,7 +251,7 @@ class Crew:
             self._waiting.pop(request, None)
 
     def _give_back(self, worker: Worker) -> None:
-        if worker.last:
+        if worker.last or not self._size:
             worker.kill()
         if not worker.alive:
             self._replace()
@@ -271,6 +278,24 @@ class Crew:
     async def _hire(self) -> None:
         """Start a process; when it is ready it takes the next request."""
         assert self._args is not None
-        worker = Worker(self._args, self._nice)
-        await worker.ready
+        worker = await self._started(self._args)
+        if worker.args is not self._args:  # others are wanted by now
+            worker.kill()
         self._give_back(worker)
+
+    async def _started(self, args: ServeArgs) -> Worker:
+        worker = Worker(args, self._nice, self._ended)
+        self._all.add(worker)
+        try:
+            await worker.ready
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    def _ended(self, worker: Worker) -> None:
+        """Replace a process that ended while it was idle."""
+        self._all.discard(worker)
+        if worker in self._free:
+            self._free.remove(worker)
+            self._replace()

@@ -69,7 +69,9 @@ class Gateway:
         self._handles = {"quick": quick, "slow": slow, "jobs": keeper}
         self._bodies = Bodies(args)
         self._tokens = Tokens(args.token_file)
-        self._hops = Hops(self._quick_hop, at_once=2 * args.replicas, most_waiting=args.max_queued)
+        # Two for each process, all gateways together: one is worked on, one is on its way.
+        at_once = -(-2 * args.replicas // args.gateways)
+        self._hops = Hops(self._quick_hop, at_once=at_once, most_waiting=args.max_queued)
         self._slow_waiting = 0
         self._slow_mean = 1.0  # s
         self._known: dict[str, dict[str, Any]] = {}  # what each kind of process said last
@@ -87,6 +89,8 @@ class Gateway:
             ],
             exception_handlers={HTTPException: _http_error},
         )
+        # An address made from what a client says of the host is none to send it to.
+        self._app.router.redirect_slashes = False
         self._looking = asyncio.get_running_loop().create_task(self._look())
         self._follow()
 
@@ -397,7 +401,8 @@ class Gateway:
                 reply = await method(request)
             except DeepSchedError as error:
                 reply = refusal(error)
-                await self._bodies.drain(request)
+                if reply.status != TOO_LATE:
+                    await self._bodies.drain(request)
             except ClientDisconnect:
                 reply = Reply(status=499, body=b"")  # nobody reads it
             except Exception:
@@ -415,6 +420,7 @@ class Gateway:
         return handler
 
 
+TOO_LATE = 408  # to a client that is known to stall
 OPEN = frozenset({"live", "ready", "openapi"})  # no token is asked for
 _DIED = refusal(busy("the process that worked on it died"))
 

@@ -17,6 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.atomic import write_bytes
+from deepsched.baselines.errors import UnwritableOutput
 from deepsched.pipeline.serving.refusals import RequestError, busy
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.wire.models import ENDED, Job
@@ -75,7 +76,10 @@ class Store:
         ------
         RequestError
             503, if there is no room.
+        UnwritableOutput
+            If it cannot be kept; nothing of it is left.
         """
+        self.expire()
         known = self._keys.get(key or "")
         if known in self.jobs:
             return self.jobs[known], False
@@ -84,21 +88,25 @@ class Store:
             id=f"job-{uuid.uuid4().hex}", state="queued", scheduler=scheduler, created=time.time()
         )
         folder = self._folder / job.id
-        folder.mkdir(mode=0o700)
-        write_bytes(folder / BODY, body)
-        write_bytes(folder / REQUEST, json.dumps(request).encode())
         self._sizes[job.id] = len(body)
         if key:
             self._keys[key] = job.id
-        self.put(job)
+        try:
+            folder.mkdir(mode=0o700)
+            write_bytes(folder / BODY, body)
+            write_bytes(folder / REQUEST, json.dumps(request).encode())
+            self.put(job)
+        except (OSError, UnwritableOutput) as error:
+            self._forget(job.id)
+            raise UnwritableOutput(f"{folder}: cannot be written: {error}") from None
         return job, True
 
     def put(self, job: Job) -> None:
         """Keep what has become of a job."""
-        self.jobs[job.id] = job
         key = next((key for key, found in self._keys.items() if found == job.id), None)
         document = job.model_dump(mode="json") | ({"key": key} if key else {})
         write_bytes(self._folder / job.id / JOB, json.dumps(document).encode())
+        self.jobs[job.id] = job
 
     def finish(self, job: Job, answer: bytes | None = None) -> None:
         """Keep how a job ended, and forget what was asked."""
@@ -127,7 +135,6 @@ class Store:
                 self._forget(job.id)
 
     def _make_room(self, size: int) -> None:
-        self.expire()
         most = self._args.max_jobs_mb * MEGABYTE
         if size > most:
             raise RequestError(413, f"a job over {self._args.max_jobs_mb:g} MB")
@@ -138,7 +145,7 @@ class Store:
             self._forget(ended.pop(0))
 
     def _forget(self, job: str) -> None:
-        del self.jobs[job]
+        self.jobs.pop(job, None)
         self._sizes.pop(job, None)
         self._keys = {key: found for key, found in self._keys.items() if found != job}
         shutil.rmtree(self._folder / job, ignore_errors=True)

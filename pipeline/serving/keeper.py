@@ -42,15 +42,23 @@ class Keeper(Reloading):
         self._store = Store(folder_of(args), args)
         self._crew = Crew(args.job_workers, NICE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._resumed = False
 
     async def exchange(self, args: ServeArgs) -> None:
         """Run jobs by the network of these settings, from the next one on."""
-        first = not self._crew.able
         await self._crew.renew(args)
         self.args = args
-        if first:
+        if not self._resumed:
+            self._resumed = True
             for job in list(self._store.jobs.values()):
                 if job.state not in ENDED:  # the process before this one died with it
+                    anew: dict[str, Any] = {
+                        "state": "queued",
+                        "started": None,
+                        "makespan": None,
+                        "history": [],
+                    }
+                    self._store.jobs[job.id] = job.model_copy(update=anew)
                     self._begin(job)
 
     async def check(self) -> dict[str, Any]:
@@ -102,6 +110,7 @@ class Keeper(Reloading):
 
     async def cancel(self, job: str) -> Reply:
         """End a job; one that has ended stays what it is."""
+        self._store.expire()
         found = self._store.jobs.get(job)
         if found is None:
             return _unknown(job)

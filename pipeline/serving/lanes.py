@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from deepsched.pipeline.serving.bodies import Kind
     from deepsched.pipeline.serving.query import Query
 
-# About 50 ms each, on one core of a small server.
+# About 50 to 100 ms each, on one core of a small server.
 QUICK_BYTES = {"json": 2_500_000, "arrow": 20_000_000, "file": 200_000}
 QUICK_OBJECTS = 20_000  # in a JSON document
-QUICK_CELLS = 4_000_000  # samples x tasks x machines
+QUICK_CELLS = 12_500_000  # samples x tasks x machines
+QUICK_PAIRS = 60_000_000  # tasks² x machines, for those that look at all pairs of ready tasks
 QUICK_BUDGET = 0.05  # s of search
 SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # seconds, whatever is asked
+PAIRED = frozenset({"min-min", "max-min", "sufferage"})
 QUICK = frozenset({*SCHEDULERS, PRETRAINED, "paper"}) - SEARCHES
 
 
@@ -60,17 +62,20 @@ def check_quick_bytes(kind: Kind, data: bytes) -> None:
         raise TooSlow("a large body")
 
 
-def check_quick_problems(problems: Sequence[Problem | DeepSchedError], query: Query) -> None:
+def check_quick_problems(
+    problems: Sequence[Problem | DeepSchedError], name: str, query: Query
+) -> None:
     """Refuse problems whose schedules take long.
 
     Raises
     ------
     TooSlow
     """
-    cells = 0
+    cells = pairs = 0
     for problem in problems:
         if not isinstance(problem, DeepSchedError):
             samples = samples_of(query, problem.n_tasks, problem.n_machines)
             cells += samples * problem.etc.size
-    if cells > QUICK_CELLS:
+            pairs += problem.n_tasks * problem.etc.size
+    if cells > QUICK_CELLS or (name in PAIRED and pairs > QUICK_PAIRS):
         raise TooSlow("much to schedule")

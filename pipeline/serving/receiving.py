@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from deepsched.pipeline.serving.refusals import RequestError, busy
 from deepsched.pipeline.serving.settings import KILOBYTE
 
@@ -95,6 +97,8 @@ class Bodies:
         Many clients look at the answer only after they have sent all, and would see a broken
         connection instead of the reason.
         """
+        if request.headers.get("expect", "").lower() == "100-continue":
+            return  # it waits to be told whether to send it
         limit, size = self._args.max_body + DRAINED, 0
         try:
             async with asyncio.timeout(DRAIN):
@@ -102,7 +106,7 @@ class Bodies:
                     size += len(chunk)
                     if size > limit:
                         return
-        except (TimeoutError, RuntimeError):  # the latter: all of it has been read
+        except (ClientDisconnect, TimeoutError, RuntimeError):  # the last: all of it was read
             return
 
     def _count(self, before: int, now: int) -> None:

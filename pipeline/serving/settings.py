@@ -20,7 +20,10 @@ class ServeArgs(BaseModel):
     # Where it listens, and who may ask.
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int | None = Field(
-        default=8000, ge=1, le=65535, description="port; null: only behind Serve's own proxies"
+        default=8000,
+        ge=1,
+        le=65535,
+        description="port; null in a file: only behind Serve's own proxies",
     )
     token_file: Path | None = Field(
         default=None, description="file of bearer tokens, one a line, read again when it changes"
@@ -33,10 +36,14 @@ class ServeArgs(BaseModel):
         default=2, ge=1, le=MOST_PROCESSES, description="processes that listen, on one port"
     )
     replicas: int = Field(
-        default=1, ge=1, le=MOST_PROCESSES, description="processes for quick requests"
+        default=2, ge=1, le=MOST_PROCESSES, description="processes for quick requests"
     )
     threads: int = Field(
-        default=4, ge=1, le=MOST_PROCESSES, description="quick requests at once in one process"
+        # Reading holds the GIL: more threads take it from each other.
+        default=1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="quick requests at once in one process",
     )
     slow_replicas: int = Field(
         default=1, ge=1, le=MOST_PROCESSES, description="keepers of processes for slow requests"
@@ -74,9 +81,9 @@ class ServeArgs(BaseModel):
     max_depth: int = Field(default=64, ge=4, le=900, description="objects inside each other")
     max_problems: int = Field(default=256, ge=1, le=MOST, description="problems in one batch")
     max_budget_s: float = Field(
-        default=10, ge=0, le=MOST, description="s of search, for one request; more is a job"
+        default=10, ge=0, le=MOST, description="seconds of search, for one request; more is a job"
     )
-    timeout_s: float = Field(default=120, gt=0, le=MOST, description="s, for one request")
+    timeout_s: float = Field(default=120, gt=0, le=MOST, description="seconds, for one request")
 
     # How much at once.
     max_connections: int = Field(
@@ -86,35 +93,34 @@ class ServeArgs(BaseModel):
     max_batch_tasks: int = Field(
         default=16_384, ge=1, le=MOST, description="tasks in one pass of an imitating network"
     )
-    batch_wait_s: float = Field(
-        default=0.01, ge=0, le=10, description="s, its wait for more to batch"
-    )
 
     # How long a client may take.
     max_header_kb: float = Field(default=16, ge=1, le=MOST, description="kB of a request's headers")
     header_timeout_s: float = Field(
-        default=10, gt=0, le=MOST, description="s until a request's headers are there"
+        default=10, gt=0, le=MOST, description="seconds until a request's headers are there"
     )
     body_timeout_s: float = Field(
-        default=10, gt=0, le=MOST, description="s in which a body need not keep its rate"
+        default=10, gt=0, le=MOST, description="seconds in which a body need not keep its rate"
     )
     min_rate_kb: float = Field(
         default=50, gt=0, le=MOST, description="kB/s at which a body has to come after that"
     )
     idle_timeout_s: float = Field(
-        default=30, gt=0, le=MOST, description="s between requests, and for taking an answer"
+        default=30, gt=0, le=MOST, description="seconds between requests, and for taking an answer"
     )
 
     # Jobs.
     jobs_dir: Path | None = Field(
         default=None, description="folder of the jobs; null: one in the temporary folder"
     )
-    max_job_budget_s: float = Field(default=600, ge=0, le=MOST, description="s of search, of a job")
-    job_timeout_s: float = Field(default=1800, gt=0, le=MOST, description="s, for one job")
+    max_job_budget_s: float = Field(
+        default=600, ge=0, le=MOST, description="seconds of search, of a job"
+    )
+    job_timeout_s: float = Field(default=1800, gt=0, le=MOST, description="seconds, for one job")
     max_jobs: int = Field(default=256, ge=1, le=MOST, description="jobs kept, ended ones with them")
     max_jobs_mb: float = Field(default=1_000, gt=0, le=MOST, description="MB of all jobs on disk")
     job_ttl_s: float = Field(
-        default=3600, gt=0, le=MOST, description="s for which an ended job is kept"
+        default=3600, gt=0, le=MOST, description="seconds for which an ended job is kept"
     )
 
     @property

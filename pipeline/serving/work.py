@@ -166,7 +166,7 @@ def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) 
         check_quick_bytes(ask.kind, data)
     problems = read_problems(data, ask.kind, ask.query, args, shared, many=ask.many)
     if quick:
-        check_quick_problems(problems, ask.query)
+        check_quick_problems(problems, chosen.name, ask.query)
     return Read(
         ask=ask,
         chosen=chosen,
