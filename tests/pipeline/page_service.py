@@ -10,7 +10,7 @@ import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,6 +25,7 @@ from deepsched.baselines.readers import ReadOptions, problem_from_bytes
 from deepsched.baselines.schedule import make_schedule
 from deepsched.pipeline.serving.pages import INDEX, PAGE, POLICY
 from deepsched.pipeline.wire.models import Job, ScheduleAnswer
+from tests.pipeline.file_server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,7 +272,7 @@ def serving_page() -> Iterator[Service]:
     """Run a stand-in on a port of its own."""
     service = Service()
     handler = type("PageHandler", (Handler,), {"service": service})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         service.url = f"http://127.0.0.1:{server.server_port}/"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

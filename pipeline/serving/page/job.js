@@ -6,7 +6,7 @@ import { $ } from "./elements.js";
 import { Refusal, call } from "./service.js";
 import { count, percent, seconds } from "./words.js";
 
-const EVERY = 0.5, LATER = 2, PATIENCE = 30; // s between questions; after half a minute fewer
+const SOONEST = 0.1, LATEST = 2; // s between questions: a tenth of what it has taken so far, between these
 const ENDED = new Set(["done", "failed", "cancelled"]);
 const BUSY = new Set([0, 408, 429, 503, 504]); // worth asking again
 const PLACE = "#job=";
@@ -42,7 +42,7 @@ async function watch(first, budget) {
   $("job").hidden = false;
   show(first);
   while (!ENDED.has(job.state)) {
-    await sleep(performance.now() - own.begun < 1000 * PATIENCE ? EVERY : LATER);
+    await sleep(Math.min(LATEST, Math.max(SOONEST, (performance.now() - own.begun) / 10_000)));
     if (ENDED.has(job.state)) break;
     const found = await ask(own);
     if (own !== watched) return null;
@@ -61,7 +61,7 @@ async function ask(own) {
     if (!(error instanceof Refusal && BUSY.has(error.status)) || own.silent > 20) throw error;
     own.silent += 1;
     $("job-about").textContent = `${error.message} Asking again.`;
-    await sleep(error.wait || LATER);
+    await sleep(error.wait || LATEST);
     return null;
   }
 }

@@ -22,13 +22,13 @@ export function source() {
     about: describe(parsed),
   };
 }
+const last = { text: null, value: null }; // so that a large document is parsed once
 function asObject(text) {
-  try {
-    const value = JSON.parse(text);
-    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
+  if (text === last.text) return last.value;
+  const value = asValue(text);
+  last.text = text;
+  last.value = value && typeof value === "object" && !Array.isArray(value) ? value : null;
+  return last.value;
 }
 // As far as the JSON formats tell at a glance: tasks, machines (0: none of its own), whether times
 // are given for each machine. The service knows better.
@@ -38,7 +38,7 @@ function describe(document) {
   const tasks = [document.tasks, document.nodes, graph?.tasks, workflow?.specification?.tasks, workflow?.tasks]
     .find(Array.isArray) ?? [];
   const given = document.graph?.machines;
-  const own = [document.machines, network?.nodes, typeof given === "string" ? asList(given) : given]
+  const own = [document.machines, network?.nodes, typeof given === "string" ? asValue(given) : given]
     .find(Array.isArray) ?? [];
   const timed = tasks[0]?.etc ?? null;
   return {
@@ -47,7 +47,7 @@ function describe(document) {
     timed: timed !== null,
   };
 }
-function asList(text) {
+function asValue(text) {
   try {
     return JSON.parse(text);
   } catch {
