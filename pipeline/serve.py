@@ -12,6 +12,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -28,6 +29,7 @@ from deepsched.pipeline.common.settings import parse_model
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.tokens import Tokens
 
+PORT = 8000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -54,19 +56,22 @@ def command(address: str | None, **given: Any) -> None:
     from ray import serve
 
     from deepsched.pipeline.serving.app import APPLICATION, build_app, processes
+    from deepsched.pipeline.serving.keeper import folder_of
     from deepsched.pipeline.serving.start import check_port, start_service
 
     for name in ("checkpoint", "token_file", "jobs_dir"):
         if given[name] is not None:
             given[name] = Path(given[name]).resolve()
+    given["port"] = given["port"] or PORT
     args = parse_model(ServeArgs, given, "command line")
-    host, port = args.host, args.port
-    assert port is not None
     Tokens(args.token_file)  # wrong ones end here, too
     application = build_app(args)  # reads the checkpoint: a bad one ends here, before Ray starts
     local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
     if local and not ray.is_initialized():
-        check_port(host, port)
+        check_port(args.host, given["port"])
+    if local:
+        # Ray's processes are polite by default, and all else on the machine comes before them.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     cpus = max(os.cpu_count() or 1, processes(args))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     messages.print("the service starts; this takes about half a minute, the first time longer")
@@ -83,6 +88,8 @@ def command(address: str | None, **given: Any) -> None:
             # It finishes what it has begun. Not serve.shutdown: a cluster that was joined may
             # serve other applications, and a local one ends with the session.
             serve.delete(APPLICATION)
+            if local and args.jobs_dir is None:
+                shutil.rmtree(folder_of(args), ignore_errors=True)  # nobody would find them again
 
 
 def _announce(args: ServeArgs) -> None:

@@ -16,6 +16,7 @@ from deepsched.pipeline.benchmarks.serving_bodies import (
     MIDDLE,
     SMALL,
     Request,
+    Size,
     json_request,
 )
 from deepsched.pipeline.benchmarks.serving_goals import Found, Goal
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.benchmarks.serving_service import Service
 
 RATE = 30.0  # small requests/s, and half as many looks at the health
+LARGE_ENOUGH = Size(tasks=10_000, machines=188)  # to be slow, in a quick measurement
 AT_ONCE = 8  # large requests, and jobs
 BUDGET = 30  # s of search of a job
 IDLE, LOADED = 10, 25  # s of measuring, in seconds of one run
@@ -54,7 +56,7 @@ def measure_mixed(service: Service, extent: Extent) -> Found:
         "health": Request(name="health", method="GET", path=HEALTH),
     }
     files = {name: service.file(request) for name, request in requests.items()}
-    size = LARGE if extent.large else MIDDLE
+    size = LARGE if extent.large else LARGE_ENOUGH
     large = Load(
         host=service.host,
         port=service.port,

@@ -6,6 +6,7 @@ of a word and a value. It ends when the other side is gone.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.serving.settings import ServeArgs
     from deepsched.pipeline.serving.work import Ask
 
+LOWEST = 19  # from there on a process only takes what nobody else wants
 TOLD_EVERY = 0.1  # s between two words about a better schedule
 
 
@@ -55,7 +57,6 @@ class Child:
 
     def _prepare(self, args: ServeArgs, nice: int) -> None:
         self._args = args
-        os.nice(nice)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = int(args.max_process_mb * MEGABYTE)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
@@ -65,6 +66,10 @@ class Child:
         except DeepSchedError as error:
             self._send("failed", str(error))
             return
+        # Not before: on a busy machine it might never become ready.
+        os.nice(nice)
+        if nice >= LOWEST and hasattr(os, "SCHED_IDLE"):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._send("ready", None)
 
     def _work(self, ask: Ask, course: Course) -> None:
@@ -80,14 +85,27 @@ class Child:
         self._send("reply", reply)
 
     def _new_course(self, request: str) -> Course:
-        begin, told = time.perf_counter(), [0.0]
-        best = [float("inf")]
+        begin = told = time.perf_counter()
+        best = math.inf
+        late: threading.Timer | None = None  # what waits to be told
+
+        def tell() -> None:
+            nonlocal told, late
+            told, late = time.perf_counter(), None
+            self._send("better", (request, told - begin, best))
 
         def improved(value: float) -> None:
-            now = time.perf_counter()
-            if value < best[0] and now - told[0] >= TOLD_EVERY:
-                best[0], told[0] = value, now
-                self._send("better", (request, now - begin, value))
+            nonlocal best, late
+            if value >= best:
+                return
+            best = value
+            left = told + TOLD_EVERY - time.perf_counter()
+            if left <= 0:
+                tell()
+            elif late is None:
+                late = threading.Timer(left, tell)
+                late.daemon = True
+                late.start()
 
         def begun(problem: Problem, heft: float) -> None:
             self._send("begun", (request, problem.n_tasks, problem.n_machines, heft))

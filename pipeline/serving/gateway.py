@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray.exceptions import RayActorError, TaskCancelledError
+from ray.serve.config import ProxyLocation
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -100,9 +102,10 @@ class Gateway:
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Open the door, once the processes behind it answer; Serve calls this at the start."""
-        if self._args.port is None or self._door is not None:
+        address = serve_address() if self._args.port is None else (self._args.host, self._args.port)
+        if address is None or self._door is not None:
             return
-        socket = listening(self._args.host, self._args.port)
+        socket = listening(*address)
         self._door = open_door(self._app, self._args, socket, self._measures.turned)
         self._measures.follow(self._measures.connections, lambda: self._connections)
 
@@ -189,18 +192,18 @@ class Gateway:
         kind = kind_of(request.headers.get("content-type", ""))
         key = request.headers.get("idempotency-key", "")[:200] or None
         sha256 = query.settings.machines_sha256
-        if sha256:
-            await self._shared(sha256)
+        machines = await self._shared(sha256) if sha256 else None
+        pairs = [("scheduler", name)]
+        pairs += [pair for pair in request.query_params.multi_items() if pair[0] != "scheduler"]
         body = await self._bodies.receive(request)
         try:
             asked = {
                 "kind": kind,
                 "encoding": _encoding(request),
-                "query": request.query_params.multi_items(),
-                "machines": sha256,
+                "query": pairs,
                 "arrow": arrow,
             }
-            return await self._of("jobs", "submit", name, asked, body, key)
+            return await self._of("jobs", "submit", name, asked, body, machines, key)
         finally:
             self._bodies.release(len(body))
 
@@ -423,6 +426,16 @@ class Gateway:
 TOO_LATE = 408  # to a client that is known to stall
 OPEN = frozenset({"live", "ready", "openapi"})  # no token is asked for
 _DIED = refusal(busy("the process that worked on it died"))
+
+
+def serve_address() -> tuple[str, int] | None:
+    """Return where Serve would listen, had its own proxies not been disabled; None: they listen."""
+    client = _get_global_client()
+    assert client is not None  # this is a replica of Serve
+    options = client.http_config
+    if options.location is not ProxyLocation.Disabled:
+        return None
+    return options.host or "127.0.0.1", options.port
 
 
 def wants_arrow(accept: str) -> bool:

@@ -3,7 +3,7 @@
 ```
 DIR/ID/job.json      the job, as it is answered      DIR/ID/answer     the answer, once it is done
 DIR/ID/request.json  what was asked for, but for     DIR/machines/SHA  machines by their hash
-DIR/ID/body          the body of the request
+DIR/ID/body          the body of the request         DIR/ID/machines   those that it names
 ```
 """
 
@@ -53,6 +53,8 @@ class Store:
     def _recover(self, path: Path) -> None:
         try:
             document = json.loads(path.read_bytes())
+            if not isinstance(document, dict):
+                raise ValueError("no object")
             key = document.pop("key", None)
             job = Job.model_validate(document)
         except (OSError, ValueError) as error:
@@ -64,13 +66,19 @@ class Store:
             self._keys[key] = job.id
 
     def add(
-        self, scheduler: str, request: Mapping[str, Any], body: bytes, key: str | None
+        self,
+        scheduler: str,
+        request: Mapping[str, Any],
+        body: bytes,
+        machines: bytes | None,
+        key: str | None,
     ) -> tuple[Job, bool]:
         """Keep a new job; return it, and whether it is new: the same key gives the same job.
 
         Parameters
         ----------
         request : all that was asked for but the body, JSON-ready.
+        machines : the document of machines that it names by their hash.
 
         Raises
         ------
@@ -94,6 +102,8 @@ class Store:
         try:
             folder.mkdir(mode=0o700)
             write_bytes(folder / BODY, body)
+            if machines is not None:  # kept with it: they may be forgotten until its turn comes
+                write_bytes(folder / MACHINES, machines)
             write_bytes(folder / REQUEST, json.dumps(request).encode())
             self.put(job)
         except (OSError, UnwritableOutput) as error:
@@ -114,14 +124,15 @@ class Store:
         if answer is not None:
             write_bytes(folder / ANSWER, answer)
         self.put(job.model_copy(update={"expires": time.time() + self._args.job_ttl_s}))
-        for name in (REQUEST, BODY):
+        for name in (REQUEST, BODY, MACHINES):
             (folder / name).unlink(missing_ok=True)
         self._sizes[job.id] = len(answer or b"")
 
-    def request(self, job: str) -> tuple[dict[str, Any], bytes]:
-        """Return what a job was asked for, and the body."""
+    def request(self, job: str) -> tuple[dict[str, Any], bytes, bytes | None]:
+        """Return what a job was asked for, the body, and the machines that it names."""
         folder = self._folder / job
-        return json.loads((folder / REQUEST).read_bytes()), (folder / BODY).read_bytes()
+        machines = (folder / MACHINES).read_bytes() if (folder / MACHINES).exists() else None
+        return json.loads((folder / REQUEST).read_bytes()), (folder / BODY).read_bytes(), machines
 
     def answer(self, job: str) -> bytes:
         """Return a done job's answer."""

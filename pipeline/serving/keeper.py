@@ -31,6 +31,7 @@ log = logging.getLogger("ray.serve")
 
 NICE = 19  # jobs take what nobody else wants
 HISTORY = 500  # points of a job's curve; beyond it every other one is left out
+OF_A_RUN = ("started", "makespan", "history")  # what a job has only once it runs
 TRIES = 2  # of a job whose process dies
 
 
@@ -52,12 +53,8 @@ class Keeper(Reloading):
             self._resumed = True
             for job in list(self._store.jobs.values()):
                 if job.state not in ENDED:  # the process before this one died with it
-                    anew: dict[str, Any] = {
-                        "state": "queued",
-                        "started": None,
-                        "makespan": None,
-                        "history": [],
-                    }
+                    anew = {key: Job.model_fields[key].default for key in OF_A_RUN}
+                    anew["state"] = "queued"
                     self._store.jobs[job.id] = job.model_copy(update=anew)
                     self._begin(job)
 
@@ -71,11 +68,16 @@ class Keeper(Reloading):
         }
 
     async def submit(
-        self, scheduler: str, request: Mapping[str, Any], body: bytes, key: str | None
+        self,
+        scheduler: str,
+        request: Mapping[str, Any],
+        body: bytes,
+        machines: bytes | None,
+        key: str | None,
     ) -> Reply:
         """Keep a job and run it when its turn comes."""
         try:
-            job, new = self._store.add(scheduler, request, body, key)
+            job, new = self._store.add(scheduler, request, body, machines, key)
         except UnwritableOutput as error:
             log.error("a job cannot be kept: %s", error)
             return refusal(busy("jobs cannot be kept now", 30))
@@ -144,7 +146,7 @@ class Keeper(Reloading):
 
     async def _run(self, name: str) -> None:
         try:
-            request, body = self._store.request(name)
+            request, body, machines = self._store.request(name)
             ask = Ask(
                 id=name,
                 body=body,
@@ -154,7 +156,7 @@ class Keeper(Reloading):
                 received=self._store.jobs[name].created,
                 deadline=float("inf"),
                 arrow=request["arrow"],
-                machines=self._store.machines(request["machines"] or ""),
+                machines=machines,
             )
             reply = await self._worked(ask)
         except Exception as error:
@@ -167,10 +169,13 @@ class Keeper(Reloading):
         try:
             if reply.status == 200:
                 [facts] = reply.facts["answers"]
+                makespan = facts["makespan"]
+                history = job.history
+                if not history or makespan < history[-1][1]:
+                    history = [*history, (now - (job.started or now), makespan)]
                 done = {"state": "done", "finished": now, "media_type": reply.media_type}
-                self._store.finish(
-                    job.model_copy(update=done | {"makespan": facts["makespan"]}), reply.body
-                )
+                done |= {"makespan": makespan, "history": history}
+                self._store.finish(job.model_copy(update=done), reply.body)
             else:
                 line = _line(reply)
                 failed = {"state": "failed", "finished": now, "error": line}

@@ -19,12 +19,8 @@ class ServeArgs(BaseModel):
 
     # Where it listens, and who may ask.
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int | None = Field(
-        default=8000,
-        ge=1,
-        le=65535,
-        description="port; null in a file: only behind Serve's own proxies",
-    )
+    # Without a port: host and port of Serve's `http_options`, unless its own proxies are there.
+    port: int | None = Field(default=None, ge=1, le=65535, description="port; without one 8000")
     token_file: Path | None = Field(
         default=None, description="file of bearer tokens, one a line, read again when it changes"
     )
@@ -49,7 +45,7 @@ class ServeArgs(BaseModel):
         default=1, ge=1, le=MOST_PROCESSES, description="keepers of processes for slow requests"
     )
     slow_workers: int = Field(
-        default=2, ge=1, le=MOST_PROCESSES, description="slow requests at once, each in a process"
+        default=1, ge=1, le=MOST_PROCESSES, description="slow requests at once, each in a process"
     )
     job_workers: int = Field(
         default=1, ge=1, le=MOST_PROCESSES, description="jobs at once, each in a process"

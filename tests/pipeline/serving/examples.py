@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.problem import Problem
     from deepsched.pipeline.serving.bodies import Kind
+
+T = TypeVar("T")
 
 TASK = {"id": "a", "etc": [1, 2]}
 MACHINES = [{"id": "x"}, {"id": "y"}]
@@ -99,9 +101,13 @@ def refused(
         body = json.dumps(body).encode()
     kind = fields.pop("kind", "json")
     limits = args or ServeArgs()
+    checked = query(text)
+
+    def read() -> None:
+        read_problems(unpack(body, encoding, limits.max_body), kind, checked, limits, **fields)
+
     with pytest.raises(DeepSchedError) as caught:
-        data = unpack(body, encoding, limits.max_body)
-        read_problems(data, kind, query(text), limits, **fields)
+        read()
     reply = refusal(caught.value)
     return reply.status, line(reply, reply.status)
 
@@ -112,3 +118,11 @@ def paper_checkpoint(folder: Path, seed: int = 0) -> Path:
     config = {"width": 8, "recurrent_width": 8}
     save_checkpoint(folder, build_network("paper", config), "paper", config, {"teacher": "heft"})
     return folder
+
+
+def kept(part: type[T]) -> type[T]:
+    """Return a part of the service that Python does not end.
+
+    What ends it is a coroutine named `__del__`, which Serve awaits and Python would not.
+    """
+    return type(part.__name__, (part,), {"__del__": lambda _: None})

@@ -7,14 +7,13 @@ import gzip
 import json
 import lzma
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from deepsched.baselines.errors import DeepSchedError
 from deepsched.baselines.machines import draw_machines
-from deepsched.baselines.problem import Problem
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, problem_from_json
 from deepsched.pipeline.serving.bodies import kind_of, read_problems, unpack
 from deepsched.pipeline.serving.query import Query, QuerySettings
@@ -22,6 +21,9 @@ from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.wire.arrow import problems_to_stream
 from tests.pipeline.serving.examples import MACHINES, SMALL, TASK, drawn, query, refused
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FLAT = {"parents": [], "children": []}
@@ -39,7 +41,9 @@ def assert_same(one: Problem, other: Problem) -> None:
     assert one.task_ids == other.task_ids
     assert one.machines.ids == other.machines.ids
     assert one.etc.tobytes() == other.etc.tobytes()
-    assert all(np.array_equal(a, b) for a, b in zip(one.edge_list(), other.edge_list(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(one.edge_list(), other.edge_list(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(

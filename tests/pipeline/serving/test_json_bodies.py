@@ -17,6 +17,7 @@ from deepsched.pipeline.serving.json_bodies import parse_body
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import ServeArgs
 
+
 class Pairs:
     """An object whose keys may repeat."""
 
@@ -67,9 +68,6 @@ def outcome(read: Any, data: bytes) -> Any:
 def assert_read_as_parse_json_does(data: bytes) -> None:
     there = outcome(lambda data: parse_json(as_text(data, "body"), "body"), data)
     assert outcome(lambda data: parse_body(data, "body", ServeArgs()), data) == there
-
-
-WHOLE = "orjson makes floats of whole numbers beyond 64 bits"
 
 
 @given(VALUES, SPACES, st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf", b" \n"]))

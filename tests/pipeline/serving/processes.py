@@ -1,0 +1,34 @@
+"""The processes that a test has started, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE = 60  # s; only a test that fails waits for so long
+MODULE = "deepsched.pipeline.serving.child"
+
+
+def children() -> set[int]:
+    """Return the ids of this process's children that work on requests; a zombie is none."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return {
+        int(pid)
+        for pid, parent, command in rows
+        if int(parent) == os.getpid() and MODULE in command
+    }
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.02)
