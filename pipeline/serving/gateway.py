@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -404,8 +405,8 @@ class Gateway:
                 reply = await method(request)
             except DeepSchedError as error:
                 reply = refusal(error)
-                if reply.status != TOO_LATE:
-                    await self._bodies.drain(request)
+                if reply.status == TOO_LATE or not await self._bodies.drain(request):
+                    reply = replace(reply, headers={**reply.headers, "Connection": "close"})
             except ClientDisconnect:
                 reply = Reply(status=499, body=b"")  # nobody reads it
             except Exception:

@@ -226,7 +226,8 @@ class Keeper(Reloading):
         ahead = 0
         if job.state == "queued":
             ahead = sum(j.state == "queued" and j.created < job.created for j in jobs)
-        return job.model_copy(update={"ahead": ahead}).model_dump(mode="json")
+        shown = job.model_copy(update={"ahead": ahead})
+        return shown.model_dump(mode="json", include=set(Job.model_fields))
 
     async def __del__(self) -> None:
         """End the processes; Serve calls this when the replica is to leave."""

@@ -35,6 +35,10 @@ class QuerySettings(Settings):
     noise_seed: int = setting(0, "Seed of that factor.", at_least=0, at_most=LARGEST_SEED)
     bandwidth: float | None = setting(None, "Bytes/s of every link.", at_least=0)
     latency: float | None = setting(None, "Seconds before every transfer.", at_least=0)
+    trace_machines: bool = setting(False, "Run on the nodes that the workflow was recorded on.")
+    runtime: float | None = setting(
+        None, "Seconds that each task takes for which the workflow says none.", at_least=0
+    )
     machines_sha256: str | None = setting(None, "Hash of machines that were sent before.")
     edges: bool = setting(False, "Answer with the graph and all machines' names, too.")
 
@@ -53,6 +57,8 @@ class QuerySettings(Settings):
             noise_seed=self.noise_seed,
             bandwidth=self.bandwidth,
             latency=self.latency,
+            trace_machines=self.trace_machines,
+            runtime=self.runtime,
         )
 
 

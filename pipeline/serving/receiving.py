@@ -80,7 +80,6 @@ class Bodies:
             raise RequestError(
                 408,
                 f"the request's body came too slowly: {size} bytes in {took:.0f} s",
-                {"Connection": "close"},
             ) from None
         except BaseException:
             self.release(size)
@@ -91,23 +90,26 @@ class Bodies:
         """Count a body no more."""
         self._count(size, 0)
 
-    async def drain(self, request: Request) -> None:
-        """Read on for a while without keeping anything.
+    async def drain(self, request: Request) -> bool:
+        """Read on for a while without keeping anything; return whether all of it was read.
 
         Many clients look at the answer only after they have sent all, and would see a broken
         connection instead of the reason.
         """
         if request.headers.get("expect", "").lower() == "100-continue":
-            return  # it waits to be told whether to send it
+            return False  # it waits to be told whether to send it
         limit, size = self._args.max_body + DRAINED, 0
         try:
             async with asyncio.timeout(DRAIN):
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > limit:
-                        return
-        except (ClientDisconnect, TimeoutError, RuntimeError):  # the last: all of it was read
-            return
+                        return False
+        except (ClientDisconnect, TimeoutError):
+            return False
+        except RuntimeError:  # it was read before
+            return True
+        return True
 
     def _count(self, before: int, now: int) -> None:
         if before <= SMALL:

@@ -262,6 +262,7 @@ def _answer(
     if found.ask.query.settings.edges:
         parents, children, _ = problem.edge_list()
         answer["machines"] = list(problem.machines.ids)
+        answer["arrivals"] = problem.arrival.tolist()
         answer["edges"] = np.column_stack((parents, children)).tolist()
     return answer
 

@@ -62,6 +62,9 @@ class ScheduleAnswer(Record):
     machines: list[str] | None = Field(
         default=None, description="with edges=true: all machines' names"
     )
+    arrivals: list[Seconds] | None = Field(
+        default=None, description="with edges=true: s before which no task starts, as in `tasks`"
+    )
     edges: list[tuple[int, int]] | None = Field(
         default=None, description="with edges=true: parent and child as places in `tasks`"
     )

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PATIENCE = 60  # s; only a test that fails waits for so long
 MODULE = "deepsched.pipeline.serving.child"
 
 
@@ -25,10 +19,3 @@ def children() -> set[int]:
         for pid, parent, command in rows
         if int(parent) == os.getpid() and MODULE in command
     }
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not holds():
-            await asyncio.sleep(0.02)

@@ -24,7 +24,8 @@ from deepsched.pipeline.serving.crew import STOPPED, Crew, Died
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import ServeArgs
 from tests.pipeline.serving.examples import SMALL, asked, drawn, line, value
-from tests.pipeline.serving.processes import PATIENCE, children, until
+from tests.pipeline.serving.loops import PATIENCE, until
+from tests.pipeline.serving.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gzip
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,27 +19,11 @@ from deepsched.pipeline.serving.work import TOO_SLOW, Reply, json_reply, refusal
 from deepsched.pipeline.wire.models import ModelsAnswer, Ready, SchedulersAnswer
 from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
 from tests.pipeline.serving.asgi import QUICK, Behind, Handle, ask, fine, get, opened
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+from tests.pipeline.serving.loops import in_a_loop, until
 
 HASH = "0123456789abcdef" * 4
 DEAD = RayActorError()
 AWAY = DeploymentUnavailableError.__new__(DeploymentUnavailableError)
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test that awaits, in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(**fixtures: Any) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(30):
-                await test(**fixtures)
-
-        asyncio.run(bounded())
-
-    return run
 
 
 def passed_on(handle: Handle) -> Any:
@@ -48,11 +31,6 @@ def passed_on(handle: Handle) -> Any:
     [(method, (asked,))] = handle.calls
     assert method == "work"
     return asked[0] if isinstance(asked, list) else asked
-
-
-async def until(holds: Callable[[], object]) -> None:
-    while not holds():
-        await asyncio.sleep(0.001)
 
 
 # Who is asked.

@@ -23,7 +23,8 @@ from deepsched.pipeline.wire.arrow import answers_from_stream, problems_to_strea
 from deepsched.pipeline.wire.machines import machines_bytes, machines_hash
 from deepsched.pipeline.wire.models import Job, MachinesAnswer, ScheduleAnswer
 from tests.pipeline.serving.examples import document, drawn, kept, line, value
-from tests.pipeline.serving.processes import PATIENCE, children, until
+from tests.pipeline.serving.loops import PATIENCE, until
+from tests.pipeline.serving.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
