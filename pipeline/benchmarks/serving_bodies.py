@@ -90,6 +90,26 @@ class Request:
         return str(path)
 
 
+def on_same_machines(size: Size, count: int) -> list[Problem]:
+    """Return problems of a size on the machines of the first."""
+    first = size.problem(SEED)
+    others = [_moved(size.problem(SEED + k), first.machines) for k in range(1, count)]
+    return [first, *others]
+
+
+def _moved(problem: Problem, machines: Machines) -> Problem:
+    """Return the problem on other machines, as many."""
+    return make_problem(
+        machines=machines,
+        etc=None if problem.work is not None else problem.etc,
+        work=problem.work,
+        alpha=problem.alpha,
+        noise=problem.noise,
+        edges=problem.edge_list(),
+        name=problem.name,
+    )
+
+
 def machines_request(machines: Machines) -> Request:
     """Return the request that makes machines known."""
     return Request(

@@ -80,7 +80,7 @@ class Extent:
     minutes : of the soak.
     """
 
-    seconds: float = 1.0
+    seconds: float = 0.7
     rounds: int = 2
     large: bool = True
     minutes: float = 15.0

@@ -145,6 +145,22 @@ def going_on(load: Load) -> Iterator[Outcome]:
             setattr(found, name, getattr(came, name))
 
 
+def together(parts: Sequence[Outcome]) -> Outcome:
+    """Return the sum of what came of loads at the same time."""
+    statuses: dict[str, int] = {}
+    for part in parts:
+        for status, count in part.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    return Outcome(
+        statuses=statuses,
+        in_time=sum(part.in_time for part in parts),
+        ms=[value for part in parts for value in part.ms],
+        seconds=max(part.seconds for part in parts),
+        cpu=sum(part.cpu for part in parts),
+        fault=next((part.fault for part in parts if part.fault), ""),
+    )
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the least value that so large a share of them does not exceed; NaN for none.
 

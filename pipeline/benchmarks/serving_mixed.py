@@ -27,6 +27,7 @@ from deepsched.pipeline.benchmarks.serving_load import (
     going_on,
     percentile,
     start,
+    together,
 )
 from deepsched.pipeline.benchmarks.serving_service import HEALTH
 from deepsched.pipeline.common.cli import messages
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from deepsched.pipeline.benchmarks.serving_goals import Extent
     from deepsched.pipeline.benchmarks.serving_service import Service
 
-RATE = 30.0  # small requests/s, and half as many looks at the health
+RATE = 40.0  # small requests/s, and half as many looks at the health
 LARGE_ENOUGH = Size(tasks=10_000, machines=188)  # to be slow, in a quick measurement
 AT_ONCE = 8  # large requests, and jobs
 BUDGET = 30  # s of search of a job
-IDLE, LOADED = 10, 25  # s of measuring, in seconds of one run
+IDLE, LOADED = 8, 30  # s of measuring, in seconds of one run; idle ones before and after
 CONNECTIONS = 128  # more than there can be requests of that rate in 4 s
-SETTLES = 2.0  # s until the large requests are being worked on
+SETTLES = 2.0  # s until the large requests are being worked on, and until all are forgotten
 WORST_RATIO = 3.0
 PROBES: Mapping[str, float] = {"small": RATE, "health": RATE / 2}
 
@@ -72,6 +73,10 @@ def measure_mixed(service: Service, extent: Extent) -> Found:
         time.sleep(SETTLES)
         loaded = probe(service, files, LOADED * extent.seconds)
         done = job_states(service, ids)
+    time.sleep(SETTLES)
+    messages.print("mixed: small requests alone, again")
+    after = probe(service, files, IDLE * extent.seconds)
+    alone = {name: together([alone[name], after[name]]) for name in alone}
     return Found(
         rows=[
             {"when": when, "probe": name, **shown(outcome)}

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
 import json
 import logging
+import math
+import re
 import socket
 import sys
 import time
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
 
     from deepsched.pipeline.serving.settings import ServeArgs
 
+# Who asks so is answered in any case, whatever else waits: the rest has a limit.
+PROBES = (b"GET /health", b"GET /v2/health")
+MORE = 64  # connections beyond the limit, which are heard as far as to see whether they probe
+# What needs no look at all to be refused where no small request finds room.
+PLAIN = re.compile(rb"POST /v1/schedule(\?[^ ]*)? HTTP/1\.1\r\n")
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 LOOK_EVERY = 1.0  # s between two looks at all connections
 BACKLOG = 1024  # connections that wait to be accepted
 LEAVE = 20.0  # s for requests that are being answered when the door closes
@@ -38,20 +47,44 @@ class GuardedProtocol(H11Protocol):
 
     limit = 0  # connections at once; set by :func:`open_door`
     refused: Callable[[str], None]  # told of a connection that is turned away
+    full: Callable[[int, bytes], float]  # s to wait, for a body of that length and that query; or 0
 
     def connection_made(self, transport: Any) -> None:
         """Take the connection, or turn it away with a word where there are too many."""
         super().connection_made(transport)
         self.since = time.monotonic()  # of the state that it is in
         self.unsent = 0
-        if len(self.connections) > self.limit:
+        self.extra = len(self.connections) > self.limit
+        if len(self.connections) > self.limit + MORE:
             self._turn_away(503, "too many connections", "Retry-After: 2\r\n")
 
     def data_received(self, data: bytes) -> None:
-        """Note when the first byte of a request came."""
+        """Note when the first byte of a request came; refuse at once what finds no room."""
         if self.idle:
             self.since = time.monotonic()
+            if self.extra and not data.startswith(PROBES):
+                self._turn_away(503, "too many connections", "Retry-After: 2\r\n")
+                return
+            if self._refused_whole(data):
+                return
         super().data_received(data)
+
+    def _refused_whole(self, data: bytes) -> bool:
+        """Refuse a whole request that finds no room, which costs a tenth of what parsing would."""
+        line = PLAIN.match(data)
+        end = data.find(b"\r\n\r\n")
+        if line is None or end < 0:
+            return False
+        length = LENGTH.search(data, 0, end + 2)
+        if length is None or len(data) - end - 4 != int(length[1]):
+            return False  # there is more to come, or more than one
+        wait = type(self).full(int(length[1]), line[1] or b"")
+        if not wait:
+            return False
+        self._unset_keepalive_if_required()
+        type(self).refused("503")
+        self.transport.write(_refusal(503, "no room now", f"Retry-After: {math.ceil(wait)}\r\n"))
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Say in JSON what is wrong with bytes that are not HTTP, or too many headers."""
@@ -98,13 +131,19 @@ class GuardedProtocol(H11Protocol):
 
     def _turn_away(self, status: int, message: str, headers: str = "") -> None:
         type(self).refused(str(status))
-        body = json.dumps({"error": message}).encode()
-        head = (
-            f"HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{headers}Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self.transport.write(_refusal(status, message, f"{headers}Connection: close\r\n"))
         self.transport.close()
+
+
+def _refusal(status: int, message: str, headers: str) -> bytes:
+    """Return a whole answer, as it goes over the wire."""
+    body = json.dumps({"error": message}).encode()
+    phrase = http.HTTPStatus(status).phrase
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{headers}\r\n"
+    )
+    return head.encode() + body
 
 
 class Door:
@@ -160,18 +199,27 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def open_door(
-    app: Any, args: ServeArgs, socket_: socket.socket, refused: Callable[[str], None]
+    app: Any,
+    args: ServeArgs,
+    socket_: socket.socket,
+    refused: Callable[[str], None],
+    full: Callable[[int, bytes], float],
 ) -> Door:
     """Serve an ASGI application on a socket, in the running event loop.
 
     Parameters
     ----------
     refused : told the status with which a connection is turned away.
+    full : s after which a body of that length, with that query, may find room; 0: it does now.
     """
     protocol = type(
         "Protocol",
         (GuardedProtocol,),
-        {"limit": args.max_connections, "refused": staticmethod(refused)},
+        {
+            "limit": args.max_connections,
+            "refused": staticmethod(refused),
+            "full": staticmethod(full),
+        },
     )
     config = uvicorn.Config(
         app,

@@ -28,7 +28,7 @@ from deepsched.baselines.errors import DeepSchedError, known_name
 from deepsched.pipeline.serving.bodies import ARROW, JSON, kind_of
 from deepsched.pipeline.serving.door import Door, listening, open_door
 from deepsched.pipeline.serving.hops import Hops
-from deepsched.pipeline.serving.lanes import may_be_quick
+from deepsched.pipeline.serving.lanes import QUICK_BYTES, looks_quick, may_be_quick
 from deepsched.pipeline.serving.measures import Measures
 from deepsched.pipeline.serving.openapi import ENDPOINTS, document
 from deepsched.pipeline.serving.pages import page_routes
@@ -107,8 +107,14 @@ class Gateway:
         if address is None or self._door is not None:
             return
         socket = listening(*address)
-        self._door = open_door(self._app, self._args, socket, self._measures.turned)
+        self._door = open_door(self._app, self._args, socket, self._measures.turned, self._no_room)
         self._measures.follow(self._measures.connections, lambda: self._connections)
+
+    def _no_room(self, length: int, query: bytes) -> float:
+        """Return after how many s a request may find room that looks quick; 0: now."""
+        if length > QUICK_BYTES["json"] or b"budget=" in query or b"scheduler=" in query:
+            return 0.0  # it may be none for the quick ones
+        return self._hops.wait
 
     async def check_health(self) -> None:
         """Let Serve replace this process where the door has closed by itself."""
@@ -174,10 +180,12 @@ class Gateway:
 
     async def put_machines(self, request: Request) -> Reply:
         """Keep machines for requests that name them by their hash."""
-        kind_of(request.headers.get("content-type", ""))
+        if kind_of(request.headers.get("content-type", "")) != "json":
+            raise RequestError(415, f"machines come as {JSON}")
+        encoding = _encoding(request)
         body = await self._bodies.receive(request)
         try:
-            return await self._of("jobs", "put_machines", body)
+            return await self._of("jobs", "put_machines", body, encoding)
         finally:
             self._bodies.release(len(body))
 
@@ -193,6 +201,7 @@ class Gateway:
         kind = kind_of(request.headers.get("content-type", ""))
         key = request.headers.get("idempotency-key", "")[:200] or None
         sha256 = query.settings.machines_sha256
+        encoding = _encoding(request)
         machines = await self._shared(sha256) if sha256 else None
         pairs = [("scheduler", name)]
         pairs += [pair for pair in request.query_params.multi_items() if pair[0] != "scheduler"]
@@ -200,7 +209,7 @@ class Gateway:
         try:
             asked = {
                 "kind": kind,
-                "encoding": _encoding(request),
+                "encoding": encoding,
                 "query": pairs,
                 "arrow": arrow,
             }
@@ -224,7 +233,8 @@ class Gateway:
         query, name, arrow = self._asked(request, self._args.max_budget_s)
         kind = kind_of(request.headers.get("content-type", ""))
         encoding = _encoding(request)
-        if self._hops.full and self._slow_waiting >= self._args.max_queued:
+        declared = self._bodies.declared(request)
+        if declared is not None and self._hops.full and looks_quick(name, query, kind, declared):
             self._hops.refuse()  # before its body is read
         sha256 = query.settings.machines_sha256
         machines = await self._shared(sha256) if sha256 else None

@@ -49,6 +49,13 @@ class Hops:
         """Whether no further request may wait."""
         return len(self._waiting) >= self._most_waiting
 
+    @property
+    def wait(self) -> float:
+        """After how many s it is worth to ask again, where no further request may wait; else 0."""
+        if not self.full:
+            return 0.0
+        return max(1.0, 2 * self._mean * len(self._waiting) / self._at_once)
+
     def refuse(self) -> None:
         """Refuse a request that finds no room.
 
@@ -57,10 +64,7 @@ class Hops:
         RequestError
             503, with the time after which it is worth to ask again.
         """
-        raise busy(
-            f"{len(self._waiting)} requests wait already",
-            2 * self._mean * len(self._waiting) / self._at_once,
-        )
+        raise busy(f"{len(self._waiting)} requests wait already", self.wait)
 
     async def work(self, ask: Ask) -> Reply:
         """Return the reply to a request.

@@ -13,6 +13,7 @@ import orjson
 import ray
 
 from deepsched.baselines.errors import DeepSchedError, UnwritableOutput
+from deepsched.pipeline.serving.bodies import unpack
 from deepsched.pipeline.serving.crew import Crew
 from deepsched.pipeline.serving.jobs import Store
 from deepsched.pipeline.serving.query import parse_query
@@ -122,9 +123,10 @@ class Keeper(Reloading):
             self._store.finish(ended)
         return json_reply(200, self._shown(self._store.jobs[job]))
 
-    async def put_machines(self, document: bytes) -> Reply:
-        """Keep machines, and return their name."""
+    async def put_machines(self, body: bytes, encoding: str) -> Reply:
+        """Keep machines, and return their name: the hash of their document, unpacked."""
         try:
+            document = unpack(body, encoding, self.args.max_body)
             machines = read_machines(document, self.args)
             sha256 = machines_hash(document)
             self._store.keep_machines(sha256, document)

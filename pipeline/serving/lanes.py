@@ -43,11 +43,16 @@ def may_be_quick(name: str, query: Query, kind: Kind, body: bytes) -> bool:
     ----------
     name : of the scheduler.
     """
-    if name not in QUICK or query.options.get("budget", 0.0) > QUICK_BUDGET:
-        return False
     size = len(body)
     if body.startswith(GZIP) and size >= 18:
         size = max(size, int.from_bytes(body[-4:], "little"))  # what gzip says it unpacks to
+    return looks_quick(name, query, kind, size)
+
+
+def looks_quick(name: str, query: Query, kind: Kind, size: int) -> bool:
+    """Return the same of a body of so many bytes, before it is there."""
+    if name not in QUICK or query.options.get("budget", 0.0) > QUICK_BUDGET:
+        return False
     return size <= QUICK_BYTES[kind]
 
 

@@ -42,6 +42,7 @@ from deepsched.pipeline.benchmarks.serving_load import (
     ask,
     going_on,
     percentile,
+    together,
 )
 from deepsched.pipeline.benchmarks.serving_processes import (
     Process,
@@ -490,8 +491,9 @@ def test_cost_is_held_against_the_library_and_the_best_number_of_connections() -
 def test_the_overhead_of_large_problems_is_time_that_is_not_scheduling() -> None:
     large = cost.LARGE.name
     runs = [
-        a_run(size=large, kind="JSON", p50=1500.0),
-        a_run(size=large, kind="JSON", target=cost.LIBRARY, connections=0, scheduling=600.0),
+        a_run(size=large, kind="JSON", overhead=1.2),
+        a_run(size=large, kind="JSON", overhead=1.8),
+        a_run(size=large, kind="JSON", target=cost.PLAIN, overhead=0.2),
     ]
     assert cost.overhead(runs, "JSON") == pytest.approx(1.5)
     [goal] = [goal for goal in cost.goals(runs) if goal.text.startswith(large)]
@@ -532,7 +534,7 @@ def test_overload_wants_goodput_deliberate_statuses_health_and_memory() -> None:
 
 
 def test_what_several_processes_asked_is_added_up() -> None:
-    both = overload.together(
+    both = together(
         [
             Outcome(statuses={"200": 2}, in_time=1, ms=[1.0, 2.0], seconds=3.0, cpu=0.5),
             Outcome(statuses={"200": 1, "503": 4}, ms=[9.0], seconds=2.0, cpu=0.1, fault="500 x"),

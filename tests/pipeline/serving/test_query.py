@@ -27,16 +27,17 @@ def test_a_query_that_says_nothing_leaves_everything_at_its_default():
 def test_each_parameter_arrives_as_what_it_is():
     found = query(
         "scheduler=heft&seed=1&machines=2&machine_seed=3&noise=0.5&noise_seed=4&bandwidth=1e6"
-        "&latency=0.1&edges=true&objective=turnaround&decode=topk&samples=8&budget=0.5&guard=false"
+        "&latency=0.1&edges=true&runtime=2&objective=turnaround&decode=topk&samples=8&budget=0.5&guard=false"
     )
     assert found.settings == QuerySettings(
         scheduler="heft", seed=1, machines=2, machine_seed=3, noise=0.5, noise_seed=4,
-        bandwidth=1e6, latency=0.1, edges=True,
+        bandwidth=1e6, latency=0.1, edges=True, runtime=2.0,
     )  # fmt: skip
     assert found.options == {
         "objective": "turnaround", "decode": "topk", "samples": 8, "budget": 0.5, "guard": False,
     }  # fmt: skip
     assert query(f"machines_sha256={HASH}").settings.machines_sha256 == HASH
+    assert query("trace_machines=true").settings.trace_machines
 
 
 def test_only_the_options_that_were_given_are_options():
@@ -61,6 +62,8 @@ def test_only_the_options_that_were_given_are_options():
         (f"seed={2**63}", "it must be a whole number from 0 to"),
         ("seed=1&seed=1", "'seed' is given twice"),
         ("seed=" + "9" * 10_000, "seed = '999"),
+        ("runtime=-1", "query: runtime = -1"),
+        ("trace_machines=true&machines=3", "give either machines or those of the trace, not both"),
         ("edges=perhaps", "query: edges = 'perhaps'; it must be true or false"),
         ("objective=cost", "query: objective = 'cost'; it must be one of makespan, turnaround"),
         ("samples=0", "query: samples = 0; it must be a whole number of at least 1"),

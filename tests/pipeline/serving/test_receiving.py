@@ -94,7 +94,6 @@ async def test_a_body_that_comes_too_slowly_is_refused_and_not_kept():
         error = await refused(found, coming)
         assert error.status == 408
         assert str(error).startswith("the request's body came too slowly: ")
-        assert error.headers == {"Connection": "close"}
         assert found.held == 0
     assert drip.taken < 1_000
 
@@ -121,11 +120,10 @@ async def test_small_bodies_have_room_that_large_ones_cannot_take(monkeypatch):
         await found.receive(Coming([MB]).request)
     assert (await refused(found, Coming([b"{}"]))).status == 503
     assert found.held == 14_000_000
-    found.release(3_000_000)
-    assert len(await found.receive(Coming([MB] * 2).request)) == 2_000_000
-    assert (await refused(found, Coming([b"{}"]))).status == 503
     found.release(1_000_000)
     await found.receive(Coming([b"{}"]).request)
+    found.release(3_000_000)
+    assert len(await found.receive(Coming([bytes(900_000)] * 2).request)) == 1_800_000
 
 
 @in_a_loop
@@ -153,21 +151,21 @@ async def test_after_a_refusal_what_is_under_way_is_read_and_not_kept(monkeypatc
     """So that a client that sends all before it looks sees the reason."""
     found = bodies(max_body_mb=2)
     coming = Coming([MB] * 2)
-    await found.drain(coming.request)
+    assert await found.drain(coming.request)
     assert (coming.taken, found.held) == (2, 0)
     endless = Coming(MB for _ in range(1_000))
-    await found.drain(endless.request)
+    assert not await found.drain(endless.request)
     assert endless.taken == 4
     monkeypatch.setattr(module, "DRAIN", 0.05)
-    await found.drain(Coming([b"x", 1e9]).request)
-    await found.drain(Coming([b"x", "gone"]).request)
+    assert not await found.drain(Coming([b"x", 1e9]).request)
+    assert not await found.drain(Coming([b"x", "gone"]).request)
     whole = Coming([b"x"])
     await found.receive(whole.request)
-    await found.drain(whole.request)
+    assert await found.drain(whole.request)
 
 
 @in_a_loop
 async def test_who_waits_to_be_told_whether_to_send_is_not_told_to():
     coming = Coming([MB], expect="100-Continue")
-    await bodies().drain(coming.request)
+    assert not await bodies().drain(coming.request)
     assert coming.taken == 0

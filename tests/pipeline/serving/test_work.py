@@ -216,7 +216,10 @@ def test_with_edges_an_answer_holds_the_graph_and_all_machines(networks):
     assert found["machines"] == list(problem.machines.ids)
     parents, children, _ = problem.edge_list()
     assert found["edges"] == [list(pair) for pair in zip(parents, children, strict=True)]
-    assert not {"edges", "machines"} & set(answered(networks, problem, "scheduler=heft"))
+    assert found["arrivals"] == problem.arrival.tolist()
+    assert not {"edges", "machines", "arrivals"} & set(
+        answered(networks, problem, "scheduler=heft")
+    )
     assert answered(networks, SMALL, "edges=true")["edges"] == []
 
 
