@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.generate import GeneratorSpec, generate
+from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers import problem_document
 from deepsched.pipeline.wire.arrow import problems_to_stream
 from deepsched.pipeline.wire.machines import machines_bytes

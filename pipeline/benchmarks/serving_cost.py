@@ -6,24 +6,16 @@ asked the same in turns, since a busy machine changes from minute to minute.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import statistics
-import time
-from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-import orjson
-from rich.table import Table
-
-from deepsched.baselines.problem import make_problem
 from deepsched.pipeline.benchmarks.serving_bodies import (
     BATCH,
     LARGE,
     MIDDLE,
     MIDDLE_WORK,
-    SEED,
     SMALL,
     Request,
     Size,
@@ -32,31 +24,36 @@ from deepsched.pipeline.benchmarks.serving_bodies import (
     gzip_request,
     json_batch,
     json_request,
+    on_same_machines,
 )
+from deepsched.pipeline.benchmarks.serving_cost_table import beyond, chosen_runs, cost_table, median
 from deepsched.pipeline.benchmarks.serving_goals import Found, Goal
-from deepsched.pipeline.benchmarks.serving_library import Library, scheduling
-from deepsched.pipeline.benchmarks.serving_load import Load, ask, percentile
+from deepsched.pipeline.benchmarks.serving_library import Library
+from deepsched.pipeline.benchmarks.serving_load import Load
 from deepsched.pipeline.benchmarks.serving_plain import plain_service
-from deepsched.pipeline.benchmarks.serving_processes import cpu_by_kind, per_request
+from deepsched.pipeline.benchmarks.serving_runs import (
+    PLAIN,
+    SERVICE,
+    Run,
+    idle_rates,
+    large_run,
+    library_run,
+    service_run,
+)
 from deepsched.pipeline.common.cli import messages
-from deepsched.pipeline.wire.arrow import answers_from_stream
 from deepsched.pipeline.wire.machines import machines_bytes
-from deepsched.pipeline.wire.streams import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
     from deepsched.pipeline.benchmarks.serving_goals import Extent
     from deepsched.pipeline.benchmarks.serving_service import Service
 
-SERVICE, PLAIN, LIBRARY = "service", "plain FastAPI", "library"
 SIZES = (SMALL, MIDDLE, MIDDLE_WORK, LARGE)
 CONNECTIONS = {SERVICE: (1, 4, 16), PLAIN: (1, 16)}
 DIFFERENT = 4  # problems of a size that are asked in turns
-LARGE_REQUESTS = 2  # of the largest size, in a round
-IDLE_SECONDS = 2.0
+LARGE_REQUESTS = 2  # of the largest size, in a run
 KNOWN = "Arrow, known machines"
 SEVERAL = {f"Arrow, {BATCH} at once": KNOWN, f"JSON, {BATCH} at once": "JSON"}
 
@@ -115,10 +112,7 @@ def goals(runs: Sequence[Run]) -> list[Goal]:
         unit = "ms a request"
         found.append(Goal(text=text, value=value, bound=BEYOND_LIBRARY, unit=unit, at_least=False))
     for size in (SMALL, MIDDLE, MIDDLE_WORK):
-        for several, single in (
-            (f"Arrow, {BATCH} at once", KNOWN),
-            (f"JSON, {BATCH} at once", "JSON"),
-        ):
+        for several, single in SEVERAL.items():
             if any(run.kind == several and run.size == size.name for run in runs):
                 gain = best_rate(runs, size.name, several) / best_rate(runs, size.name, single)
                 text = f"{size.name}, {several}, throughput against one at a time"
@@ -169,13 +163,14 @@ def _size_runs(
     for target in targets.values():  # once each before it counts
         for requests in every.values():
             target.checked(requests[0])
+    most = LARGE_REQUESTS if size == LARGE else None
     for k in range(extent.rounds):
         for kind, requests in every.items():
-            yield library_run(size, requests, library, extent)
+            yield library_run(size, requests, library, extent.seconds, most)
             for name in sorted(targets, reverse=k % 2 == 1):
                 target = targets[name]
                 if size == LARGE:
-                    yield large_run(name, target, requests, idle[name])
+                    yield large_run(name, target, size, requests, idle[name], LARGE_REQUESTS)
                     continue
                 for connections in CONNECTIONS[name]:
                     load = Load(

@@ -19,14 +19,10 @@ def cost_table(size: str, runs: Sequence[Run]) -> Table:
     """Return a row for each kind of request of one size."""
     of_service = [one for one in runs if one.target == SERVICE and one.size == size]
     processes = sorted({process for one in of_service for process in one.cpu})
-    table = Table(
-        title=f"{size}: a problem, by kind of request (medians; ms of CPU at 1 conn.)"
-    )
+    table = Table(title=f"{size}: a problem, by kind of request (medians; ms of CPU at 1 conn.)")
     table.add_column("request")
     counts = {
-        name: sorted(
-            {one.connections for one in runs if (one.target, one.size) == (name, size)}
-        )
+        name: sorted({one.connections for one in runs if (one.target, one.size) == (name, size)})
         for name in (PLAIN, SERVICE)
     }
     headings = [

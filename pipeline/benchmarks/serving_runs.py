@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from deepsched.pipeline.benchmarks.serving_library import Library, scheduling
-from deepsched.pipeline.benchmarks.serving_load import Load, ask, percentile
+from deepsched.pipeline.benchmarks.serving_library import scheduling
+from deepsched.pipeline.benchmarks.serving_load import ask, percentile
 from deepsched.pipeline.benchmarks.serving_processes import cpu_by_kind, per_request
 from deepsched.pipeline.wire.arrow import answers_from_stream
 from deepsched.pipeline.wire.streams import CONTENT_TYPE
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepsched.pipeline.benchmarks.serving_bodies import Request, Size
+    from deepsched.pipeline.benchmarks.serving_library import Library
+    from deepsched.pipeline.benchmarks.serving_load import Load
     from deepsched.pipeline.benchmarks.serving_service import Service
 
 SERVICE, PLAIN, LIBRARY = "service", "plain FastAPI", "library"
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 2.0  # of looking at a service that nobody asks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,14 +74,21 @@ def idle_rates(service: Service) -> dict[str, float]:
     return {kind: (after[kind] - before[kind]) / seconds for kind in after}
 
 
-def library_run(size: Size, requests: Sequence[Request], library: Library, extent: Extent) -> Run:
-    """Call the functions for as long as one run takes, and at least once for each request."""
-    most = LARGE_REQUESTS if size == LARGE else 10**9
+def library_run(
+    size: Size, requests: Sequence[Request], library: Library, least: float, most: int | None
+) -> Run:
+    """Call the functions for some seconds and once for each request at least.
+
+    Parameters
+    ----------
+    least : s.
+    most : calls, whatever time they take.
+    """
     begin, cpu = time.perf_counter(), time.process_time()
     times: list[float] = []
     scheduled = 0.0
     for request in itertools.islice(itertools.cycle(requests), most):
-        if len(times) >= len(requests) and time.perf_counter() - begin > extent.seconds:
+        if len(times) >= len(requests) and time.perf_counter() - begin > least:
             break
         headers = {key.lower(): value for key, value in request.headers.items()}
         before = time.perf_counter()
@@ -109,6 +118,13 @@ def service_run(
     load: Load,
     idle: Mapping[str, float],
 ) -> Run:
+    """Keep a load up, and take down what it cost.
+
+    Parameters
+    ----------
+    request : one of the load's.
+    idle : what :func:`idle_rates` says of the same service.
+    """
     with _cpu_of(target) as spent:
         outcome = ask(load)
     problems = outcome.ok * request.problems
@@ -127,12 +143,17 @@ def service_run(
 
 
 def large_run(
-    name: str, target: Service, requests: Sequence[Request], idle: Mapping[str, float]
+    name: str,
+    target: Service,
+    size: Size,
+    requests: Sequence[Request],
+    idle: Mapping[str, float],
+    count: int,
 ) -> Run:
     """Ask one after the other, and hold each time against what the answer says of scheduling."""
     times, scheduled, rest = [], [], []
     with _cpu_of(target) as spent:
-        for request in itertools.islice(itertools.cycle(requests), LARGE_REQUESTS):
+        for request in itertools.islice(itertools.cycle(requests), count):
             begin = time.perf_counter()
             body = target.checked(request)
             times.append(1e3 * (time.perf_counter() - begin))
@@ -140,7 +161,7 @@ def large_run(
             rest.append(times[-1] / scheduled[-1] - 1)
     return Run(
         target=name,
-        size=LARGE.name,
+        size=size.name,
         kind=requests[0].name,
         connections=1,
         problems=len(times),

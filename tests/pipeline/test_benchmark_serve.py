@@ -21,6 +21,7 @@ from deepsched.pipeline.benchmarks import serving_cost as cost
 from deepsched.pipeline.benchmarks import serving_kill as kill
 from deepsched.pipeline.benchmarks import serving_mixed as mixed
 from deepsched.pipeline.benchmarks import serving_overload as overload
+from deepsched.pipeline.benchmarks import serving_runs as runs
 from deepsched.pipeline.benchmarks import serving_soak as soak
 from deepsched.pipeline.benchmarks.serving_bodies import (
     BATCH,
@@ -31,7 +32,9 @@ from deepsched.pipeline.benchmarks.serving_bodies import (
     gzip_request,
     json_batch,
     json_request,
+    on_same_machines,
 )
+from deepsched.pipeline.benchmarks.serving_cost_table import beyond
 from deepsched.pipeline.benchmarks.serving_goals import Goal
 from deepsched.pipeline.benchmarks.serving_library import Library, scheduling
 from deepsched.pipeline.benchmarks.serving_load import (
@@ -255,7 +258,7 @@ def library() -> Library:
 
 
 def test_every_kind_of_request_gets_the_schedules_that_the_library_makes(library: Library) -> None:
-    problems = cost.on_same_machines(TINY, 2)
+    problems = on_same_machines(TINY, 2)
     assert machines_bytes(problems[0].machines) == machines_bytes(problems[1].machines)
     machines = library.know(machines_bytes(problems[0].machines))
     expected = [library.networks.choose(None, {}).run(one, None).makespan for one in problems]  # type: ignore[arg-type]
@@ -450,9 +453,9 @@ def test_asking_loads_nothing_that_takes_long() -> None:
 # --- verdicts ---
 
 
-def a_run(**given: Any) -> cost.Run:
+def a_run(**given: Any) -> runs.Run:
     usual: dict[str, Any] = {
-        "target": cost.SERVICE,
+        "target": runs.SERVICE,
         "size": MIDDLE.name,
         "kind": cost.KNOWN,
         "connections": 1,
@@ -463,23 +466,23 @@ def a_run(**given: Any) -> cost.Run:
         "p99": 12.0,
         "statuses": {},
     }
-    return cost.Run(**{**usual, **given})
+    return runs.Run(**{**usual, **given})
 
 
 def test_cost_is_held_against_the_library_and_the_best_number_of_connections() -> None:
-    runs = [
+    found = [
         a_run(rate=40.0),
         a_run(rate=60.0),
         a_run(connections=4, rate=120.0),
         a_run(connections=4, rate=90.0),
         a_run(connections=16, rate=80.0),
-        a_run(target=cost.PLAIN, rate=900.0),
-        a_run(target=cost.LIBRARY, connections=0, cpu={"library": 8.0}, scheduling=5.0),
+        a_run(target=runs.PLAIN, rate=900.0),
+        a_run(target=runs.LIBRARY, connections=0, cpu={"library": 8.0}, scheduling=5.0),
         a_run(kind=f"Arrow, {BATCH} at once", rate=210.0),
     ]
-    assert cost.best_rate(runs, MIDDLE.name, cost.KNOWN) == 105.0  # of two rounds
-    assert cost.beyond(runs, MIDDLE.name, cost.KNOWN) == pytest.approx(3.0)
-    goals = {goal.text: goal for goal in cost.goals(runs)}
+    assert cost.best_rate(found, MIDDLE.name, cost.KNOWN) == 105.0  # of two rounds
+    assert beyond(found, MIDDLE.name, cost.KNOWN) == pytest.approx(3.0)
+    goals = {goal.text: goal for goal in cost.goals(found)}
     assert goals[f"{MIDDLE.name}, {cost.KNOWN}"].reached
     assert goals[f"{MIDDLE.name}, {cost.KNOWN}, CPU beyond the library"].reached
     gain = goals[f"{MIDDLE.name}, Arrow, {BATCH} at once, throughput against one at a time"]
@@ -490,19 +493,19 @@ def test_cost_is_held_against_the_library_and_the_best_number_of_connections() -
 
 def test_the_overhead_of_large_problems_is_time_that_is_not_scheduling() -> None:
     large = cost.LARGE.name
-    runs = [
+    found = [
         a_run(size=large, kind="JSON", overhead=1.2),
         a_run(size=large, kind="JSON", overhead=1.8),
-        a_run(size=large, kind="JSON", target=cost.PLAIN, overhead=0.2),
+        a_run(size=large, kind="JSON", target=runs.PLAIN, overhead=0.2),
     ]
-    assert cost.overhead(runs, "JSON") == pytest.approx(1.5)
-    [goal] = [goal for goal in cost.goals(runs) if goal.text.startswith(large)]
+    assert cost.overhead(found, "JSON") == pytest.approx(1.5)
+    [goal] = [goal for goal in cost.goals(found) if goal.text.startswith(large)]
     assert not goal.reached
 
 
 def test_a_cpu_that_is_not_known_is_not_said_to_be_small() -> None:
-    runs = [a_run(cpu={}), a_run(target=cost.LIBRARY, connections=0, cpu={"library": 8.0})]
-    assert math.isnan(cost.beyond(runs, MIDDLE.name, cost.KNOWN))
+    found = [a_run(cpu={}), a_run(target=runs.LIBRARY, connections=0, cpu={"library": 8.0})]
+    assert math.isnan(beyond(found, MIDDLE.name, cost.KNOWN))
 
 
 def test_small_requests_are_held_against_themselves_alone() -> None:
