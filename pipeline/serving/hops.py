@@ -95,7 +95,7 @@ class Hops:
         load: list[tuple[Ask, asyncio.Future[Reply]]] = []
         size = 0
         while self._waiting and len(load) < MOST:
-            size += len(self._waiting[0][0].body)
+            size += self._waiting[0][0].size
             if load and size > MOST_BYTES:
                 break
             ask, future = self._waiting.popleft()

@@ -27,6 +27,7 @@ from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, read_problems, unpack
 from deepsched.pipeline.serving.lanes import TooSlow, check_quick_bytes, check_quick_problems
+from deepsched.pipeline.serving.parcels import NotHere, Parcel
 from deepsched.pipeline.serving.query import Query
 from deepsched.pipeline.serving.refusals import RequestError, line_of, status_of
 from deepsched.pipeline.wire.arrow import answers_to_stream, problems_to_stream
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ray.serve")
 
-TOO_SLOW = 0  # status of a reply that says: not here, among the slow ones
+# Statuses of replies that are none: among the slow ones; the body did not come along.
+TOO_SLOW, NOT_HERE = 0, -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,15 +55,16 @@ class Ask:
 
     Attributes
     ----------
-    body : its bytes; large ones as an array, which Ray passes on without a copy.
+    body : its bytes; large ones as a file in memory.
     many : whether the body lists several problems.
     arrow : whether the answer goes as Arrow.
     machines : document of the machines that the query names by their hash.
+    size : bytes of the body.
     received, deadline : Unix time, s.
     """
 
     id: str
-    body: bytes | np.ndarray
+    body: bytes | Parcel
     kind: Kind
     encoding: str
     query: Query
@@ -70,10 +73,17 @@ class Ask:
     many: bool = False
     arrow: bool = False
     machines: bytes | None = None
+    size: int = 0
 
     def body_bytes(self) -> bytes:
-        """Return the body as bytes."""
-        return self.body if isinstance(self.body, bytes) else self.body.tobytes()
+        """Return the body.
+
+        Raises
+        ------
+        NotHere
+            If it lies on another node.
+        """
+        return self.body.read() if isinstance(self.body, Parcel) else self.body
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +197,8 @@ def work(ask: Ask, networks: Networks, args: ServeArgs, course: Course | None = 
         return solve(read(ask, networks, args), course or Course())
     except DeepSchedError as error:
         return refusal(error)
+    except NotHere:
+        return Reply(status=NOT_HERE, body=b"")
     except MemoryError:
         return refusal(RequestError(413, "the request needs more memory than it may have"))
 
@@ -304,6 +316,8 @@ def work_together(asks: Sequence[Ask], networks: Networks, args: ServeArgs) -> l
                 replies[k] = solve(found, Course())
         except TooSlow:
             replies[k] = Reply(status=TOO_SLOW, body=b"")
+        except NotHere:
+            replies[k] = Reply(status=NOT_HERE, body=b"")
         except Exception as error:  # one request's fault is not the others'
             replies[k] = _fault(error)
     for group in _passes(waiting, args.max_batch_tasks):

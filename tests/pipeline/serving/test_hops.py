@@ -37,7 +37,7 @@ def made(at_once: int = 1, most_waiting: int = 100) -> tuple[Hops, Sent]:
 
 
 def ask(name: int, size: int = 1) -> Any:
-    return SimpleNamespace(id=name, body=bytes(size))
+    return SimpleNamespace(id=name, size=size)
 
 
 def begin(hops: Hops, *asks: Any) -> list[asyncio.Task[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -394,7 +395,7 @@ def test_a_job_may_come_and_be_answered_in_arrow_on_shared_machines(jobs):
     machines = machines_bytes(problem.machines)
 
     async def whole() -> tuple[Any, ...]:
-        put = value(await jobs.keeper.put_machines(machines))
+        put = value(await jobs.keeper.put_machines(machines, ""))
         kept = await jobs.keeper.machines(put["machines"])
         body = problems_to_stream([problem], shared=problem.machines)
         first = await jobs.running()
@@ -416,16 +417,18 @@ def test_a_job_may_come_and_be_answered_in_arrow_on_shared_machines(jobs):
 
 
 def test_machines_that_are_none_are_refused(jobs):
-    assert "n_machines" in line(jobs.run(jobs.keeper.put_machines(b"{}")), 400)
-    assert "not JSON" in line(jobs.run(jobs.keeper.put_machines(b"hello")), 400)
+    assert "n_machines" in line(jobs.run(jobs.keeper.put_machines(b"{}", "")), 400)
+    assert "not JSON" in line(jobs.run(jobs.keeper.put_machines(b"hello", "")), 400)
+    assert "damaged gzip" in line(jobs.run(jobs.keeper.put_machines(b"{}", "gzip")), 400)
     assert jobs.run(jobs.keeper.machines("0" * 64)) is None
 
 
-def test_a_name_in_any_case_is_the_same_scheduler_for_a_job(jobs):
-    async def whole() -> dict[str, Any]:
-        return await jobs.ended(await jobs.submit(drawn(), "scheduler=DeepSched"))
-
-    assert jobs.run(whole())["state"] == "done"
+def test_machines_may_come_packed_and_are_known_by_what_they_are(jobs):
+    machines = machines_bytes(drawn(machines=4).machines)
+    packed = value(jobs.run(jobs.keeper.put_machines(gzip.compress(machines), "gzip")))
+    assert packed == value(jobs.run(jobs.keeper.put_machines(machines, "")))
+    assert packed["machines"] == machines_hash(machines)
+    assert jobs.run(jobs.keeper.machines(packed["machines"])) == machines
 
 
 def test_what_a_full_disk_cannot_keep_is_a_503_and_later_it_is_kept(jobs, monkeypatch):
@@ -435,7 +438,7 @@ def test_what_a_full_disk_cannot_keep_is_a_503_and_later_it_is_kept(jobs, monkey
     async def refused() -> list[Reply]:
         return [
             await jobs.keeper.submit("heft", ASKED, document(drawn()), None, None),
-            await jobs.keeper.put_machines(machines_bytes(drawn().machines)),
+            await jobs.keeper.put_machines(machines_bytes(drawn().machines), ""),
         ]
 
     with monkeypatch.context() as patch:

@@ -19,8 +19,10 @@ from deepsched.baselines.schedule import make_schedule, violations
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.paper.scheduler import PaperScheduler
 from deepsched.pipeline.serving.networks import Chosen
+from deepsched.pipeline.serving.parcels import Parcel
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.work import (
+    NOT_HERE,
     Course,
     Reply,
     json_reply,
@@ -168,11 +170,16 @@ def test_a_single_row_is_answered_by_a_single_row(networks):
     assert back["makespan"] == row["makespan"]
 
 
-def test_a_body_that_ray_passes_on_as_an_array_is_the_same(networks):
+def test_a_body_in_a_file_is_the_same_and_one_that_is_elsewhere_is_asked_for(networks, tmp_path):
     body = document(drawn())
-    ask = replace(asked(body), body=np.frombuffer(body, np.uint8))
-    found = work(ask, networks, ARGS)
-    assert value(found)["tasks"] == answered(networks, body)["tasks"]
+    path = tmp_path / "body"
+    path.write_bytes(body)
+    ask = replace(asked(body), body=Parcel(str(path)))
+    for reply in (work(ask, networks, ARGS), *work_together([ask], networks, ARGS)):
+        assert value(reply)["tasks"] == answered(networks, body)["tasks"]
+    path.unlink()
+    for reply in (work(ask, networks, ARGS), *work_together([ask], networks, ARGS)):
+        assert reply.status == NOT_HERE
 
 
 def test_the_pretrained_network_answers_and_beats_heft(networks):
