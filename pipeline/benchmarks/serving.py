@@ -83,7 +83,7 @@ def command(
     loading("torch", "ray")
     parts = _functions()
     found: dict[str, Found] = {}
-    with _service(url, pid) as service:
+    with _service(url, pid, soaked=SOAK in chosen) as service:
         for name in dict.fromkeys(chosen):
             found[name] = parts[name](service, extent)
             show(found[name])
@@ -117,13 +117,14 @@ def _functions() -> Mapping[str, Callable[[Service, Extent], Found]]:
 
 
 @contextlib.contextmanager
-def _service(url: str | None, pid: int | None) -> Iterator[Service]:
+def _service(url: str | None, pid: int | None, *, soaked: bool) -> Iterator[Service]:
     from deepsched.pipeline.benchmarks.serving_service import own_service, running_service
+    from deepsched.pipeline.benchmarks.serving_soak import OPTIONS
 
     if url is not None:
         with running_service(url, pid) as service:
             yield service
         return
     messages.print("a service is started, which takes about half a minute")
-    with own_service() as service:
+    with own_service(OPTIONS if soaked else ()) as service:
         yield service

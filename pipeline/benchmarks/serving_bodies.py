@@ -77,10 +77,9 @@ class Request:
     problems: int = 1
 
     def raw(self, host: str) -> bytes:
-        """Return what is sent, with the headers."""
-        headers = {"Host": host, **self.headers}
-        if self.data:
-            headers["Content-Length"] = str(len(self.data))
+        """Return what is sent, with the headers; they say how long it is, unless it is to lie."""
+        length = {"Content-Length": str(len(self.data))} if self.data else {}
+        headers = {"Host": host, **length, **self.headers}
         lines = [f"{self.method} {self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode() + self.data
 

@@ -40,7 +40,7 @@ class Process:
 class Usage:
     """What some processes hold."""
 
-    megabytes: float  # resident, MB = 10^6 bytes; pages that several share count for each
+    megabytes: float  # resident, MB = 10^6 bytes; a page that several share is split among them
     descriptors: int
     threads: int
 
@@ -155,9 +155,9 @@ def _ticks() -> int:
 
 
 def _usage(entry: Path) -> Usage:
-    status = dict(_lines(entry / "status"))
+    status, memory = (dict(_lines(entry / name)) for name in ("status", "smaps_rollup"))
     return Usage(
-        megabytes=int(status["VmRSS"].split()[0]) * 1024 / 1e6,
+        megabytes=int(memory["Pss"].split()[0]) * 1024 / 1e6,
         descriptors=len(list((entry / "fd").iterdir())),
         threads=int(status["Threads"]),
     )

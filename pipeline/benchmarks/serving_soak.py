@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 EVERY = 30.0  # s between samples, or less where there would be fewer than
 LEAST_SAMPLES = 20
 JOB_EVERY = 5.0  # s
+OPTIONS = ("--job-ttl", "60")  # of the service: that jobs are forgotten is to be seen
 JOB_BUDGET = 2  # s
 # What may be added while it is watched, and counts as flat: a share, or so much where that is more.
 FLAT_SHARE = 0.03

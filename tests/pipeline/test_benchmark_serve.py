@@ -177,7 +177,8 @@ def a_process(proc: Path, pid: int, parent: int, title: str, cpu: tuple[int, ...
     rest = f"S {parent} 1 1 0 -1 0 0 0 0 0 {own} {system} {children} {their_system} 20 0"
     (folder / "stat").write_text(f"{pid} (a) b (c)) {rest}")
     (folder / "cmdline").write_text(title.replace(" ", "\0"))
-    (folder / "status").write_text("Name:\ta\nVmRSS:\t    1000 kB\nThreads:\t3\n")
+    (folder / "status").write_text("Name:\ta\nThreads:\t3\n")
+    (folder / "smaps_rollup").write_text("0-f ---p 0 00:00 0 [rollup]\nPss:    1000 kB\n")
 
 
 @pytest.fixture
@@ -295,12 +296,15 @@ def test_a_reply_without_a_schedule_is_no_cost(library: Library) -> None:
 
 def test_requests_say_how_long_they_are_and_how_they_are_packed() -> None:
     problem = TINY.problem()
+    good = json_request(problem)
+    problem_json = good.data
     head, _, body = gzip_request(problem).raw("h:1").partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == "POST /v1/schedule HTTP/1.1"
     assert f"Content-Length: {len(body)}" in lines
     assert "Content-Encoding: gzip" in lines
     assert "Host: h:1" in lines
+    assert f"Content-Length: {2 * len(problem_json)}".encode() in soak.half(good).raw("h:1")
     known, whole = arrow_request(problem, "ab"), arrow_request(problem)
     assert known.path == "/v1/schedule?machines_sha256=ab"
     assert len(known.data) < len(whole.data)
