@@ -92,7 +92,7 @@ class GuardedProtocol(H11Protocol):
         status = getattr(error, "error_status_hint", 400)
         if status == 431:
             msg = "the request's headers are too large"
-        self._turn_away(status if status in (400, 431, 501) else 400, msg)
+        self._turn_away(status if status == 431 else 400, msg)
 
     def on_response_complete(self) -> None:
         """Note when the wait for the next request began."""

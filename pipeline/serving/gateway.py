@@ -238,8 +238,12 @@ class Gateway:
         kind = kind_of(request.headers.get("content-type", ""))
         encoding = _encoding(request)
         declared = self._bodies.declared(request)
-        if declared is not None and self._hops.full and looks_quick(name, query, kind, declared):
-            self._hops.refuse()  # before its body is read
+        # Before its body is read, where its length or its query tells enough.
+        if looks_quick(name, query, kind, declared or 0):
+            if declared is not None and self._hops.full:
+                self._hops.refuse()
+        else:
+            self._check_slow()
         sha256 = query.settings.machines_sha256
         machines = await self._shared(sha256) if sha256 else None
         began = time.monotonic()
@@ -302,9 +306,7 @@ class Gateway:
 
     async def _slow(self, ask: Ask, request: Request) -> Reply:
         """Have a request worked on in a process of its own, until its client is gone."""
-        if self._slow_waiting >= self._args.max_queued:
-            wait = self._slow_mean * self._slow_waiting / self._args.slow_workers
-            raise busy(f"{self._slow_waiting} requests wait already", wait)
+        self._check_slow()
         self._slow_waiting += 1
         begin = time.monotonic()
         work = asyncio.ensure_future(self._of("slow", "work", ask))
@@ -323,6 +325,18 @@ class Gateway:
                 # Not cancelled: Ray may end the process whose call is cancelled as it returns.
                 work.add_done_callback(_forget)
                 self._handles["slow"].broadcast("stop", ask.id)
+
+    def _check_slow(self) -> None:
+        """Refuse a slow request that finds no room.
+
+        Raises
+        ------
+        RequestError
+            503, with the time after which it is worth to ask again.
+        """
+        if self._slow_waiting >= self._args.max_queued:
+            wait = self._slow_mean * self._slow_waiting / self._args.slow_workers
+            raise busy(f"{self._slow_waiting} requests wait already", wait)
 
     async def _shared(self, sha256: str) -> bytes:
         """Return machines by their hash.
