@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,12 +82,17 @@ class TaskColumns:
         return etc
 
     def _given(self, places: np.ndarray, p: int) -> FloatArray:
-        flat: list[float | None] = [value for row in self.etc for value in row]
-        absent = [k for k, value in enumerate(flat) if value is None]
+        flat: list[float | None] = list(chain.from_iterable(self.etc))
+        # By their types, and once: there may be a million, of which hardly any is absent.
+        kinds = set(map(type, flat))
+        absent = []
+        if type(None) in kinds:
+            absent = [k for k, value in enumerate(flat) if value is None]
+            kinds = kinds - {type(None)} | {float}
         for k in absent:
             flat[k] = 0.0
         values = column(
-            flat, Rule.COST, lambda k: f"{self.place(int(places[k // p]))}.etc[{k % p}]"
+            flat, Rule.COST, lambda k: f"{self.place(int(places[k // p]))}.etc[{k % p}]", kinds
         )
         values[absent] = np.inf
         return values.reshape(len(places), p)

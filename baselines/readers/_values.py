@@ -6,7 +6,7 @@ import contextlib
 import enum
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,10 +90,17 @@ def number(value: object, rule: Rule, place: str) -> float:
     return result
 
 
-def column(values: Sequence[object], rule: Rule, place: Place) -> FloatArray:
-    """Return (len(values),) legal numbers; `place(k)` names the k-th."""
+def column(
+    values: Sequence[object], rule: Rule, place: Place, kinds: Set[type] | None = None
+) -> FloatArray:
+    """Return (len(values),) legal numbers; `place(k)` names the k-th.
+
+    Parameters
+    ----------
+    kinds : the types of the values, where they are known.
+    """
     # Checked as a whole first: naming each of a million numbers would take seconds.
-    if set(map(type, values)) <= {int, float}:
+    if (set(map(type, values)) if kinds is None else kinds) <= {int, float}:
         with contextlib.suppress(OverflowError):
             array = np.array(values, dtype=np.float64)
             if rule.holds(array):

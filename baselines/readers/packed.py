@@ -55,6 +55,11 @@ def unpacked(data: bytes, where: str) -> bytes:
     return data
 
 
+def is_packed(data: bytes) -> bool:
+    """Return whether bytes are compressed, by something that can be unpacked here."""
+    return _unpacker(data) is not None
+
+
 def limited(file: IO[bytes] | gzip.GzipFile, where: str) -> bytes:
     """Return all bytes of an open file.
 

@@ -10,6 +10,7 @@ from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
 from deepsched.baselines.readers.files import parse_json
+from deepsched.baselines.readers.packed import is_packed
 from deepsched.model.networks.deepsched.options import default_samples
 from deepsched.pipeline.serving.json_bodies import parse_body
 from deepsched.pipeline.serving.refusals import RequestError
@@ -121,6 +122,10 @@ def _from_document(
 
 
 def _from_file(data: bytes, query: Query, args: ServeArgs, shared: Machines | None) -> Problem:
+    if is_packed(data):  # it would unpack to whatever it likes
+        raise RequestError(
+            415, f"{WHERE}: compressed by something else than gzip; send gzip or none"
+        )
     problem = problem_from_bytes(data, WHERE, query.settings.read_options(shared))
     return _within(problem, query, args)
 

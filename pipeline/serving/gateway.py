@@ -31,7 +31,7 @@ from deepsched.pipeline.serving.lanes import QUICK_BYTES, looks_quick, may_be_qu
 from deepsched.pipeline.serving.measures import Measures
 from deepsched.pipeline.serving.openapi import ENDPOINTS, document
 from deepsched.pipeline.serving.pages import page_routes
-from deepsched.pipeline.serving.parcels import Parcels
+from deepsched.pipeline.serving.parcels import Parcel, Parcels
 from deepsched.pipeline.serving.query import SHA256, Query, parse_query
 from deepsched.pipeline.serving.receiving import Bodies
 from deepsched.pipeline.serving.refusals import RequestError, busy
@@ -51,6 +51,7 @@ log = logging.getLogger("ray.serve")
 
 LOOK_EVERY = 1.0  # s between two looks at the processes
 LOOK_WITHIN = 3.0  # s, which a process has to say how it stands
+MOST_MACHINES = 100_000_000  # bytes of machines that a gateway keeps for requests that name them
 FRESH = 6.0  # s for which what it said holds
 TRIES = 3  # of a request whose process dies
 LANES = ("quick", "slow", "jobs")
@@ -84,6 +85,7 @@ class Gateway:
         self._known: dict[str, dict[str, Any]] = {}  # what each kind of process said last
         self._seen: dict[str, float] = {}  # and when
         self._machines: dict[str, bytes] = {}
+        self._packed: dict[str, bytes | Parcel] = {}
         self._door: Door | None = None
         self._measures = Measures(uuid.uuid4().hex[:8])
         self._app = Starlette(
@@ -246,6 +248,7 @@ class Gateway:
             self._check_slow()
         sha256 = query.settings.machines_sha256
         machines = await self._shared(sha256) if sha256 else None
+        packed = self._packed.get(sha256 or "")
         began = time.monotonic()
         body = await self._bodies.receive(request)
         parcel = self._parcels.pack(body)
@@ -261,7 +264,7 @@ class Gateway:
                 deadline=now + self._args.timeout_s,
                 many=many,
                 arrow=arrow,
-                machines=machines,
+                machines=packed,
                 size=len(body),
             )
             lane = "quick" if may_be_quick(name, query, kind, body) else "slow"
@@ -272,7 +275,7 @@ class Gateway:
                         lane = "slow"
                     else:  # some processes are on other nodes
                         self._parcels.near = False
-                        ask = replace(ask, body=body)
+                        ask = replace(ask, body=body, machines=machines)
                     reply = await self._worked(lane, ask, request)
         except TimeoutError:
             raise RequestError(
@@ -350,9 +353,13 @@ class Gateway:
             found = await self._call("jobs", "machines", sha256)
             if found is None:
                 raise RequestError(404, f"no machines {sha256[:64]}; PUT them to /v1/machines")
-            while len(self._machines) >= 64:
-                self._machines.pop(next(iter(self._machines)))
+            kept = sum(map(len, self._machines.values()))
+            while self._machines and kept + len(found) > MOST_MACHINES:
+                gone = next(iter(self._machines))
+                kept -= len(self._machines.pop(gone))
+                self._parcels.forget(self._packed.pop(gone))
             self._machines[sha256] = found
+            self._packed[sha256] = self._parcels.pack(found)
         return self._machines[sha256]
 
     async def _quick_hop(self, asks: Sequence[Ask]) -> Sequence[Reply]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ray.serve")
 
-MOST_MACHINES = 256  # documents of machines that are kept
+MOST_DOCUMENT = 32 * MEGABYTE  # bytes of a document of machines: a thousand, each link its own
+MOST_MACHINES = 8 * MOST_DOCUMENT  # bytes of all that are kept
 JOB, REQUEST, BODY, ANSWER, MACHINES = "job.json", "request.json", "body", "answer", "machines"
 
 
@@ -91,12 +92,13 @@ class Store:
         known = self._keys.get(key or "")
         if known in self.jobs:
             return self.jobs[known], False
-        self._make_room(len(body))
+        size = len(body) + len(machines or b"")
+        self._make_room(size)
         job = Job(
             id=f"job-{uuid.uuid4().hex}", state="queued", scheduler=scheduler, created=time.time()
         )
         folder = self._folder / job.id
-        self._sizes[job.id] = len(body)
+        self._sizes[job.id] = size
         if key:
             self._keys[key] = job.id
         try:
@@ -165,7 +167,11 @@ class Store:
         """Keep a document of machines; of too many the oldest are forgotten."""
         folder = self._folder / MACHINES
         kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in kept[: max(0, len(kept) + 1 - MOST_MACHINES)]:
+        size = len(document) + sum(path.stat().st_size for path in kept)
+        for path in kept:
+            if size <= MOST_MACHINES:
+                break
+            size -= path.stat().st_size
             path.unlink(missing_ok=True)
         write_bytes(folder / sha256, document)
 

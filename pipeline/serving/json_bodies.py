@@ -22,15 +22,32 @@ SEED = np.uint64(secrets.randbits(63) | 1)
 def parse_body(data: bytes, where: str, args: ServeArgs) -> Any:
     """Return the document of a JSON body, as `parse_json` does, in a fraction of the time.
 
-    What a parser would build is counted first, so that its memory is bounded whatever is sent: a
-    value takes some 30 to 60 bytes, an object or list some 60 to 240.
+    Raises
+    ------
+    RequestError
+        413, as :func:`check_json`.
+    InvalidInput
+        If it is not JSON in UTF-8, or a key stands twice in one object.
+    """
+    if not check_json(data, where, args):
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass
+    # It says what is wrong, and where; or it is JSON after all, as with a byte order mark.
+    return parse_json(as_text(data, where), where)
+
+
+def check_json(data: bytes, where: str, args: ServeArgs) -> bool:
+    """Count what a parser would build; return whether a fast one might get it wrong.
+
+    So the memory of parsing is bounded whatever is sent: a value takes some 30 to 60 bytes, an
+    object or list some 60 to 240.
 
     Raises
     ------
     RequestError
         413, naming the limit that the document is above.
-    InvalidInput
-        If it is not JSON in UTF-8, or a key stands twice in one object.
     """
     keys = min(data.count(b":"), args.max_values)
     table = np.zeros(1 << (2 * keys + 1).bit_length(), dtype=np.uint64)
@@ -44,13 +61,7 @@ def parse_body(data: bytes, where: str, args: ServeArgs) -> Any:
     )
     if verdict != kernels.WITHIN:
         raise RequestError(413, _too_much(verdict, where, args))
-    if not suspect:
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError:
-            pass
-    # It says what is wrong, and where; or it is JSON after all, as with a byte order mark.
-    return parse_json(as_text(data, where), where)
+    return bool(suspect)
 
 
 def _too_much(verdict: int, where: str, args: ServeArgs) -> str:

@@ -15,10 +15,11 @@ import ray
 from deepsched.baselines.errors import DeepSchedError, UnwritableOutput
 from deepsched.pipeline.serving.bodies import unpack
 from deepsched.pipeline.serving.crew import Crew
-from deepsched.pipeline.serving.jobs import Store
+from deepsched.pipeline.serving.jobs import MOST_DOCUMENT, Store
 from deepsched.pipeline.serving.query import parse_query
 from deepsched.pipeline.serving.refusals import RequestError, busy, line_of
 from deepsched.pipeline.serving.reload import Reloading
+from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.serving.work import Ask, Reply, json_reply, read_machines, refusal
 from deepsched.pipeline.wire.machines import machines_hash
 from deepsched.pipeline.wire.models import ENDED, Job
@@ -127,7 +128,11 @@ class Keeper(Reloading):
         """Keep machines, and return their name: the hash of their document, unpacked."""
         try:
             document = unpack(body, encoding, self.args.max_body)
-            machines = read_machines(document, self.args)
+            if len(document) > MOST_DOCUMENT:
+                raise RequestError(413, f"machines over {MOST_DOCUMENT // MEGABYTE} MB")
+            machines = await asyncio.get_running_loop().run_in_executor(
+                None, read_machines, document, self.args
+            )
             sha256 = machines_hash(document)
             self._store.keep_machines(sha256, document)
         except UnwritableOutput as error:

@@ -5,7 +5,6 @@ What a client can do wrong becomes a 4xx reply with one short line, `{"error": "
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import time
@@ -26,6 +25,7 @@ from deepsched.baselines.text import plain
 from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, read_problems, unpack
+from deepsched.pipeline.serving.json_bodies import check_json
 from deepsched.pipeline.serving.lanes import TooSlow, check_quick_bytes, check_quick_problems
 from deepsched.pipeline.serving.parcels import NotHere, Parcel
 from deepsched.pipeline.serving.query import Query
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ray.serve")
 
+MOST_KEPT = 16  # sets of machines that a process keeps, each at most some MB
 # Statuses of replies that are none: among the slow ones; the body did not come along.
 TOO_SLOW, NOT_HERE = 0, -1
 
@@ -72,7 +73,7 @@ class Ask:
     deadline: float
     many: bool = False
     arrow: bool = False
-    machines: bytes | None = None
+    machines: bytes | Parcel | None = None
     size: int = 0
 
     def body_bytes(self) -> bytes:
@@ -124,24 +125,39 @@ def refusal(error: DeepSchedError) -> Reply:
     return json_reply(status_of(error), {"error": line_of(error)}, headers)
 
 
-@functools.lru_cache(maxsize=32)
-def _shared(document: bytes, most: int) -> Machines:
-    def check(count: int) -> None:
-        if count > most:
-            raise RequestError(413, f"{count} machines; this service takes {most}")
-
-    return machines_from_bytes(document, "machines", check=check)
+_kept: dict[str, Machines] = {}  # by the hash of their document
 
 
 def read_machines(document: bytes, args: ServeArgs) -> Machines:
-    """Return the machines of a document, kept for the next request that names them.
+    """Return the machines of a document.
 
     Raises
     ------
     DeepSchedError
         If it holds no legal machines, or too many.
     """
-    return _shared(document, args.max_machines)
+
+    def check(count: int) -> None:
+        if count > args.max_machines:
+            raise RequestError(413, f"{count} machines; this service takes {args.max_machines}")
+
+    check_json(document, "machines", args)
+    return machines_from_bytes(document, "machines", check=check)
+
+
+def _machines(ask: Ask, args: ServeArgs) -> Machines | None:
+    """Return the machines that a request names, kept for the next one that does."""
+    sha256 = ask.query.settings.machines_sha256
+    if sha256 is None or ask.machines is None:
+        return None
+    found = _kept.get(sha256)
+    if found is None:
+        document = ask.machines.read() if isinstance(ask.machines, Parcel) else ask.machines
+        found = read_machines(document, args)
+        while len(_kept) >= MOST_KEPT:
+            _kept.pop(next(iter(_kept)), None)
+        _kept[sha256] = found
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +186,7 @@ def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) 
     if taken > ask.deadline:
         raise RequestError(504, "there was no schedule in time")
     chosen = networks.choose(ask.query.settings.scheduler, ask.query.options)
-    shared = None if ask.machines is None else read_machines(ask.machines, args)
+    shared = _machines(ask, args)
     data = unpack(ask.body_bytes(), ask.encoding, args.max_body)
     if quick:
         check_quick_bytes(ask.kind, data)
