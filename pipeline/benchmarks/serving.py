@@ -45,7 +45,8 @@ QUICK = Extent(seconds=0.4, rounds=1, large=False)
 )
 @click.option(
     "--url",
-    help="Address of a service that runs already.  [default: one is started on a free port]",
+    help="Address of a service that runs already; $DEEPSCHED_TOKEN is its token.  [default: one is "
+    "started on a free port]",
 )
 @click.option(
     "--pid",

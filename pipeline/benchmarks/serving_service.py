@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,10 +21,12 @@ from urllib.parse import urlsplit
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.benchmarks.serving_bodies import machines_request
 from deepsched.pipeline.benchmarks.serving_processes import family
+from deepsched.pipeline.client.connections import TOKEN
 from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.serving.tokens import VARIABLE as TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deepsched.baselines.machines import Machines
     from deepsched.pipeline.benchmarks.serving_bodies import Request
@@ -47,6 +49,7 @@ class Service:
     root : the process of `deepsched serve`, of which all others descend; None if not known.
     folder : its temporary folder; None if not known.
     requests : a folder for requests that are made before they are sent.
+    headers : of every request.
     """
 
     host: str
@@ -54,17 +57,22 @@ class Service:
     root: int | None
     folder: Path | None
     requests: Path
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, request: Request) -> str:
         """Write a request for this service to a file, and return its path."""
-        return request.written(self.requests, f"{self.host}:{self.port}")
+        known = replace(request, headers={**self.headers, **request.headers})
+        return known.written(self.requests, f"{self.host}:{self.port}")
 
     def fetch(self, request: Request, timeout: float = 150.0) -> tuple[int, bytes]:
         """Send one request on a connection of its own; return status and body."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(
-                request.method, request.path, request.data or None, dict(request.headers)
+                request.method,
+                request.path,
+                request.data or None,
+                {**self.headers, **request.headers},
             )
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -113,7 +121,7 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(url: str, pid: int | None) -> Iterator[Service]:
-    """Yield a service that runs already.
+    """Yield a service that runs already; with a token it is the environment's, as for the client.
 
     Raises
     ------
@@ -130,7 +138,15 @@ def running_service(url: str, pid: int | None) -> Iterator[Service]:
     if parts.scheme != "http" or not host:
         raise InvalidInput(f"--url {url[:200]}: give one such as http://127.0.0.1:8000")
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(host=host, port=port, root=pid, folder=None, requests=Path(folder))
+        token = os.environ.get(TOKEN)
+        service = Service(
+            host=host,
+            port=port,
+            root=pid,
+            folder=None,
+            requests=Path(folder),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+        )
         if not service.ready():
             raise NotServed(f"nothing at {host} port {port} says that it is ready")
         yield service
@@ -166,7 +182,8 @@ def _served(port: int, folder: Path, options: Sequence[str]) -> subprocess.Popen
     # that Ray would make lies in the home folder, which is not ours.
     places = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | places
-    environment.pop("RAY_ADDRESS", None)
+    for name in ("RAY_ADDRESS", TOKENS):
+        environment.pop(name, None)
     command = [sys.executable, "-m", "deepsched", "serve", "--port", str(port), *options]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)

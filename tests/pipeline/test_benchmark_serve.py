@@ -6,12 +6,15 @@ import contextlib
 import json
 import math
 import os
+import re
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -55,6 +58,7 @@ from deepsched.pipeline.benchmarks.serving_processes import (
     per_request,
     usage_by_kind,
 )
+from deepsched.pipeline.benchmarks.serving_service import HEALTH, NotServed, running_service
 from deepsched.pipeline.wire.arrow import answers_from_stream
 from deepsched.pipeline.wire.machines import machines_bytes
 from deepsched.pipeline.wire.streams import CONTENT_TYPE
@@ -62,7 +66,6 @@ from tests.pipeline.cli_helpers import deepsched, deepsched_here, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TINY = Size(tasks=8, machines=3, noise=0.2)
 
@@ -311,6 +314,19 @@ def test_requests_say_how_long_they_are_and_how_they_are_packed() -> None:
     assert json_batch([problem, problem]).problems == arrow_batch([problem] * 2, "ab").problems == 2
 
 
+def test_a_running_service_is_asked_with_the_token_of_the_environment(
+    scripted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSCHED_TOKEN", "secret")
+    request = json_request(TINY.problem())
+    with running_service(f"127.0.0.1:{scripted}", None) as service:
+        written = Path(service.file(request)).read_bytes()
+        assert service.checked(replace(request, path="/200/2")) == b"xx"
+        with pytest.raises(NotServed, match="status 403: xxx"):
+            service.checked(replace(request, path="/403/3"))
+    assert b"\r\nAuthorization: Bearer secret\r\n" in written
+
+
 def test_all_bad_requests_are_refused(library: Library) -> None:
     for request in soak.bad_requests(json_request(TINY.problem())):
         if request.method == "GET" or request.path == "/v1/nothing":
@@ -321,6 +337,9 @@ def test_all_bad_requests_are_refused(library: Library) -> None:
 
 
 # --- asking ---
+
+
+WHOLE = re.compile(rb"(?s)(?:.*?content-length: (\d+))?.*?\r\n\r\n", re.IGNORECASE)
 
 
 class _Scripted(socketserver.BaseRequestHandler):
@@ -334,6 +353,8 @@ class _Scripted(socketserver.BaseRequestHandler):
             path = request.split(" ")[1]
             if path == "/drop":
                 return
+            if path == HEALTH:
+                path = "/200/0"
             if path == "/wait":
                 time.sleep(0.6)
             if path == "/chunked":
@@ -349,7 +370,7 @@ class _Scripted(socketserver.BaseRequestHandler):
 
     def _read(self) -> str | None:
         data = b""
-        while b"\r\n\r\n" not in data:
+        while not (found := WHOLE.match(data)) or len(data) < found.end() + int(found[1] or 0):
             more = self.request.recv(65536)
             if not more:
                 return None
