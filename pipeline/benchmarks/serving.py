@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PARTS = ("cost", "mixed", "overload", "kill", "soak")
 SOAK = "soak"  # not measured unless it is asked for
-QUICK = Extent(seconds=0.4, rounds=1, large=False)
+QUICK = Extent(seconds=0.4, rounds=1, whole=False)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +35,9 @@ QUICK = Extent(seconds=0.4, rounds=1, large=False)
     type=click.Choice(PARTS, case_sensitive=False),
     help=f"Only this one; may be repeated.  [default: all but {SOAK}]",
 )
-@click.option("--quick", is_flag=True, help="Shorter runs, and none of the largest problems.")
+@click.option(
+    "--quick", is_flag=True, help="Shorter runs, fewer sizes of problems, fewer processes killed."
+)
 @click.option(
     "--minutes",
     type=AMOUNT,

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.benchmarks.serving_service import Service
 
 SIZES = (SMALL, MIDDLE, MIDDLE_WORK, LARGE)
+QUICK_SIZES = (SMALL, MIDDLE)
 CONNECTIONS = {SERVICE: (1, 4, 16), PLAIN: (1, 16)}
 DIFFERENT = 4  # problems of a size that are asked in turns
 LARGE_REQUESTS = 2  # of the largest size, in a run
@@ -68,7 +69,7 @@ def measure_cost(service: Service, extent: Extent) -> Found:
     """Measure all sizes and kinds of requests."""
     library = Library()
     library.warm_up()
-    sizes = [size for size in SIZES if extent.large or size != LARGE]
+    sizes = SIZES if extent.whole else QUICK_SIZES
     runs: list[Run] = []
     with plain_service() as plain:
         targets = {SERVICE: service, PLAIN: plain}
@@ -101,17 +102,19 @@ def kinds(size: Size, machines: str, problems: Sequence[Problem]) -> dict[str, l
 def goals(runs: Sequence[Run]) -> list[Goal]:
     """Hold the runs against what is to be reached."""
     found = []
+    measured = {run.size for run in runs}
+    middle = [size for size in (MIDDLE, MIDDLE_WORK) if size.name in measured]
     for kind, bound in ((KNOWN, ARROW_RATE), ("JSON", JSON_RATE)):
-        for size in (MIDDLE, MIDDLE_WORK):
+        for size in middle:
             value = best_rate(runs, size.name, kind)
             text = f"{size.name}, {kind}"
             found.append(Goal(text=text, value=value, bound=bound, unit="requests/s"))
-    for size in (MIDDLE, MIDDLE_WORK):
+    for size in middle:
         value = beyond(runs, size.name, KNOWN)
         text = f"{size.name}, {KNOWN}, CPU beyond the library"
         unit = "ms a request"
         found.append(Goal(text=text, value=value, bound=BEYOND_LIBRARY, unit=unit, at_least=False))
-    for size in (SMALL, MIDDLE, MIDDLE_WORK):
+    for size in (SMALL, *middle):
         for several, single in SEVERAL.items():
             if any(run.kind == several and run.size == size.name for run in runs):
                 gain = best_rate(runs, size.name, several) / best_rate(runs, size.name, single)

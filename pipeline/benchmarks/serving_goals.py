@@ -76,11 +76,11 @@ class Extent:
     ----------
     seconds : of one run of a load.
     rounds : in which everything that is compared is run once.
-    large : whether the largest problems are asked too.
+    whole : whether the largest problems are asked, too, and a process of every kind is killed.
     minutes : of the soak.
     """
 
     seconds: float = 0.7
     rounds: int = 2
-    large: bool = True
+    whole: bool = True
     minutes: float = 15.0

@@ -57,7 +57,7 @@ def measure_mixed(service: Service, extent: Extent) -> Found:
         "health": Request(name="health", method="GET", path=HEALTH),
     }
     files = {name: service.file(request) for name, request in requests.items()}
-    size = LARGE if extent.large else LARGE_ENOUGH
+    size = LARGE if extent.whole else LARGE_ENOUGH
     large = Load(
         host=service.host,
         port=service.port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import statistics
 import time
 from collections import Counter
@@ -60,8 +61,8 @@ class Run:
 
     @property
     def whole_cpu(self) -> float:
-        """Ms of CPU a problem."""
-        return sum(self.cpu.values())
+        """Ms of CPU a problem; NaN where it is not known."""
+        return sum(self.cpu.values()) if self.cpu else math.nan
 
 
 def idle_rates(service: Service) -> dict[str, float]:

@@ -77,7 +77,7 @@ def measure_soak(service: Service, extent: Extent) -> Found:
     states: Counter[str] = Counter()
     every = min(EVERY, 60 * minutes / LEAST_SAMPLES)
     with contextlib.ExitStack() as stack:
-        for name, stream in streams(service, large=extent.large).items():
+        for name, stream in streams(service, large=extent.whole).items():
             outcomes[name] = stack.enter_context(going_on(_load(service, stream)))
         begin = time.perf_counter()
         next_sample = next_job = begin
