@@ -13,6 +13,7 @@ import click
 
 from deepsched.pipeline.faults.label import command as label
 from deepsched.pipeline.faults.read import command as read
+from deepsched.pipeline.faults.serve import command as serve
 from deepsched.pipeline.faults.train import command as train
 
 
@@ -23,4 +24,5 @@ def command() -> None:
 
 command.add_command(label, "label")
 command.add_command(read, "read")
+command.add_command(serve, "serve")
 command.add_command(train, "train")
