@@ -543,21 +543,18 @@ def test_small_requests_are_held_against_themselves_alone() -> None:
     assert not refused.reached
 
 
-def test_overload_wants_goodput_deliberate_statuses_health_and_memory() -> None:
+def test_overload_wants_goodput_deliberate_statuses_and_steady_memory() -> None:
     row = {
         "way": "many",
         "capacity": 100.0,
         "goodput": 85.0,
         "statuses": {"200": 850, "503": 9000, "500": 2, LOST: 3, "unsent": 5},
-        "health_p99_ms": 40.0,
-        "health_idle_p99_ms": 10.0,
         "mb_before": 1000.0,
         "mb_after": 1050.0,
     }
-    goodput, wrong, health, memory = overload.goals(row)
+    goodput, wrong, memory = overload.goals(row)
     assert (goodput.value, goodput.reached) == (pytest.approx(0.85), True)
     assert (wrong.value, wrong.reached) == (5, False)
-    assert (health.value, health.reached) == (4.0, False)
     assert (memory.value, memory.reached) == (1.05, True)
 
 
