@@ -81,6 +81,7 @@ class Gateway:
         at_once = -(-2 * args.replicas // args.gateways)
         self._hops = Hops(self._quick_hop, at_once=at_once, most_waiting=args.max_queued)
         self._slow_waiting = 0
+        self._telling: set[asyncio.Task[None]] = set()
         self._slow_mean = 1.0  # s
         self._known: dict[str, dict[str, Any]] = {}  # what each kind of process said last
         self._seen: dict[str, float] = {}  # and when
@@ -273,8 +274,9 @@ class Gateway:
                 while reply.status in (TOO_SLOW, NOT_HERE):
                     if reply.status == TOO_SLOW:
                         lane = "slow"
-                    else:  # some processes are on other nodes
-                        self._parcels.near = False
+                    else:
+                        if self._parcels.has(parcel):  # so the process is on another node
+                            self._parcels.near = False
                         ask = replace(ask, body=body, machines=machines)
                     reply = await self._worked(lane, ask, request)
         except TimeoutError:
@@ -327,7 +329,15 @@ class Gateway:
             if not work.done():
                 # Not cancelled: Ray may end the process whose call is cancelled as it returns.
                 work.add_done_callback(_forget)
-                self._handles["slow"].broadcast("stop", ask.id)
+                self._telling.add(told := asyncio.create_task(self._stop(ask.id)))
+                told.add_done_callback(self._telling.discard)
+
+    async def _stop(self, request: str) -> None:
+        """Tell all processes for slow requests that one of them is for nobody any more."""
+        try:
+            await self._handles["slow"].broadcast("stop", request)
+        except Exception:
+            log.exception("a request that is for nobody goes on")
 
     def _check_slow(self) -> None:
         """Refuse a slow request that finds no room.

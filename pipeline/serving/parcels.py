@@ -71,6 +71,10 @@ class Parcels:
             return body
         return Parcel(str(path))
 
+    def has(self, body: bytes | Parcel) -> bool:
+        """Return whether a body is a parcel that lies where it was put."""
+        return isinstance(body, Parcel) and Path(body.path).exists()
+
     def forget(self, body: bytes | Parcel) -> None:
         """Remove the file, when the request is answered."""
         if isinstance(body, Parcel):

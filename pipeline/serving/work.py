@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,7 @@ def refusal(error: DeepSchedError) -> Reply:
 
 
 _kept: dict[str, Machines] = {}  # by the hash of their document
+_keeping = threading.Lock()  # several threads work
 
 
 def read_machines(document: bytes, args: ServeArgs) -> Machines:
@@ -154,9 +156,10 @@ def _machines(ask: Ask, args: ServeArgs) -> Machines | None:
     if found is None:
         document = ask.machines.read() if isinstance(ask.machines, Parcel) else ask.machines
         found = read_machines(document, args)
-        while len(_kept) >= MOST_KEPT:
-            _kept.pop(next(iter(_kept)), None)
-        _kept[sha256] = found
+        with _keeping:
+            while len(_kept) >= MOST_KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[sha256] = found
     return found
 
 
