@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
@@ -13,7 +14,7 @@ from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
 from deepsched.model.networks.deepsched.options import default_samples
 from deepsched.pipeline.serving.json_bodies import parse_body
-from deepsched.pipeline.serving.refusals import RequestError
+from deepsched.pipeline.serving.refusals import RequestError, TooSlow
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.wire.arrow import problems_from_stream
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
+    from deepsched.pipeline.serving.lanes import QuickLimit
     from deepsched.pipeline.serving.query import Query
     from deepsched.pipeline.serving.settings import ServeArgs
 
@@ -71,91 +73,102 @@ def kind_of(content_type: str) -> Kind:
     )
 
 
-def read_problems(
-    data: bytes,
-    kind: Kind,
-    query: Query,
-    args: ServeArgs,
-    shared: Machines | None = None,
-    *,
-    many: bool = False,
-) -> list[Problem | DeepSchedError]:
-    """Return the problems of an unpacked body; a wrong one of several is the error in its place.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the body of one request is read.
 
-    Parameters
+    Attributes
     ----------
     shared : the machines that the query names by their hash.
-    many : whether the body holds a list of problems; else it holds one.
-
-    Raises
-    ------
-    DeepSchedError
-        If the body as a whole is too large or wrong, or its only problem is.
+    limit : for a request that has to be quick: how much it may take.
     """
-    if kind == "arrow":
-        if query.settings.machines is not None:
+
+    query: Query
+    args: ServeArgs
+    shared: Machines | None = None
+    limit: QuickLimit | None = None
+
+    def problems(
+        self, data: bytes, kind: Kind, *, many: bool = False
+    ) -> list[Problem | DeepSchedError]:
+        """Return the problems of an unpacked body; a wrong one of several is the error instead.
+
+        Parameters
+        ----------
+        many : whether the body holds a list of problems; else it holds one.
+
+        Raises
+        ------
+        DeepSchedError
+            If the body as a whole is too large or wrong, or its only problem is.
+        TooSlow
+            If it has to be quick, and is not.
+        """
+        if kind == "arrow":
+            found = self._of_stream(data, many=many)
+        elif many:
+            found = list(self._each(data, kind))
+        elif kind == "json" or data.lstrip()[:1] in (b"{", b"["):
+            found = [self._of_document(parse_body(data, WHERE, self.args), WHERE)]
+        else:
+            found = [self._of_file(data)]
+        for problem in found:
+            if isinstance(problem, TooSlow) or (not many and isinstance(problem, DeepSchedError)):
+                raise problem
+        return found
+
+    def _of_stream(self, data: bytes, *, many: bool) -> list[Problem | DeepSchedError]:
+        if self.query.settings.machines is not None:
             raise RequestError(400, "query parameter machines: not for Arrow, whose rows have them")
-        found = problems_from_stream(
-            data,
-            shared,
-            WHERE,
-            check=lambda tasks, machines, edges: check_counts(tasks, machines, edges, query, args),
-            most_rows=args.max_problems if many else 1,
-        )
-    elif many:
-        found = list(_each(data, kind, query, args, shared))
-    elif kind == "json" or data.lstrip()[:1] in (b"{", b"["):
-        found = [_from_document(parse_body(data, WHERE, args), WHERE, query, args, shared)]
-    else:
-        found = [_from_file(data, query, args, shared)]
-    if not many and isinstance(found[0], DeepSchedError):
-        raise found[0]
-    return found
 
+        def check(tasks: int, machines: int, edges: int) -> None:
+            check_counts(tasks, machines, edges, self.query, self.args)
+            if self.limit is not None:
+                self.limit.add(tasks, machines)
 
-def _from_document(
-    document: Any, where: str, query: Query, args: ServeArgs, shared: Machines | None
-) -> Problem:
-    check_size(document, query, args, shared)
-    problem = problem_from_json(document, where, query.settings.read_options(shared))
-    return _within(problem, query, args)
+        most = self.args.max_problems if many else 1
+        return problems_from_stream(data, self.shared, WHERE, check=check, most_rows=most)
 
+    def _of_document(self, document: Any, where: str) -> Problem:
+        tasks, machines = check_size(document, self.query, self.args, self.shared)
+        if self.limit is not None:
+            self.limit.check(tasks, machines)
+        options = self.query.settings.read_options(self.shared)
+        return self._within(problem_from_json(document, where, options))
 
-def _from_file(data: bytes, query: Query, args: ServeArgs, shared: Machines | None) -> Problem:
-    if is_packed(data):  # it would unpack to whatever it likes
-        raise RequestError(
-            415, f"{WHERE}: compressed by something else than gzip; send gzip or none"
-        )
-    problem = problem_from_bytes(data, WHERE, query.settings.read_options(shared))
-    return _within(problem, query, args)
+    def _of_file(self, data: bytes) -> Problem:
+        if is_packed(data):  # it would unpack to whatever it likes
+            raise RequestError(415, f"{WHERE}: compressed, and not by gzip; send gzip or none")
+        options = self.query.settings.read_options(self.shared)
+        return self._within(problem_from_bytes(data, WHERE, options))
 
+    def _within(self, problem: Problem) -> Problem:
+        n, p = problem.n_tasks, problem.n_machines
+        check_counts(n, p, problem.n_edges, self.query, self.args)
+        if self.limit is not None:
+            self.limit.add(n, p)
+        return problem
 
-def _within(problem: Problem, query: Query, args: ServeArgs) -> Problem:
-    check_counts(problem.n_tasks, problem.n_machines, problem.n_edges, query, args)
-    return problem
-
-
-def _each(
-    data: bytes, kind: Kind, query: Query, args: ServeArgs, shared: Machines | None
-) -> Iterator[Problem | DeepSchedError]:
-    """Yield the problems of a document that lists several."""
-    if kind != "json":
-        raise RequestError(415, f"several problems come as {JSON} or {ARROW}")
-    document = parse_body(data, WHERE, args)
-    problems = document.pop("problems", None) if isinstance(document, dict) else None
-    if not isinstance(problems, list) or not problems:
-        raise InvalidInput(f"{WHERE}: 'problems' must be a list of at least one document")
-    if len(problems) > args.max_problems:
-        raise RequestError(413, f"{len(problems)} problems; this service takes {args.max_problems}")
-    for k, problem in enumerate(problems):
-        where = f"{WHERE}: problems[{k}]"
-        if not isinstance(problem, dict):
-            yield InvalidInput(f"{where} must be an object")
-            continue
-        try:
-            yield _from_document({**document, **problem}, where, query, args, shared)
-        except DeepSchedError as error:
-            yield error
+    def _each(self, data: bytes, kind: Kind) -> Iterator[Problem | DeepSchedError]:
+        """Yield the problems of a document that lists several."""
+        if kind != "json":
+            raise RequestError(415, f"several problems come as {JSON} or {ARROW}")
+        document = parse_body(data, WHERE, self.args)
+        problems = document.pop("problems", None) if isinstance(document, dict) else None
+        if not isinstance(problems, list) or not problems:
+            raise InvalidInput(f"{WHERE}: 'problems' must be a list of at least one document")
+        most = self.args.max_problems
+        if len(problems) > most:
+            raise RequestError(413, f"{len(problems)} problems; this service takes {most}")
+        for k, problem in enumerate(problems):
+            where = f"{WHERE}: problems[{k}]"
+            if not isinstance(problem, dict):
+                yield InvalidInput(f"{where} must be an object")
+                continue
+            try:
+                yield self._of_document({**document, **problem}, where)
+            except DeepSchedError as error:
+                yield error
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
@@ -192,10 +205,14 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
 
 def check_size(
     document: Any, query: Query, args: ServeArgs, shared: Machines | None = None
-) -> None:
+) -> tuple[int, int]:
     """Refuse a document whose problem would be too large, before anything is built from it.
 
     Counts what is there; whether it has the right form is left to the reader.
+
+    Returns
+    -------
+    How many tasks and machines there are, as far as it can be seen.
 
     Raises
     ------
@@ -208,6 +225,7 @@ def check_size(
     machines = machines or query.settings.machines or len(shared or ()) or DEFAULT_MACHINES
     edges = max(_count(document, place) for place in EDGE_PLACES)
     check_counts(tasks, machines, edges, query, args)
+    return tasks, machines
 
 
 def check_counts(tasks: int, machines: int, edges: int, query: Query, args: ServeArgs) -> None:

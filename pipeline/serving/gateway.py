@@ -335,7 +335,8 @@ class Gateway:
     async def _stop(self, request: str) -> None:
         """Tell all processes for slow requests that one of them is for nobody any more."""
         try:
-            await self._handles["slow"].broadcast("stop", request)
+            told: Any = self._handles["slow"].broadcast("stop", request)
+            await told
         except Exception:
             log.exception("a request that is for nobody goes on")
 

@@ -9,32 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepsched.baselines.errors import DeepSchedError
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.load import PRETRAINED
 from deepsched.pipeline.serving.bodies import GZIP, samples_of
+from deepsched.pipeline.serving.refusals import TooSlow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deepsched.baselines.problem import Problem
     from deepsched.pipeline.serving.bodies import Kind
     from deepsched.pipeline.serving.query import Query
 
 # About 50 to 100 ms each, on one core of a small server.
 # Text is read by Python, a second for some ten kilobytes of DOT.
 QUICK_BYTES = {"json": 2_500_000, "arrow": 20_000_000, "file": 4_000}
-QUICK_OBJECTS = 20_000  # in a JSON document
+QUICK_OBJECTS = 40_000  # in a JSON document
 QUICK_CELLS = 12_500_000  # samples x tasks x machines
 QUICK_PAIRS = 60_000_000  # tasks² x machines, for those that look at all pairs of ready tasks
 QUICK_BUDGET = 0.05  # s of search
 SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # seconds, whatever is asked
 PAIRED = frozenset({"min-min", "max-min", "sufferage"})
 QUICK = frozenset({*SCHEDULERS, PRETRAINED, "paper"}) - SEARCHES
-
-
-class TooSlow(DeepSchedError):
-    """The request is none for a process of quick ones."""
 
 
 def may_be_quick(name: str, query: Query, kind: Kind, body: bytes) -> bool:
@@ -74,20 +67,33 @@ def check_quick_bytes(kind: Kind, data: bytes) -> None:
         raise TooSlow("a large body")
 
 
-def check_quick_problems(
-    problems: Sequence[Problem | DeepSchedError], name: str, query: Query
-) -> None:
-    """Refuse problems whose schedules take long.
+class QuickLimit:
+    """How much the problems of one quick request may take together.
 
-    Raises
-    ------
-    TooSlow
+    Parameters
+    ----------
+    name : of the scheduler.
     """
-    cells = pairs = 0
-    for problem in problems:
-        if not isinstance(problem, DeepSchedError):
-            samples = samples_of(query, problem.n_tasks, problem.n_machines)
-            cells += samples * problem.etc.size
-            pairs += problem.n_tasks * problem.etc.size
-    if cells > QUICK_CELLS or (name in PAIRED and pairs > QUICK_PAIRS):
-        raise TooSlow("much to schedule")
+
+    def __init__(self, name: str, query: Query) -> None:
+        self._name, self._query = name, query
+        self._cells = self._pairs = 0
+
+    def check(self, tasks: int, machines: int) -> None:
+        """Refuse a further problem of that size, if it is too much; it is not counted yet.
+
+        Raises
+        ------
+        TooSlow
+        """
+        cells = samples_of(self._query, tasks, machines) * tasks * machines
+        if self._cells + cells > QUICK_CELLS:
+            raise TooSlow("much to schedule")
+        if self._name in PAIRED and self._pairs + tasks**2 * machines > QUICK_PAIRS:
+            raise TooSlow("many pairs of tasks to look at")
+
+    def add(self, tasks: int, machines: int) -> None:
+        """Count a problem, as :meth:`check`."""
+        self.check(tasks, machines)
+        self._cells += samples_of(self._query, tasks, machines) * tasks * machines
+        self._pairs += tasks**2 * machines

@@ -25,6 +25,10 @@ class RequestError(DeepSchedError):
         return type(self), (self.status, str(self), self.headers)
 
 
+class TooSlow(DeepSchedError):
+    """The request is none for a process of quick ones."""
+
+
 def busy(message: str, wait: float = 1) -> RequestError:
     """Return the refusal of a request for which there is no room now.
 

@@ -5,10 +5,12 @@ What a client can do wrong becomes a 4xx reply with one short line, `{"error": "
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,13 @@ from deepsched.baselines.schedule import violations
 from deepsched.baselines.text import plain
 from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
-from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, read_problems, unpack
+from deepsched.model.networks.deepsched.search import thread_count
+from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json
-from deepsched.pipeline.serving.lanes import TooSlow, check_quick_bytes, check_quick_problems
+from deepsched.pipeline.serving.lanes import QuickLimit, check_quick_bytes
 from deepsched.pipeline.serving.parcels import NotHere, Parcel
 from deepsched.pipeline.serving.query import Query
-from deepsched.pipeline.serving.refusals import RequestError, line_of, status_of
+from deepsched.pipeline.serving.refusals import RequestError, TooSlow, line_of, status_of
 from deepsched.pipeline.wire.arrow import answers_to_stream, problems_to_stream
 from deepsched.pipeline.wire.machines import machines_from_bytes
 
@@ -193,9 +196,9 @@ def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) 
     data = unpack(ask.body_bytes(), ask.encoding, args.max_body)
     if quick:
         check_quick_bytes(ask.kind, data)
-    problems = read_problems(data, ask.kind, ask.query, args, shared, many=ask.many)
-    if quick:
-        check_quick_problems(problems, chosen.name, ask.query)
+    limit = QuickLimit(chosen.name, ask.query) if quick else None
+    reading = Reading(query=ask.query, args=args, shared=shared, limit=limit)
+    problems = reading.problems(data, ask.kind, many=ask.many)
     return Read(
         ask=ask,
         chosen=chosen,
@@ -230,23 +233,31 @@ def solve(found: Read, course: Course, made: Schedule | None = None, seconds: fl
     made : the schedule of the only problem, where it was made together with others.
     seconds : s which that took.
     """
-    answers: list[dict[str, Any]] = []
-    for problem in found.problems:
+    if not found.ask.many:
+        [problem] = found.problems
+        if isinstance(problem, DeepSchedError):
+            raise problem
+        return _encoded([_answer(problem, found, course, made, seconds)], found.ask)
+
+    def answered(problem: Problem | DeepSchedError) -> dict[str, Any]:
         try:
             if isinstance(problem, DeepSchedError):
                 raise problem
-            answers.append(_answer(problem, found, course, made, seconds))
+            return _answer(problem, found, course, None, 0.0)
         except DeepSchedError as error:
-            if not found.ask.many:
-                raise
-            answers.append({"status": status_of(error), "error": line_of(error)})
+            return {"status": status_of(error), "error": line_of(error)}
         except RuntimeError:
             # An invalid schedule is withheld: a fault of ours, whose reason is not for all.
-            if not found.ask.many:
-                raise
             log.exception("scheduler %s failed", found.chosen.name)
-            answers.append({"status": 500, "error": "the scheduler failed; the log says why"})
-    return _encoded(answers, found.ask)
+            return {"status": 500, "error": "the scheduler failed; the log says why"}
+
+    return _encoded(list(_together().map(answered, found.problems)), found.ask)
+
+
+@functools.cache
+def _together() -> ThreadPoolExecutor:
+    """Return the threads that schedule the problems of a batch, which needs no GIL."""
+    return ThreadPoolExecutor(thread_count(), "batch")
 
 
 def _answer(
