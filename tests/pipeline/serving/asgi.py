@@ -66,7 +66,7 @@ class Handle:
         """Return the handle as it is called, which is no matter here."""
         return self
 
-    def broadcast(self, *values: Any) -> None:
+    async def broadcast(self, *values: Any) -> None:
         self.told.append(values)
 
 

@@ -17,7 +17,7 @@ from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers import problem_document
 from deepsched.model.checkpoint import save_checkpoint
 from deepsched.model.networks import build_network
-from deepsched.pipeline.serving.bodies import read_problems, unpack
+from deepsched.pipeline.serving.bodies import Reading, unpack
 from deepsched.pipeline.serving.query import Query, parse_query
 from deepsched.pipeline.serving.refusals import LONGEST_MESSAGE
 from deepsched.pipeline.serving.settings import ServeArgs
@@ -101,10 +101,11 @@ def refused(
         body = json.dumps(body).encode()
     kind = fields.pop("kind", "json")
     limits = args or ServeArgs()
-    checked = query(text)
+    many = fields.pop("many", False)
+    reading = Reading(query=query(text), args=limits, **fields)
 
     def read() -> None:
-        read_problems(unpack(body, encoding, limits.max_body), kind, checked, limits, **fields)
+        reading.problems(unpack(body, encoding, limits.max_body), kind, many=many)
 
     with pytest.raises(DeepSchedError) as caught:
         read()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,7 @@ import pytest
 from deepsched.baselines.errors import DeepSchedError
 from deepsched.baselines.machines import draw_machines
 from deepsched.baselines.readers import ReadOptions, problem_from_bytes, problem_from_json
-from deepsched.pipeline.serving.bodies import kind_of, read_problems, unpack
-from deepsched.pipeline.serving.query import Query, QuerySettings
+from deepsched.pipeline.serving.bodies import Reading, kind_of, unpack
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.wire.arrow import problems_to_stream
@@ -29,11 +30,21 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 FLAT = {"parents": [], "children": []}
 
 
+def zipped(data: bytes) -> bytes:
+    """Return a zip archive of one file."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("file", data)
+    return archive.getvalue()
+
+
 def read(body: bytes | dict[str, Any], text: str = "", **fields: Any) -> list[Any]:
     """Return the problems of a body that nothing limits."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = fields.pop("kind", "json")
-    return read_problems(data, kind, query(text), ServeArgs(), **fields)
+    many = fields.pop("many", False)
+    reading = Reading(query=query(text), args=ServeArgs(), **fields)
+    return reading.problems(data, kind, many=many)
 
 
 def assert_same(one: Problem, other: Problem) -> None:
@@ -96,9 +107,17 @@ def test_bad_bodies_are_refused_in_one_short_line(body, status, words):
             "samples=4",
             "4 samples x 8 tasks x 2 machines; this service takes 50",
         ),
-        (SMALL | {"tasks": [TASK] * 7, "machines": MACHINES * 2}, "", "7 tasks x 4 machines"),
+        (
+            SMALL | {"tasks": [TASK] * 7, "machines": MACHINES * 2},
+            "",
+            "7 tasks x 4 machines; this service takes 25",
+        ),
         ({"workflow": {"specification": {"tasks": [FLAT] * 11}}}, "", "11 tasks"),
-        ({"workflow": {"specification": {"tasks": [FLAT] * 9}}}, "machines=4", "9 tasks x 4"),
+        (
+            {"workflow": {"specification": {"tasks": [FLAT] * 9}}},
+            "machines=4",
+            "9 tasks x 4 machines; this service takes 25",
+        ),
         ({"workflow": {}, "schemaVersion": "1.5"}, "machines=1000000", "1000000 machines"),
         # Each format's own places.
         ({"nodes": [{}] * 11, "edges": []}, "", "11 tasks"),
@@ -159,7 +178,7 @@ def test_a_query_reaches_the_reader_like_the_command_line_options():
     assert problem.n_machines == 3
     assert problem.machines.bandwidth[0, 1] == 1e6
     assert problem.machines.latency[0, 1] == 0.5
-    [plain] = read_problems(body, "json", Query(settings=QuerySettings(machines=3)), ServeArgs())
+    [plain] = read(body, "machines=3")
     assert not np.array_equal(problem.etc, plain.etc)
 
 
@@ -219,7 +238,7 @@ def test_in_a_batch_a_wrong_problem_is_the_error_in_its_place():
     batch = {"problems": [SMALL, 7, SMALL | {"tasks": [TASK] * 3}, {}, SMALL]}
     args = ServeArgs(max_tasks=2)
     data = json.dumps(batch).encode()
-    found = read_problems(data, "json", query(), args, many=True)
+    found = Reading(query=query(), args=args).problems(data, "json", many=True)
     assert [isinstance(one, DeepSchedError) for one in found] == [False, True, True, True, False]
     assert str(found[1]) == "request body: problems[1] must be an object"
     assert str(found[2]) == "3 tasks; this service takes 2"
@@ -297,3 +316,9 @@ def test_unpacking_is_bounded_and_strict():
 @pytest.mark.parametrize("data", [bz2.compress(b"{}"), lzma.compress(b"{}")])
 def test_a_body_is_unpacked_only_as_gzip(data):
     assert refused(data)[0] == 400
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, zipped], ids=["bz2", "xz", "zip"])
+def test_no_other_packing_gets_around_the_limit(pack):
+    for body in (pack(bytes(2_000_000)), gzip.compress(pack(bytes(2_000_000)))):
+        assert refused(body, "", ServeArgs(max_body_mb=1), kind="file")[0] in (413, 415)

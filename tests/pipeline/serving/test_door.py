@@ -266,6 +266,7 @@ async def test_an_answer_that_nobody_takes_is_broken_off():
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ten\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
     ids=lambda data: repr(data)[2:30],
 )
@@ -277,11 +278,32 @@ async def test_what_is_not_http_is_a_400_in_json(data):
     assert found.refused == ["400"]
 
 
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        (b"GET /nothing", b"["), (b"GET /nothing", b"[::1"), (b"GET //other/x", b"a"),
+        (b"GET /a%0Ab%0D%00", b"a"), (b"GET /%ff%ed%a0%80", b"a"), (b"OPTIONS *", b"a"),
+        (b"CONNECT a:80", b"a"), (b"TRACE /nothing", b"\xff"), (b"GET /static/%2e%2e%2fx", b"a"),
+    ],
+)  # fmt: skip
 @in_a_loop
-async def test_a_transfer_coding_that_is_not_known_is_a_501():
-    data = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"
-    async with standing(hello) as found, client(found, data) as one:
-        assert refusal(await one.all())[0] == 501
+async def test_odd_addresses_and_hosts_are_a_404_like_any_other(line, host):
+    data = line + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+    async with serving() as found, client(found, data) as one:
+        answer = await one.response()
+    assert answer.startswith(b"HTTP/1.1 404 "), answer
+    message = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert message.startswith("Not Found: ")
+    assert not {"\n", "\r"} & set(message)
+
+
+@in_a_loop
+async def test_only_the_head_of_an_answer_may_be_asked_for():
+    async with serving() as found, client(found, GET.replace(b"GET /", b"HEAD /health")) as one:
+        await one.send(GET.replace(b"GET /", b"GET /health"))
+        async with asyncio.timeout(PATIENCE):
+            assert b"200 OK" in await one.reader.readuntil(b"\r\n\r\n")
+        assert b'"ready"' in await one.response()  # nothing stood between the two
 
 
 @in_a_loop

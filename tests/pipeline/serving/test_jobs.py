@@ -152,6 +152,14 @@ def test_the_number_of_jobs_is_bounded_and_ended_ones_make_room(tmp_path):
     assert folders(tmp_path) == {first.id, third.id}
 
 
+def test_the_machines_that_a_job_names_count_with_it(tmp_path):
+    found = store(tmp_path, max_jobs_mb=1)
+    found.add("heft", ASKED, bytes(400_000), bytes(400_000), None)
+    with pytest.raises(RequestError) as caught:
+        add(found, bytes(400_000))
+    assert caught.value.status == 503
+
+
 def test_the_bytes_of_all_jobs_are_bounded_answers_and_a_restart_with_them(tmp_path):
     found = store(tmp_path, max_jobs_mb=1)
     first, second = add(found, bytes(400_000)), add(found, bytes(400_000))
@@ -204,7 +212,7 @@ def test_machines_are_kept_by_their_hash_and_of_too_many_the_oldest_go(tmp_path,
     found = store(tmp_path)
     assert found.machines("0" * 64) is None
     assert found.machines("") is None
-    monkeypatch.setattr(module, "MOST_MACHINES", 3)
+    monkeypatch.setattr(module, "MOST_MACHINES", 3 * len(b"machines"))
     for k in range(5):
         found.keep_machines(str(k), b"machines")
         os.utime(tmp_path / MACHINES / str(k), (k, k))
@@ -290,7 +298,9 @@ class Jobs:
 def jobs(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keeper_module, "NICE", 0)  # a busy machine would never get to them
-        found = Jobs(loop, tmp_path_factory.mktemp("keeper") / "jobs", job_timeout_s=200)
+        found = Jobs(
+            loop, tmp_path_factory.mktemp("keeper") / "jobs", job_timeout_s=200, max_objects=10_000
+        )
         yield found
         found.close()
         found.run(until(lambda: not children()))
@@ -421,6 +431,18 @@ def test_machines_that_are_none_are_refused(jobs):
     assert "not JSON" in line(jobs.run(jobs.keeper.put_machines(b"hello", "")), 400)
     assert "damaged gzip" in line(jobs.run(jobs.keeper.put_machines(b"{}", "gzip")), 400)
     assert jobs.run(jobs.keeper.machines("0" * 64)) is None
+
+
+def test_machines_are_counted_before_they_are_parsed_like_any_other_body(jobs):
+    body = b'{"n_machines": 1, "more": [' + b"[]," * 10_000 + b"[]]}"
+    reply = jobs.run(jobs.keeper.put_machines(body, ""))
+    assert "more than 10000 objects and lists" in line(reply, 413)
+
+
+def test_machines_whose_document_is_too_long_are_refused_however_few(jobs, monkeypatch):
+    monkeypatch.setattr(keeper_module, "MOST_DOCUMENT", 1_000_000)
+    reply = jobs.run(jobs.keeper.put_machines(gzip.compress(bytes(1_000_001)), "gzip"))
+    assert line(reply, 413) == "machines over 1 MB"
 
 
 def test_machines_may_come_packed_and_are_known_by_what_they_are(jobs):

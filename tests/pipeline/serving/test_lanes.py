@@ -8,12 +8,12 @@ import json
 import pytest
 
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
-from deepsched.pipeline.serving import lanes
+from deepsched.pipeline.serving import bodies, lanes
 from deepsched.pipeline.serving.lanes import SEARCHES, may_be_quick
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.work import TOO_SLOW, read, work_together
 from deepsched.pipeline.wire.arrow import problems_to_stream
-from tests.pipeline.serving.examples import asked, drawn, independent, query
+from tests.pipeline.serving.examples import asked, document, drawn, independent, query
 
 
 def test_searches_are_slow_and_rules_and_networks_quick():
@@ -40,6 +40,14 @@ def test_a_large_body_is_slow_packed_or_not(kind):
     assert len(packed) < most
     assert not may_be_quick("heft", query(), kind, packed)
     assert may_be_quick("heft", query(), kind, gzip.compress(bytes(most)))
+
+
+def test_json_is_as_quick_whatever_its_type_says(networks):
+    body = document(drawn(tasks=200))
+    assert len(body) > lanes.QUICK_BYTES["file"]
+    assert may_be_quick("heft", query(), "file", body)
+    assert not may_be_quick("heft", query(), "file", b"digraph {}" + body)
+    assert status(networks, asked(body, "scheduler=heft", kind="file")) == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"\x1f\x8b", b"\x1f\x8b" + bytes(15)])
@@ -87,6 +95,13 @@ def test_rules_that_look_at_all_pairs_of_tasks_are_passed_on_earlier(networks, n
     body = problems_to_stream([independent(20_000, 2)])
     assert status(networks, asked(body, f"scheduler={name}", kind="arrow")) == TOO_SLOW
     assert status(networks, asked(body, "scheduler=heft", kind="arrow")) == 200
+
+
+def test_files_whose_reading_takes_long_are_passed_on_unread(networks, monkeypatch):
+    monkeypatch.setattr(bodies, "problem_from_bytes", None)
+    graph = b"digraph {" + b"".join(b"a%d -> a%d;" % (k, k + 1) for k in range(5_000)) + b"}"
+    for body in (graph, b"/* a comment */ strict " + graph):
+        assert status(networks, asked(body, kind="file")) == TOO_SLOW
 
 
 def test_in_a_process_of_its_own_nothing_is_too_slow(networks):

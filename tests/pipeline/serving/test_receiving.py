@@ -100,9 +100,15 @@ async def test_a_body_that_comes_too_slowly_is_refused_and_not_kept():
 
 @in_a_loop
 async def test_a_slow_body_that_keeps_its_rate_may_take_as_long_as_it_takes():
+    found = bodies(body_timeout_s=1.5, min_rate_kb=1)
+    chunks = [part for _ in range(4) for part in (bytes(2_000), 0.5)]
+    assert len(await found.receive(Coming(chunks).request)) == 8_000
+
+
+@in_a_loop
+async def test_what_came_fast_buys_no_time_to_stand_still_in():
     found = bodies(body_timeout_s=0.05, min_rate_kb=1)
-    chunks = [bytes(30_000), 0.06, bytes(1_000), 0.06, bytes(1_000)]
-    assert len(await found.receive(Coming(chunks).request)) == 32_000
+    assert (await refused(found, Coming([bytes(500_000), 400.0]))).status == 408
 
 
 @in_a_loop

@@ -22,6 +22,7 @@ from deepsched.pipeline.serving.networks import Chosen
 from deepsched.pipeline.serving.parcels import Parcel
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.work import (
+    MOST_KEPT,
     NOT_HERE,
     Course,
     Reply,
@@ -33,8 +34,9 @@ from deepsched.pipeline.serving.work import (
     work,
     work_together,
 )
+from deepsched.pipeline.serving.work import _kept as kept_machines
 from deepsched.pipeline.wire.arrow import answers_from_stream, problems_to_stream
-from deepsched.pipeline.wire.machines import machines_bytes
+from deepsched.pipeline.wire.machines import machines_bytes, machines_hash
 from deepsched.pipeline.wire.models import BatchAnswer, ScheduleAnswer, Timing
 from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
 from tests.pipeline.serving.examples import SMALL, TASK, asked, document, drawn, line, value
@@ -233,24 +235,42 @@ def test_with_edges_an_answer_holds_the_graph_and_all_machines(networks):
 def test_shared_machines_stand_in_where_a_document_and_a_row_have_none(networks, request):
     problem = drawn()
     shared = machines_bytes(problem.machines)
+    text = f"machines_sha256={machines_hash(shared)}"
     whole = answered(networks, problem)["tasks"]
     stream = problems_to_stream([problem], shared=problem.machines)
-    assert answered(networks, stream, kind="arrow", machines=shared)["tasks"] == whole
+    assert answered(networks, stream, text, kind="arrow", machines=shared)["tasks"] == whole
     trace = (request.config.rootpath / "tests/data/wfformat.json").read_bytes()
-    found = answered(networks, trace, "scheduler=round-robin", machines=shared)
+    found = answered(networks, trace, f"scheduler=round-robin&{text}", machines=shared)
     expected = problem_from_json(json.loads(trace), "", ReadOptions(machines=problem.machines))
     assert_equal(rebuilt(expected, found), SCHEDULERS["round-robin"](expected, None))
     message = line(work(asked(stream, kind="arrow"), networks, ARGS), 400)
     assert "machines_sha256" in message
 
 
+def test_shared_machines_are_read_once_by_a_process_that_keeps_some(networks, tmp_path):
+    problems = [drawn(machines=machines) for machines in range(20, 22 + MOST_KEPT)]
+    path = tmp_path / "machines"
+    for problem in problems:
+        path.write_bytes(machines_bytes(problem.machines))
+        text = f"scheduler=heft&machines_sha256={machines_hash(path.read_bytes())}"
+        stream = problems_to_stream([problem], shared=problem.machines)
+        ask = asked(stream, text, kind="arrow", machines=Parcel(str(path)))
+        first = value(work(ask, networks, ARGS))
+        path.unlink()
+        assert value(work(ask, networks, ARGS))["tasks"] == first["tasks"]
+    assert len(kept_machines) <= MOST_KEPT
+
+
 def test_machines_that_are_too_many_or_none_are_refused_by_a_line(networks):
     document = machines_bytes(drawn(machines=5).machines)
     assert len(read_machines(document, ARGS)) == 5
-    few = ServeArgs(max_machines=4)
-    reply = work(asked(SMALL, machines=document), networks, few)
-    assert line(reply, 413) == "5 machines; this service takes 4"
-    assert "n_machines" in line(work(asked(SMALL, machines=b"{}"), networks, ARGS), 400)
+    for found, status, words in (
+        (document, 413, "5 machines; this service takes 4"),
+        (b"{}", 400, "n_machines"),
+        (b"[" * 100, 413, "machines: nested more than 64 deep"),
+    ):
+        ask = asked(SMALL, f"machines_sha256={machines_hash(found)}", machines=found)
+        assert words in line(work(ask, networks, ServeArgs(max_machines=4)), status)
 
 
 def test_in_a_batch_a_wrong_problem_has_its_status_and_the_others_their_schedules(networks):
