@@ -8,6 +8,7 @@ from deepsched.baselines.kernels.structures import jit
 
 DIGIT_0, DIGIT_9, LONG_NUMBER = 48, 57, 19  # digits that may be more than 64 bits
 QUOTE, BACKSLASH, COLON, COMMA, POINT, LETTER_E = 34, 92, 58, 44, 46, 101
+FEW = 12  # keys of an object that are compared with each other one by one
 OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 # What `count` returns beside its counts.
 WITHIN, TOO_MANY_VALUES, TOO_MANY_OBJECTS, TOO_DEEP = 0, 1, 2, 3
@@ -24,6 +25,20 @@ def _in_a_float(text, before, after):
 
 
 @jit
+def _enter(table, mask, key, owner):
+    """Put a key of an object into the table; return whether it was there already."""
+    word = (key ^ (owner * np.uint64(0xBF58476D1CE4E5B9))) | np.uint64(1)
+    word *= np.uint64(0x94D049BB133111EB)
+    place = (word >> np.uint64(20)) & mask
+    while table[place] != 0:
+        if table[place] == word:
+            return True
+        place = (place + np.uint64(1)) & mask
+    table[place] = word
+    return False
+
+
+@jit
 def count(text, max_values, max_objects, max_depth, table, seed):
     """Return (verdict, values, objects, depth, suspect) of a text, until one is above its limit.
 
@@ -34,6 +49,9 @@ def count(text, max_values, max_objects, max_depth, table, seed):
     """
     mask = np.uint64(table.size - 1)
     owner = np.zeros(max_depth + 1, np.uint64)  # which object is open at each depth
+    # Its first keys, and how many there were: most objects have no more, and the table is as large
+    # as the text, so that looking into it waits for memory.
+    first, keys = np.empty((max_depth + 1, FEW), np.uint64), np.zeros(max_depth + 1, np.int64)
     values, members, objects, depth = 0, 0, 0, 0
     suspect, escaped = False, False
     key = np.uint64(0)
@@ -68,15 +86,16 @@ def count(text, max_values, max_objects, max_depth, table, seed):
                 return TOO_MANY_VALUES, values, objects, depth, suspect
             if escaped:
                 suspect = True
-            word = (key ^ (owner[depth] * np.uint64(0xBF58476D1CE4E5B9))) | np.uint64(1)
-            word *= np.uint64(0x94D049BB133111EB)
-            place = (word >> np.uint64(20)) & mask
-            while table[place] != 0:
-                if table[place] == word:
-                    suspect = True
-                    break
-                place = (place + np.uint64(1)) & mask
-            table[place] = word
+            if keys[depth] < FEW:
+                for k in range(keys[depth]):
+                    suspect = suspect or first[depth, k] == key
+                first[depth, keys[depth]] = key
+            else:
+                if keys[depth] == FEW:
+                    for k in range(FEW):
+                        _enter(table, mask, first[depth, k], owner[depth])
+                suspect = _enter(table, mask, key, owner[depth]) or suspect
+            keys[depth] += 1
         elif byte == COMMA:
             values += 1
             if values > max_values:
@@ -90,6 +109,7 @@ def count(text, max_values, max_objects, max_depth, table, seed):
             if objects > max_objects:
                 return TOO_MANY_OBJECTS, values, objects, depth, suspect
             owner[depth] = np.uint64(objects)
+            keys[depth] = 0
         elif byte == CLOSE_OBJECT or byte == CLOSE_LIST:
             if depth > 0:
                 depth -= 1

@@ -335,8 +335,8 @@ class Gateway:
     async def _stop(self, request: str) -> None:
         """Tell all processes for slow requests that one of them is for nobody any more."""
         try:
-            told: Any = self._handles["slow"].broadcast("stop", request)
-            await told
+            told = self._handles["slow"].broadcast("stop", request)
+            await told.results_async(return_exceptions=True)  # only then is it sent at all
         except Exception:
             log.exception("a request that is for nobody goes on")
 
