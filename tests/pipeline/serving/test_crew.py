@@ -60,9 +60,12 @@ class Shared:
     def begin(self, ask: Ask) -> asyncio.Task[Reply]:
         """Have the crew work on a request, in the running loop."""
         self.heard = []
-        return asyncio.ensure_future(
-            self.crew.work(ask, lambda word, value: self.heard.append((word, value)))
-        )
+
+        def told(word: str, value: Any) -> None:
+            if value[0] == ask.id:  # and not the last word of a request before it
+                self.heard.append((word, value))
+
+        return asyncio.ensure_future(self.crew.work(ask, told))
 
     async def begun(self, name: str = "job-1") -> asyncio.Task[Reply]:
         """Have the crew search for very long, and return when it does."""
