@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepsched.pipeline.benchmarks.serving_library import Library
 from deepsched.pipeline.benchmarks.serving_service import own_service, running_service
 from deepsched.pipeline.common.numbers import SEED, Real, Whole
 from deepsched.pipeline.common.ray_session import ROOT
@@ -101,6 +100,9 @@ def command(
 ) -> int:
     """Run the scenarios and print what they found."""
     check_names(names, SCENARIOS)
+    # Late, as torch takes seconds that --help has not.
+    from deepsched.pipeline.benchmarks.serving_library import Library
+
     data = ROOT / "tests" / "data"
     if examples is None and data.is_dir():
         examples = data

@@ -25,6 +25,7 @@ CLIENTS = 6  # at once
 GOOD_EVERY = 20  # requests
 SHOWN = 20  # findings
 JOBS = 20  # that are left to be worked on
+TOLD_EVERY = 2_000  # requests
 WARM = 300  # requests that fill caches before the processes are looked at
 
 
@@ -37,7 +38,7 @@ def mutated_bodies(trial: ServeTrial) -> None:
     found = Bodies(trial, given, good)
     warm = min(WARM, trial.requests // 4)
     found.send(range(warm))
-    before = trial.settled(None)
+    before = trial.rest()
     found.send(range(warm, trial.requests))
     trial.check_good(good[0])
     found.cancel_jobs()
@@ -65,8 +66,10 @@ class Bodies:
         """Send the requests of these numbers, some at a time."""
         with ThreadPoolExecutor(CLIENTS) as pool:
             futures = [pool.submit(self._one, number) for number in numbers]
-            for future in as_completed(futures):
+            for done, future in enumerate(as_completed(futures), 1):
                 future.result()
+                if done % TOLD_EVERY == 0:
+                    self._trial.say(f"{done} of {len(numbers)} sent")
 
     def summary(self) -> str:
         """Return what came back, as a line."""

@@ -35,7 +35,7 @@ def described_requests(trial: ServeTrial) -> None:
     except ImportError:
         raise NotPossible("schemathesis is not installed; the extra dev has it") from None
     described = trial.ask(Request(name="description", method="GET", path="/openapi.json"))
-    before = trial.settled(None)
+    before = trial.rest()
     asked = _Asked(trial, json.loads(described.body))
     asked.all()
     trial.disturbed(asked.summary(), hit=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import resource
 import socket
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsched.pipeline.benchmarks.serving_bodies import Request
-from deepsched.pipeline.benchmarks.serving_load import Load, going_on, percentile
+from deepsched.pipeline.benchmarks.serving_load import LOST, UNSENT, Load, going_on, percentile
 from deepsched.pipeline.faults.serve_hostile import JSON, bomb
 from deepsched.pipeline.faults.serve_trial import Watch, load_average, small_request
 from deepsched.pipeline.faults.serve_wire import NoAnswer, exchange, request
@@ -87,13 +88,13 @@ def slow_clients(trial: ServeTrial) -> None:
     """Send half requests, stalled, endless and silent ones, gzip bombs; leave answers unread."""
     _allow_connections(round(2_000 * trial.share) + SPARE)
     trial.check_good(small_request())
-    before = trial.settled(None)
+    before = trial.rest()
     idle, disturbed = Probes(), Probes()
     wrong: list[str] = []
     for name, attack in ATTACKS.items():
         undisturbed, probes = Probes(), Probes()
         with _probing(trial, undisturbed):
-            time.sleep(IDLE * max(trial.share, 0.25))
+            time.sleep(max(IDLE * trial.share, 0.5))
         with _probing(trial, probes), Watch(trial.held) as watch:
             fates = asyncio.run(_again(attack, trial))
         grown = 0.0 if before is None else max(0.0, watch.megabytes - before.usage.megabytes)
@@ -179,9 +180,12 @@ def _probing(trial: ServeTrial, found: Probes) -> Iterator[None]:
                 outcomes[f"{way} {name}"] = stack.enter_context(going_on(load))
         yield
     for kind, outcome in outcomes.items():
+        way = kind.partition(" ")[0]
         found.ms[kind] = outcome.ms
         for status, count in outcome.statuses.items():
-            if status not in ("200", "unsent"):
+            # A connection that is kept may be closed for being idle just as it is used again.
+            closed = way == "kept" and status == LOST
+            if status not in ("200", UNSENT) and not closed:
                 found.others[f"{kind} {status}"] += count
 
 
@@ -290,7 +294,8 @@ async def _endless_headers(address: Address, share: float) -> Fates:
         end = "reset"
     finally:
         writer.transport.abort()
-    counted = {f"{end} after {sent / 1e6:.1f} MB": 1} if end else {}
+    taken = 10 * math.ceil(sent / 1e7)
+    counted = {f"{end} within {taken} MB": 1} if end else {}
     return Fates(ends=counted, still_open=1 - len(counted), seconds=time.perf_counter() - begin)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.benchmarks.serving_processes import Process, Usage
     from deepsched.pipeline.benchmarks.serving_service import Service
 
+REST = 2.0  # s, between two looks at what the service holds
 HUNG = 30.0  # s, after which an answer counts as hung
 SETTLE = 30.0  # s, in which a service has to be again what it was
 TIMES = frozenset({"seconds", "timing"})  # of an answer, the parts that no two have in common
@@ -101,6 +102,14 @@ class ServeTrial(Trial):
             return None
         usage = summed(list(usage_by_kind(self.service.root).values()))
         return Held(processes=len(self.processes()), usage=usage)
+
+    def rest(self) -> Held | None:
+        """Wait until no process of the service begins or ends, and return what all hold."""
+        now, then = self.held(), None
+        while now is not None and (then is None or now.processes != then.processes):
+            time.sleep(REST)
+            now, then = self.held(), now
+        return now
 
     def settled(self, before: Held | None) -> Held | None:
         """Wait until the service holds no more than before, and return what it holds.

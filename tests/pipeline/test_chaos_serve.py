@@ -168,7 +168,7 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let searches and probes of the run be few."""
     monkeypatch.setattr("deepsched.pipeline.faults.serve_slow.MOST_RATIO", 100.0)
     monkeypatch.setattr("deepsched.pipeline.faults.serve_slow.LITTLE", 1_000.0)
-    monkeypatch.setattr("deepsched.pipeline.faults.serve_gone.STOPPED_WITHIN", 0.5)
+    monkeypatch.setattr("deepsched.pipeline.faults.serve_gone.MOST_CPU", 0.5)
     return
 
 
