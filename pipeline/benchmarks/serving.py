@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.benchmarks.serving_service import Service
 
 PARTS = ("cost", "mixed", "overload", "kill", "soak")
+BUSY = 0.5  # load of a core, from which on others disturb
 SOAK = "soak"  # not measured unless it is asked for
 QUICK = Extent(seconds=0.4, rounds=1, whole=False)
 
@@ -84,6 +86,8 @@ def command(
     extent = replace(QUICK if quick else Extent(), minutes=minutes)
     chosen = names or tuple(name for name in PARTS if name != SOAK)
     loading("torch", "ray")
+    if (busy := busy_machine()) is not None:
+        results.print(busy)
     parts = _functions()
     found: dict[str, Found] = {}
     with _service(url, pid, soaked=SOAK in chosen) as service:
@@ -96,6 +100,16 @@ def command(
             for name, one in found.items()
         }
         write_text(json_path, json_text(rows) + "\n")
+
+
+def busy_machine() -> str | None:
+    """Return what is to be said where others work on this machine before anything is measured."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < BUSY * cores:
+        return None
+    return (
+        f"others work on this machine (load {load:.1f}, {cores} cores): trust CPU and ratios only"
+    )
 
 
 def show(found: Found) -> None:

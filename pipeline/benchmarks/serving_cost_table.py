@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def cost_table(size: str, runs: Sequence[Run]) -> Table:
     headings = [
         *("library CPU", "scheduling", "plain CPU"),
         *(f"{process} CPU" for process in processes),
-        *("service CPU", "beyond library", "p50 ms", "p99 ms"),
+        *("service CPU", "beyond library", "p50 ms", "p99 ms", "CPU allows /s"),
         *(f"{name} /s, {count} conn." for name in counts for count in counts[name]),
     ]
     for heading in headings:
@@ -65,6 +66,7 @@ def _cells(
         beyond(runs, size, kind),
         median([one.p50 for one in service]),
         median([one.p99 for one in service]),
+        1e3 * (os.cpu_count() or 1) / median([one.whole_cpu for one in service]),
         *rates(PLAIN),
         *rates(SERVICE),
     ]

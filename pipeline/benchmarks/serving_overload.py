@@ -74,7 +74,7 @@ def measure_overload(service: Service, extent: Extent) -> Found:
         )
         parts = [start(replace(whole, seconds=long, **way)) for _ in range(ASKING)]
         came, seen = together([finish(part) for part in parts]), finish(probe)
-        row = {
+        row: dict[str, Any] = {
             "way": name,
             "capacity": capacity,
             "goodput": came.in_time / long,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from deepsched.pipeline.benchmarks import serving
 from deepsched.pipeline.benchmarks import serving_cost as cost
 from deepsched.pipeline.benchmarks import serving_kill as kill
 from deepsched.pipeline.benchmarks import serving_mixed as mixed
@@ -541,6 +542,22 @@ def test_small_requests_are_held_against_themselves_alone() -> None:
     assert ratio.reached
     assert refused.value == 1
     assert not refused.reached
+
+
+def test_of_two_idle_times_the_less_disturbed_counts() -> None:
+    disturbed, quiet = Outcome(ms=[1.0, 1.0, 90.0]), Outcome(ms=[5.0, 5.0, 6.0])
+    assert mixed.quieter(disturbed, quiet) is quiet
+    assert mixed.quieter(quiet, disturbed) is quiet
+
+
+def test_that_others_work_on_the_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.9, 5.0, 5.0))
+    assert serving.busy_machine() is None
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0, 0.0, 0.0))
+    assert serving.busy_machine() == (
+        "others work on this machine (load 3.0, 2 cores): trust CPU and ratios only"
+    )
 
 
 def test_overload_wants_goodput_deliberate_statuses_and_steady_memory() -> None:
