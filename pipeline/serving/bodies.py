@@ -12,7 +12,6 @@ from deepsched.baselines.machines import DEFAULT_MACHINES
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
 from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
-from deepsched.model.networks.deepsched.options import default_samples
 from deepsched.pipeline.serving.json_bodies import parse_body
 from deepsched.pipeline.serving.refusals import RequestError, TooSlow
 from deepsched.pipeline.serving.settings import MEGABYTE
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
-    from deepsched.pipeline.serving.lanes import QuickLimit
     from deepsched.pipeline.serving.query import Query
+    from deepsched.pipeline.serving.quick_limit import QuickLimit
     from deepsched.pipeline.serving.settings import ServeArgs
 
 Kind = Literal["json", "arrow", "file"]
@@ -246,18 +245,13 @@ def check_counts(tasks: int, machines: int, edges: int, query: Query, args: Serv
         raise RequestError(
             413, f"{tasks} tasks x {machines} machines; this service takes {args.max_cells}"
         )
-    samples = samples_of(query, tasks, machines)
+    samples = query.samples(tasks, machines)
     if samples > 1 and samples * tasks * machines > args.max_sampled_cells:
         raise RequestError(
             413,
             f"{samples} samples x {tasks} tasks x {machines} machines; this service takes "
             f"{args.max_sampled_cells}",
         )
-
-
-def samples_of(query: Query, tasks: int, machines: int) -> int:
-    """Return how many schedules the network will decode."""
-    return query.options.get("samples") or default_samples(tasks, machines)
 
 
 def _at(document: Any, place: str) -> Any:

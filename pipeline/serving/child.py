@@ -70,6 +70,8 @@ class Child:
         except DeepSchedError as error:
             self._send("failed", str(error))
             return
+        gc.collect()
+        gc.freeze()  # all that is there by now is looked through no more
         # Not before: on a busy machine it might never become ready.
         os.nice(nice)
         if nice >= LOWEST and hasattr(os, "SCHED_IDLE"):
@@ -86,6 +88,7 @@ class Child:
             return
         if course.stop[0] and reply.status == 200:
             reply = refusal(RequestError(504, "stopped"))
+        self._course = Course()
         self._send("reply", reply)
         gc.collect()
 
@@ -97,7 +100,8 @@ class Child:
         def tell() -> None:
             nonlocal told, late
             told, late = time.perf_counter(), None
-            self._send("better", (request, told - begin, best))
+            if self._course is course:  # else its reply has gone
+                self._send("better", (request, told - begin, best))
 
         def improved(value: float) -> None:
             nonlocal best, late
@@ -115,7 +119,9 @@ class Child:
         def begun(problem: Problem, heft: float) -> None:
             self._send("begun", (request, problem.n_tasks, problem.n_machines, heft))
 
-        return Course(improved=improved, begun=begun if request.startswith("job-") else None)
+        job = request.startswith("job-")
+        course = Course(improved=improved if job else None, begun=begun if job else None)
+        return course
 
     def _send(self, word: str, value: Any) -> None:
         with self._lock:

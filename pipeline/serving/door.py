@@ -15,6 +15,7 @@ import logging
 import math
 import re
 import socket
+import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ class GuardedProtocol(H11Protocol):
             if unsent != self.unsent:
                 self.since, self.unsent = now, unsent
             elif now - self.since > args.idle_timeout_s:
-                self.transport.abort()  # nobody takes the answer
+                self._cut()  # nobody takes the answer
             return
         self.unsent = 0
         waited = now - self.since
@@ -121,13 +122,20 @@ class GuardedProtocol(H11Protocol):
             # A body and its answer have their own limits; what comes after the answer has not.
             answered = self.cycle is not None and self.cycle.response_complete
             if answered and waited > args.body_timeout_s:
-                self.transport.abort()
+                self._cut()
             return
         if self.conn.trailing_data[0]:
             if waited > args.header_timeout_s:
                 self._turn_away(408, "the request's headers did not arrive in time")
         elif waited > (args.idle_timeout_s if self.cycle else args.header_timeout_s):
             self.transport.close()
+
+    def _cut(self) -> None:
+        """End the connection, and have the system forget what it has not sent."""
+        found = self.transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _turn_away(self, status: int, message: str, headers: str = "") -> None:
         type(self).refused(str(status))

@@ -29,7 +29,7 @@ from deepsched.pipeline.serving.door import Door, listening, open_door
 from deepsched.pipeline.serving.hops import Hops
 from deepsched.pipeline.serving.lanes import QUICK_BYTES, looks_quick, may_be_quick
 from deepsched.pipeline.serving.measures import Measures
-from deepsched.pipeline.serving.openapi import ENDPOINTS, document
+from deepsched.pipeline.serving.openapi import ENDPOINTS, OPEN, document
 from deepsched.pipeline.serving.pages import page_routes
 from deepsched.pipeline.serving.parcels import Parcel, Parcels
 from deepsched.pipeline.serving.query import SHA256, Query, parse_query
@@ -479,7 +479,6 @@ class Gateway:
 
 
 TOO_LATE = 408  # to a client that is known to stall
-OPEN = frozenset({"live", "ready", "openapi"})  # no token is asked for
 _DIED = refusal(busy("the process that worked on it died"))
 
 

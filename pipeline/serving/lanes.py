@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.load import PRETRAINED
-from deepsched.pipeline.serving.bodies import GZIP, samples_of
+from deepsched.pipeline.serving.bodies import GZIP
 from deepsched.pipeline.serving.refusals import TooSlow
 
 if TYPE_CHECKING:
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 # Text is read by Python, a second for some ten kilobytes of DOT.
 QUICK_BYTES = {"json": 2_500_000, "arrow": 20_000_000, "file": 4_000}
 QUICK_OBJECTS = 40_000  # in a JSON document
-QUICK_CELLS = 12_500_000  # samples x tasks x machines
-QUICK_PAIRS = 60_000_000  # tasks² x machines, for those that look at all pairs of ready tasks
 QUICK_BUDGET = 0.05  # s of search
 SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # seconds, whatever is asked
-PAIRED = frozenset({"min-min", "max-min", "sufferage"})
 QUICK = frozenset({*SCHEDULERS, PRETRAINED, "paper"}) - SEARCHES
 
 
@@ -65,35 +62,3 @@ def check_quick_bytes(kind: Kind, data: bytes) -> None:
     kind = told(kind, data)
     if len(data) > QUICK_BYTES[kind] or (kind == "json" and data.count(b"{") > QUICK_OBJECTS):
         raise TooSlow("a large body")
-
-
-class QuickLimit:
-    """How much the problems of one quick request may take together.
-
-    Parameters
-    ----------
-    name : of the scheduler.
-    """
-
-    def __init__(self, name: str, query: Query) -> None:
-        self._name, self._query = name, query
-        self._cells = self._pairs = 0
-
-    def check(self, tasks: int, machines: int) -> None:
-        """Refuse a further problem of that size, if it is too much; it is not counted yet.
-
-        Raises
-        ------
-        TooSlow
-        """
-        cells = samples_of(self._query, tasks, machines) * tasks * machines
-        if self._cells + cells > QUICK_CELLS:
-            raise TooSlow("much to schedule")
-        if self._name in PAIRED and self._pairs + tasks**2 * machines > QUICK_PAIRS:
-            raise TooSlow("many pairs of tasks to look at")
-
-    def add(self, tasks: int, machines: int) -> None:
-        """Count a problem, as :meth:`check`."""
-        self.check(tasks, machines)
-        self._cells += samples_of(self._query, tasks, machines) * tasks * machines
-        self._pairs += tasks**2 * machines

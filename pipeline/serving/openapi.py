@@ -190,6 +190,8 @@ ENDPOINTS = (
     ),
 )
 
+OPEN = frozenset({"live", "ready", "openapi"})  # no token is asked for
+
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
 _PROBLEM = {
     "type": "object",
@@ -282,6 +284,8 @@ def _operation(end: Endpoint) -> dict[str, Any]:
         "parameters": parameters,
         "responses": responses,
     }
+    if end.name in OPEN:
+        found["security"] = []
     if end.body is not None:
         content = {kind: {"schema": schema} for kind, schema in BODIES[end.body].items()}
         found["requestBody"] = {"required": True, "content": content}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import ReadOptions
 from deepsched.baselines.settings import Settings, parse_settings, setting, setting_infos
-from deepsched.model.networks.deepsched.options import DeepSchedOptions
+from deepsched.model.networks.deepsched.options import DeepSchedOptions, default_samples
 from deepsched.pipeline.serving.refusals import RequestError, shorten
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Query:
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def samples(self, tasks: int, machines: int) -> int:
+        """Return how many schedules the network will decode for a problem of that size."""
+        return self.options.get("samples") or default_samples(tasks, machines)
 
     def with_scheduler(self, name: str) -> Query:
         """Return the query with the scheduler's name as the table has it."""

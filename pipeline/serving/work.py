@@ -30,9 +30,10 @@ from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import thread_count
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json
-from deepsched.pipeline.serving.lanes import QuickLimit, check_quick_bytes
+from deepsched.pipeline.serving.lanes import check_quick_bytes
 from deepsched.pipeline.serving.parcels import NotHere, Parcel
 from deepsched.pipeline.serving.query import Query
+from deepsched.pipeline.serving.quick_limit import QuickLimit
 from deepsched.pipeline.serving.refusals import RequestError, TooSlow, line_of, status_of
 from deepsched.pipeline.wire.arrow import answers_to_stream, problems_to_stream
 from deepsched.pipeline.wire.machines import machines_from_bytes

@@ -1,0 +1,47 @@
+"""How much the problems of one quick request may take, seen before they are built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepsched.pipeline.serving.refusals import TooSlow
+
+if TYPE_CHECKING:
+    from deepsched.pipeline.serving.query import Query
+
+# About 100 ms each, on one core of a small server.
+QUICK_CELLS = 12_500_000  # samples x tasks x machines
+QUICK_PAIRS = 60_000_000  # tasks² x machines, for those that look at all pairs of ready tasks
+PAIRED = frozenset({"min-min", "max-min", "sufferage"})
+
+
+class QuickLimit:
+    """How much the problems of one quick request may take together.
+
+    Parameters
+    ----------
+    name : of the scheduler.
+    """
+
+    def __init__(self, name: str, query: Query) -> None:
+        self._name, self._query = name, query
+        self._cells = self._pairs = 0
+
+    def check(self, tasks: int, machines: int) -> None:
+        """Refuse a further problem of that size, if it is too much; it is not counted yet.
+
+        Raises
+        ------
+        TooSlow
+        """
+        cells = self._query.samples(tasks, machines) * tasks * machines
+        if self._cells + cells > QUICK_CELLS:
+            raise TooSlow("much to schedule")
+        if self._name in PAIRED and self._pairs + tasks**2 * machines > QUICK_PAIRS:
+            raise TooSlow("many pairs of tasks to look at")
+
+    def add(self, tasks: int, machines: int) -> None:
+        """Count a problem, as :meth:`check`."""
+        self.check(tasks, machines)
+        self._cells += self._query.samples(tasks, machines) * tasks * machines
+        self._pairs += tasks**2 * machines
