@@ -165,7 +165,10 @@ def hostile(given: Material, rng: random.Random) -> Hostile:
         (50, 14, 8, 8, 12, 6, 2),
     )[0]
     if kind == "nonsense":
-        return Hostile(what="no HTTP", data=mutation_or_not(rng.choice(NOT_HTTP), rng), method="")
+        data = rng.choice(NOT_HTTP)
+        if rng.random() < 0.5:
+            data = mutation(data, rng) + b"\r\n\r\n"  # who sends nothing is told nothing
+        return Hostile(what="no HTTP", data=data, method="")
     if kind == "path":
         return _path(rng)
     what, body, headers = _body(kind, given, rng)
@@ -192,11 +195,6 @@ def hostile(given: Material, rng: random.Random) -> Hostile:
     pairs.append(("Content-Length", str(len(body))))
     data = request(method, target, pairs, body)
     return Hostile(what=f"{kind}: {what}", data=data, method=method)
-
-
-def mutation_or_not(data: bytes, rng: random.Random) -> bytes:
-    """Damage every other one."""
-    return mutation(data, rng) if rng.random() < 0.5 else data
 
 
 def _path(rng: random.Random) -> Hostile:

@@ -167,8 +167,10 @@ def fault(answer: Answer, *, is_head: bool, hidden: str) -> str | None:
         return None
     try:
         value = json.loads(answer.body)
+        if answer.status == 503 and value.get("status") == "not ready":
+            return None  # a probe's answer, as it should be
         line = value["error"] if list(value) == ["error"] else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         line = None
     if not isinstance(line, str) or answer.headers.get("content-type") != "application/json":
         return f"an error that is no JSON line: {_shown(answer.body)}"
