@@ -487,7 +487,7 @@ def serve_address() -> tuple[str, int] | None:
     client = _get_global_client()
     assert client is not None  # this is a replica of Serve
     options = client.http_config
-    if options.location is not ProxyLocation.Disabled:
+    if options.location not in (None, ProxyLocation.Disabled):
         return None
     return options.host or "127.0.0.1", options.port
 
