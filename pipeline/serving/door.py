@@ -38,8 +38,10 @@ MORE = 64  # connections beyond the limit, which are heard as far as to see whet
 # What needs no look at all to be refused where no small request finds room.
 PLAIN = re.compile(rb"POST /v1/schedule(\?[^ ]*)? HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+AGAIN = "Retry-After: 2\r\n"
 LOOK_EVERY = 1.0  # s between two looks at all connections
 BACKLOG = 1024  # connections that wait to be accepted
+PARTING = 2.0  # s in which connections may still bring a request, and end with its answer
 LEAVE = 20.0  # s for requests that are being answered when the door closes
 
 
@@ -47,6 +49,7 @@ class GuardedProtocol(H11Protocol):
     """One connection, with what it takes to see that it stands still."""
 
     limit = 0  # connections at once; set by :func:`open_door`
+    silent: dict[GuardedProtocol, None]  # of which no request has come yet, the oldest first
     refused: Callable[[str], None]  # told of a connection that is turned away
     full: Callable[[int, bytes], float]  # s to wait, for a body of that length and that query; or 0
 
@@ -55,20 +58,30 @@ class GuardedProtocol(H11Protocol):
         super().connection_made(transport)
         self.since = time.monotonic()  # of the state that it is in
         self.unsent = 0
-        self.extra = len(self.connections) > self.limit
+        self.silent[self] = None
+        self.extra = len(self.connections) - len(self.silent) >= self.limit
         if len(self.connections) > self.limit + MORE:
-            self._turn_away(503, "too many connections", "Retry-After: 2\r\n")
+            # Whoever has said nothing for longest; maybe that is who comes.
+            next(iter(self.silent))._turn_away(503, "too many connections", AGAIN)  # noqa: SLF001
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self.silent.pop(self, None)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Note when the first byte of a request came; refuse at once what finds no room."""
         if self.idle:
             self.since = time.monotonic()
             if self.extra and not data.startswith(PROBES):
-                self._turn_away(503, "too many connections", "Retry-After: 2\r\n")
+                self._turn_away(503, "too many connections", AGAIN)
                 return
             if self._refused_whole(data):
+                self.silent.pop(self, None)
                 return
         super().data_received(data)
+        if self.cycle is not None:
+            self.silent.pop(self, None)
 
     def _refused_whole(self, data: bytes) -> bool:
         """Refuse a whole request that finds no room, which costs a tenth of what parsing would."""
@@ -138,6 +151,7 @@ class GuardedProtocol(H11Protocol):
         self.transport.abort()
 
     def _turn_away(self, status: int, message: str, headers: str = "") -> None:
+        self.silent.pop(self, None)
         type(self).refused(str(status))
         self.transport.write(_refusal(status, message, f"{headers}Connection: close\r\n"))
         self.transport.close()
@@ -159,6 +173,7 @@ class Door:
 
     def __init__(self, server: uvicorn.Server, tasks: list[asyncio.Task[Any]]) -> None:
         self._server, self._tasks = server, tasks
+        self.closing = False
 
     @property
     def connections(self) -> int:
@@ -171,7 +186,17 @@ class Door:
         return not any(task.done() for task in self._tasks)
 
     async def close(self) -> None:
-        """Listen no more, and wait for what is being answered."""
+        """Listen no more, and wait for what is being answered.
+
+        Whoever asks within a moment is told to come by another connection: one that is closed as a
+        request is on its way looks broken to its client.
+        """
+        self.closing = True
+        for server in self._server.servers:
+            server.close()
+        end = time.monotonic() + PARTING
+        while self.connections and time.monotonic() < end:
+            await asyncio.sleep(0.05)
         self._server.should_exit = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
@@ -225,6 +250,7 @@ def open_door(
         (GuardedProtocol,),
         {
             "limit": args.max_connections,
+            "silent": {},
             "refused": staticmethod(refused),
             "full": staticmethod(full),
         },

@@ -467,6 +467,8 @@ class Gateway:
                 # A fault of ours: the reason is not for all.
                 log.exception("a request to %s failed", name)
                 reply = json_reply(500, {"error": "internal error; the log says more"})
+            if self._door is not None and self._door.closing:
+                reply = replace(reply, headers={**reply.headers, "Connection": "close"})
             self._measures.answered(name, reply.status)
             return Response(
                 reply.body,

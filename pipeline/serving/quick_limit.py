@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deepsched.model.load import PRETRAINED
 from deepsched.pipeline.serving.refusals import TooSlow
 
 if TYPE_CHECKING:
     from deepsched.pipeline.serving.query import Query
 
-# About 15 ms, and for a batch 50, on one core of a small server.
-QUICK_CELLS, QUICK_BATCH = 1_000_000, 4_000_000  # samples x tasks x machines
+# About 25 ms, and for a batch 60, on one core of a small server.
+QUICK_CELLS, QUICK_BATCH = 2_500_000, 6_000_000  # schedules x tasks x machines
+PASS = 3  # schedules that a forward pass and the guard cost as much as
 QUICK_PAIRS = 20_000_000  # tasks² x machines, for those that look at all pairs of ready tasks
 PAIRED = frozenset({"min-min", "max-min", "sufferage"})
 
@@ -34,7 +36,7 @@ class QuickLimit:
         ------
         TooSlow
         """
-        cells = self._query.samples(tasks, machines) * tasks * machines
+        cells = self._cells_of(tasks, machines)
         if cells > QUICK_CELLS or self._cells + cells > QUICK_BATCH:
             raise TooSlow("much to schedule")
         if self._name in PAIRED and self._pairs + tasks**2 * machines > QUICK_PAIRS:
@@ -43,5 +45,11 @@ class QuickLimit:
     def add(self, tasks: int, machines: int) -> None:
         """Count a problem, as :meth:`check`."""
         self.check(tasks, machines)
-        self._cells += self._query.samples(tasks, machines) * tasks * machines
+        self._cells += self._cells_of(tasks, machines)
         self._pairs += tasks**2 * machines
+
+    def _cells_of(self, tasks: int, machines: int) -> int:
+        schedules = 1
+        if self._name == PRETRAINED:
+            schedules = PASS + self._query.samples(tasks, machines)
+        return schedules * tasks * machines

@@ -354,8 +354,9 @@ async def test_a_web_socket_is_answered_like_any_other_request():
 @in_a_loop
 async def test_too_many_connections_are_a_503_and_those_that_are_there_go_on():
     async with standing(hello, max_connections=2) as found:
-        async with client(found, GET) as first, client(found) as second:
+        async with client(found, GET) as first, client(found, GET) as second:
             await first.response()
+            await second.response()
             await until(lambda: found.door.connections == 2)
             async with client(found, GET) as third:
                 answer = await third.all()
@@ -376,7 +377,8 @@ async def test_beyond_them_probes_are_answered_still_and_they_are_bounded_as_wel
 ):
     monkeypatch.setattr(module, "MORE", 1)
     probe = GET.replace(b"/ ", path + b" ")
-    async with standing(hello, max_connections=1) as found, client(found) as first:
+    async with standing(hello, max_connections=1) as found, client(found, GET) as first:
+        await first.response()
         await until(lambda: found.door.connections == 1)
         async with client(found, probe) as second:
             assert (await second.response()).endswith(path)

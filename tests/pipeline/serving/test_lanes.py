@@ -8,7 +8,7 @@ import json
 import pytest
 
 from deepsched.baselines.registry import OPTIONAL, SCHEDULERS
-from deepsched.pipeline.serving import bodies, lanes
+from deepsched.pipeline.serving import bodies, lanes, quick_limit
 from deepsched.pipeline.serving.lanes import SEARCHES, may_be_quick
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.work import TOO_SLOW, read, work_together
@@ -76,14 +76,15 @@ def test_a_document_of_many_objects_is_passed_on_unparsed(networks):
 
 def test_many_samples_of_many_tasks_are_passed_on_before_any_is_made(networks, monkeypatch):
     problem = drawn(tasks=60, machines=4)
-    monkeypatch.setattr(lanes, "QUICK_CELLS", 10 * problem.etc.size)
+    monkeypatch.setattr(quick_limit, "QUICK_CELLS", (10 + quick_limit.PASS) * problem.etc.size)
     assert status(networks, asked(problem, "samples=11")) == TOO_SLOW
     assert status(networks, asked(problem, "samples=10")) == 200
 
 
 def test_the_problems_of_a_batch_count_together(networks, monkeypatch):
     problem = drawn(tasks=60, machines=4)
-    monkeypatch.setattr(lanes, "QUICK_CELLS", 25 * problem.etc.size)
+    most = int(2.5 * (10 + quick_limit.PASS) * problem.etc.size)
+    monkeypatch.setattr(quick_limit, "QUICK_BATCH", most)
     for number, expected in ((2, 200), (3, TOO_SLOW)):
         stream = problems_to_stream([problem] * number)
         ask = asked(stream, "samples=10", kind="arrow", many=True)
