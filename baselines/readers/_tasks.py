@@ -192,6 +192,8 @@ def check_keys(items: list[dict[str, Any]], known: tuple[str, ...], place: Place
     Other unknown keys are the writer's own business.
     """
     judged = set(known)
+    if judged.issuperset(chain.from_iterable(items)):  # as nearly always, and several times as fast
+        return
     for k, item in enumerate(items):
         if judged.issuperset(item):
             continue

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ray.serve")
 
+SMALL = 20_000  # tasks x machines; up to there a batch's problems are scheduled one by one
 MOST_KEPT = 16  # sets of machines that a process keeps, each at most some MB
 # Statuses of replies that are none: among the slow ones; the body did not come along.
 TOO_SLOW, NOT_HERE = 0, -1
@@ -252,7 +253,10 @@ def solve(found: Read, course: Course, made: Schedule | None = None, seconds: fl
             log.exception("scheduler %s failed", found.chosen.name)
             return {"status": 500, "error": "the scheduler failed; the log says why"}
 
-    return _encoded(list(_together().map(answered, found.problems)), found.ask)
+    sizes = [p.etc.size for p in found.problems if not isinstance(p, DeepSchedError)]
+    # Threads take the GIL from each other where a problem is small.
+    run = _together().map if max(sizes, default=0) > SMALL else map
+    return _encoded(list(run(answered, found.problems)), found.ask)
 
 
 @functools.cache
