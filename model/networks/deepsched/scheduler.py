@@ -247,9 +247,7 @@ class DeepSchedScheduler:
             return best
         left = options.budget - (time.perf_counter() - begin)
         if options.objective == "makespan" and applies(problem):
-            return balanced(
-                problem, best, left, seed, self._threads, stop, improved=report.better
-            )
+            return balanced(problem, best, left, seed, self._threads, stop, improved=report.better)
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
