@@ -67,11 +67,11 @@ def test_settings_of_stages_are_settings(kind: type[BaseModel]) -> None:
                 parse_model(kind, {name: "much"}, "here")
 
 
-def test_a_number_that_the_option_takes_and_the_service_does_not(
+def test_options_of_the_service_have_the_ranges_of_its_settings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     done = deepsched_here(capsys, "serve", "--replicas", 20_000)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "deepsched: command line: replicas = 20000: Input should be less than or equal to 10000\n"
+        "deepsched: Invalid value for '--replicas': replicas 20000: it must be at most 10000.\n"
     )
