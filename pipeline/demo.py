@@ -43,7 +43,7 @@ PRESET = "demo"  # problems where there are no traces
 GENERATED_OUT, TRACES_OUT = "runs/demo", "runs/demo-traces"
 SUMMARY = "summary.json"
 NOISE = 0.2  # sigma of what a task takes on one machine and not on another
-SERVE_CPUS = 2  # one process for a network that wants batches, one for the other schedulers
+SERVE_CPUS = 1  # the process for quick requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,7 +306,7 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
         f"$ curl --data-binary @{workflow} http://127.0.0.1:{port}/v1/schedule",
         markup=False,
     )
-    arguments = ServeArgs(checkpoint=checkpoint, port=port, gateways=1)
+    arguments = ServeArgs(checkpoint=checkpoint, port=port, gateways=1, replicas=1)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         start_service(build_app(arguments), arguments)

@@ -42,7 +42,7 @@ HEAD = {"node:__internal_head__": 0.001}  # the head node, which Ray names so
 
 def processes(args: ServeArgs) -> int:
     """Return how many CPUs the application asks Ray for."""
-    return args.replicas + args.slow_replicas
+    return args.replicas
 
 
 def build_app(args: ServeArgs) -> serve.Application:
@@ -67,7 +67,8 @@ def build_app(args: ServeArgs) -> serve.Application:
         return made.options(ray_actor_options={"runtime_env": FAST} | actor, **chosen)
 
     quick = deployed(Quick, {"num_cpus": 1, "num_gpus": cuda}, num_replicas=args.replicas)
-    slow = deployed(Slow, {"num_cpus": 1}, num_replicas=args.slow_replicas)
+    # No CPU of its own: its processes take what quick requests leave.
+    slow = deployed(Slow, {"num_cpus": 0}, num_replicas=args.slow_replicas)
     # One, on the node whose disk holds the jobs.
     keeper = deployed(Keeper, {"num_cpus": 0, "resources": HEAD}, num_replicas=1)
     ingress = serve.ingress()(Gateway)
