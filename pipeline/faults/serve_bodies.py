@@ -13,7 +13,7 @@ from deepsched.baselines.atomic import write_bytes
 from deepsched.pipeline.benchmarks.serving_bodies import Request
 from deepsched.pipeline.common.ray_session import ROOT
 from deepsched.pipeline.faults.serve_hostile import FILE, JSON, Material, hostile, material
-from deepsched.pipeline.faults.serve_trial import HUNG, ServeTrial, load_average, seeded
+from deepsched.pipeline.faults.serve_trial import HUNG, ServeTrial, listed, load_average, seeded
 from deepsched.pipeline.faults.serve_wire import NoAnswer, exchange, fault
 from deepsched.pipeline.faults.trial import Broken
 from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
@@ -73,11 +73,8 @@ class Bodies:
 
     def summary(self) -> str:
         """Return what came back, as a line."""
-        statuses = ", ".join(
-            f"{count} x {status}" for status, count in sorted(self._statuses.items())
-        )
         return (
-            f"{self._statuses.total()} mutated requests ({statuses}), the slowest "
+            f"{self._statuses.total()} mutated requests ({listed(self._statuses)}), the slowest "
             f"{self._longest:.1f} s; {self._checked} good ones as the library answers; "
             f"{self.wrong} wrong; {load_average()}"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepsched.pipeline.benchmarks.serving_bodies import Request
 from deepsched.pipeline.common.ray_session import ROOT
-from deepsched.pipeline.faults.serve_trial import HUNG, load_average, small_request
+from deepsched.pipeline.faults.serve_trial import HUNG, listed, load_average, small_request
 from deepsched.pipeline.faults.serve_wire import Answer, fault
 from deepsched.pipeline.faults.trial import Broken, NotPossible
 
@@ -88,11 +88,8 @@ class _Asked:
 
     def summary(self) -> str:
         """Return what came back, as a line."""
-        statuses = ", ".join(
-            f"{count} x {status}" for status, count in sorted(self._statuses.items())
-        )
         return (
-            f"{self._statuses.total()} requests by /openapi.json ({statuses}); "
+            f"{self._statuses.total()} requests by /openapi.json ({listed(self._statuses)}); "
             f"{self.wrong.total()} do not conform; {load_average()}"
         )
 

@@ -18,6 +18,7 @@ from deepsched.pipeline.wire.arrow import answers_from_stream
 from deepsched.pipeline.wire.streams import CONTENT_TYPE as ARROW
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
     from pathlib import Path
 
@@ -196,6 +197,11 @@ class Watch:
 def small_request(seed: int = 0) -> Request:
     """Return a good request of some milliseconds."""
     return json_request(SMALL.problem(seed))
+
+
+def listed(statuses: Counter[Any]) -> str:
+    """Return how often each status came, as words."""
+    return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
 
 
 def load_average() -> str:

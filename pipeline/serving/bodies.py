@@ -170,6 +170,18 @@ class Reading:
                 yield error
 
 
+def check_encoding(encoding: str) -> None:
+    """Refuse a `Content-Encoding` that is not read.
+
+    Raises
+    ------
+    RequestError
+        415
+    """
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise RequestError(415, f"Content-Encoding {encoding[:40]!r}; send gzip or none")
+
+
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     """Return the body, gunzipped where it is gzip data, up to `limit` bytes.
 
@@ -178,8 +190,7 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     RequestError
         413 if it unpacks to more, 400 if it is not whole gzip data, 415 for another encoding.
     """
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise RequestError(415, f"Content-Encoding {encoding[:40]!r}; send gzip or none")
+    check_encoding(encoding)
     if not (encoding.endswith("gzip") or body.startswith(GZIP)):
         return body
     parts: list[bytes] = []

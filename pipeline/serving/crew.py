@@ -244,9 +244,14 @@ class Crew:
             if worker.alive:
                 return worker
             self._replace()
-        self._waiting[request] = asyncio.get_running_loop().create_future()
+        handed: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = handed
         try:
-            return await self._waiting[request]
+            return await handed
+        except asyncio.CancelledError:
+            if handed.done() and not handed.cancelled() and handed.exception() is None:
+                self._give_back(handed.result())  # it came as whoever asked left
+            raise
         finally:
             self._waiting.pop(request, None)
 

@@ -205,8 +205,12 @@ class Door:
             task.cancel()
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, beside others of ours on the same port.
+def listening(host: str, port: int, *, alone: bool = False) -> socket.socket:
+    """Return a socket that listens.
+
+    Parameters
+    ----------
+    alone : whether nobody else may listen there; else others of ours may, on the same port.
 
     Raises
     ------
@@ -218,7 +222,7 @@ def listening(host: str, port: int) -> socket.socket:
         found = socket.socket(family, socket.SOCK_STREAM)
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(not alone))
             found.bind((host, port))
             found.listen(BACKLOG)
             found.setblocking(False)

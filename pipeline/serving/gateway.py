@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray.exceptions import RayActorError, TaskCancelledError
 from ray.serve.config import ProxyLocation
@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deepsched.baselines.errors import DeepSchedError, known_name
-from deepsched.pipeline.serving.bodies import ARROW, JSON, kind_of
+from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, check_encoding, kind_of
 from deepsched.pipeline.serving.door import Door, listening, open_door
 from deepsched.pipeline.serving.hops import Hops
 from deepsched.pipeline.serving.lanes import QUICK_BYTES, looks_quick, may_be_quick
@@ -56,6 +56,16 @@ FRESH = 6.0  # s for which what it said holds
 TRIES = 3  # of a request whose process dies
 LANES = ("quick", "slow", "jobs")
 GONE = (RayActorError, DeploymentUnavailableError)
+
+
+class Wanted(NamedTuple):
+    """What a request with problems says of itself, checked before its body is read."""
+
+    query: Query
+    name: str  # of the scheduler
+    kind: Kind
+    encoding: str
+    arrow: bool  # whether the answer goes as Arrow
 
 
 class Gateway:
@@ -204,23 +214,21 @@ class Gateway:
 
     async def submit(self, request: Request) -> Reply:
         """Take a job."""
-        query, name, arrow = self._asked(request, self._args.max_job_budget_s)
-        kind = kind_of(request.headers.get("content-type", ""))
+        wanted = self._wanted(request, self._args.max_job_budget_s)
         key = request.headers.get("idempotency-key", "")[:200] or None
-        sha256 = query.settings.machines_sha256
-        encoding = _encoding(request)
+        sha256 = wanted.query.settings.machines_sha256
         machines = await self._shared(sha256) if sha256 else None
-        pairs = [("scheduler", name)]
+        pairs = [("scheduler", wanted.name)]
         pairs += [pair for pair in request.query_params.multi_items() if pair[0] != "scheduler"]
         body = await self._bodies.receive(request)
         try:
             asked = {
-                "kind": kind,
-                "encoding": encoding,
+                "kind": wanted.kind,
+                "encoding": wanted.encoding,
                 "query": pairs,
-                "arrow": arrow,
+                "arrow": wanted.arrow,
             }
-            return await self._of("jobs", "submit", name, asked, body, machines, key)
+            return await self._of("jobs", "submit", wanted.name, asked, body, machines, key)
         finally:
             self._bodies.release(len(body))
 
@@ -237,9 +245,7 @@ class Gateway:
         return await self._of("jobs", "cancel", request.path_params["job"])
 
     async def _scheduled(self, request: Request, *, many: bool) -> Reply:
-        query, name, arrow = self._asked(request, self._args.max_budget_s)
-        kind = kind_of(request.headers.get("content-type", ""))
-        encoding = _encoding(request)
+        query, name, kind, encoding, arrow = self._wanted(request, self._args.max_budget_s)
         declared = self._bodies.declared(request)
         # Before its body is read, where its length or its query tells enough.
         if looks_quick(name, query, kind, declared or 0):
@@ -249,7 +255,7 @@ class Gateway:
             self._check_slow()
         sha256 = query.settings.machines_sha256
         machines = await self._shared(sha256) if sha256 else None
-        packed = self._packed.get(sha256 or "")
+        packed = self._packed.get(sha256 or "") if self._parcels.near else machines
         began = time.monotonic()
         body = await self._bodies.receive(request)
         parcel = self._parcels.pack(body)
@@ -294,8 +300,8 @@ class Gateway:
     async def _worked(self, lane: str, ask: Ask, request: Request) -> Reply:
         return await (self._hops.work(ask) if lane == "quick" else self._slow(ask, request))
 
-    def _asked(self, request: Request, most: float) -> tuple[Query, str, bool]:
-        """Return the checked query, the scheduler's name, and whether the answer is Arrow."""
+    def _wanted(self, request: Request, most: float) -> Wanted:
+        """Return what a request with problems says of itself; `most` s of search are allowed."""
         arrow = wants_arrow(request.headers.get("accept", ""))
         query = parse_query(request.query_params.multi_items())
         known = self._of_quick()
@@ -307,7 +313,8 @@ class Gateway:
         if budget > most:
             hint = "" if most == self._args.max_job_budget_s else "; POST it to /v1/jobs"
             raise RequestError(400, f"query: budget = {budget:g}; at most {most:g} s here{hint}")
-        return query, name, arrow
+        kind = kind_of(request.headers.get("content-type", ""))
+        return Wanted(query, name, kind, _encoding(request), arrow)
 
     async def _slow(self, ask: Ask, request: Request) -> Reply:
         """Have a request worked on in a process of its own, until its client is gone."""
@@ -518,8 +525,7 @@ def wants_arrow(accept: str) -> bool:
 
 def _encoding(request: Request) -> str:
     encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise RequestError(415, f"Content-Encoding {encoding[:40]!r}; send gzip or none")
+    check_encoding(encoding)
     return encoding
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepsched.baselines.registry import SCHEDULERS
-from deepsched.model.load import PRETRAINED
+from deepsched.model.networks import NETWORKS
 from deepsched.pipeline.serving.bodies import GZIP
 from deepsched.pipeline.serving.refusals import TooSlow
 
@@ -24,7 +24,7 @@ QUICK_BYTES = {"json": 2_500_000, "arrow": 16_000_000, "file": 4_000}
 QUICK_OBJECTS = 20_000  # in a JSON document
 QUICK_BUDGET = 0.05  # s of search
 SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # seconds, whatever is asked
-QUICK = frozenset({*SCHEDULERS, PRETRAINED, "paper"}) - SEARCHES
+QUICK = frozenset({*SCHEDULERS, *NETWORKS}) - SEARCHES
 
 
 def may_be_quick(name: str, query: Query, kind: Kind, body: bytes) -> bool:

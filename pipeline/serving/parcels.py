@@ -40,6 +40,17 @@ class Parcel:
             raise NotHere(self.path) from None
 
 
+def contents(body: bytes | Parcel) -> bytes:
+    """Return a body, whichever way it came.
+
+    Raises
+    ------
+    NotHere
+        If it lies on another node.
+    """
+    return body.read() if isinstance(body, Parcel) else body
+
+
 class Parcels:
     """The files of one process; what a process that died has left behind is removed."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from ray import serve
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.serving.app import APPLICATION
+from deepsched.pipeline.serving.door import listening
 from deepsched.pipeline.serving.refusals import shorten
 
 if TYPE_CHECKING:
@@ -33,15 +33,9 @@ def check_port(host: str, port: int) -> None:
         If the host is not one of this machine, or the port is taken or not allowed.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except (OSError, UnicodeError) as error:  # the latter: no name of a host
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidInput(
-            f"cannot listen on {host} port {port}: {reason}; choose another --host or --port"
-        ) from None
+        listening(host, port, alone=True).close()
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; choose another --host or --port") from None
 
 
 def start_service(application: serve.Application, args: ServeArgs) -> None:

@@ -31,7 +31,7 @@ from deepsched.model.networks.deepsched.search import thread_count
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json
 from deepsched.pipeline.serving.lanes import check_quick_bytes
-from deepsched.pipeline.serving.parcels import NotHere, Parcel
+from deepsched.pipeline.serving.parcels import NotHere, Parcel, contents
 from deepsched.pipeline.serving.query import Query
 from deepsched.pipeline.serving.quick_limit import QuickLimit
 from deepsched.pipeline.serving.refusals import RequestError, TooSlow, line_of, status_of
@@ -81,16 +81,6 @@ class Ask:
     arrow: bool = False
     machines: bytes | Parcel | None = None
     size: int = 0
-
-    def body_bytes(self) -> bytes:
-        """Return the body.
-
-        Raises
-        ------
-        NotHere
-            If it lies on another node.
-        """
-        return self.body.read() if isinstance(self.body, Parcel) else self.body
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,8 +149,7 @@ def _machines(ask: Ask, args: ServeArgs) -> Machines | None:
         return None
     found = _kept.get(sha256)
     if found is None:
-        document = ask.machines.read() if isinstance(ask.machines, Parcel) else ask.machines
-        found = read_machines(document, args)
+        found = read_machines(contents(ask.machines), args)
         with _keeping:
             while len(_kept) >= MOST_KEPT:
                 del _kept[next(iter(_kept))]
@@ -195,7 +184,7 @@ def read(ask: Ask, networks: Networks, args: ServeArgs, *, quick: bool = False) 
         raise RequestError(504, "there was no schedule in time")
     chosen = networks.choose(ask.query.settings.scheduler, ask.query.options)
     shared = _machines(ask, args)
-    data = unpack(ask.body_bytes(), ask.encoding, args.max_body)
+    data = unpack(contents(ask.body), ask.encoding, args.max_body)
     if quick:
         check_quick_bytes(ask.kind, data)
     limit = QuickLimit(chosen.name, ask.query) if quick else None
@@ -219,12 +208,8 @@ def work(ask: Ask, networks: Networks, args: ServeArgs, course: Course | None = 
     """
     try:
         return solve(read(ask, networks, args), course or Course())
-    except DeepSchedError as error:
-        return refusal(error)
-    except NotHere:
-        return Reply(status=NOT_HERE, body=b"")
-    except MemoryError:
-        return refusal(RequestError(413, "the request needs more memory than it may have"))
+    except (DeepSchedError, MemoryError, NotHere) as error:
+        return _reply_to(error)
 
 
 def solve(found: Read, course: Course, made: Schedule | None = None, seconds: float = 0.0) -> Reply:
@@ -349,12 +334,8 @@ def work_together(asks: Sequence[Ask], networks: Networks, args: ServeArgs) -> l
                 waiting.append((k, found))
             else:
                 replies[k] = solve(found, Course())
-        except TooSlow:
-            replies[k] = Reply(status=TOO_SLOW, body=b"")
-        except NotHere:
-            replies[k] = Reply(status=NOT_HERE, body=b"")
         except Exception as error:  # one request's fault is not the others'
-            replies[k] = _fault(error)
+            replies[k] = _reply_to(error)
     for group in _passes(waiting, args.max_batch_tasks):
         replies |= _pass(group)
     return [replies[k] for k in range(len(asks))]
@@ -385,7 +366,7 @@ def _pass(group: Sequence[tuple[int, Read]]) -> dict[int, Reply]:
     except Exception as error:
         if len(group) > 1:
             return {k: _pass([(k, found)])[k] for k, found in group}
-        return {group[0][0]: _fault(error)}
+        return {group[0][0]: _reply_to(error)}
     seconds = time.perf_counter() - begin
     replies = {}
     for (k, found), schedule in zip(group, schedules, strict=True):
@@ -393,11 +374,16 @@ def _pass(group: Sequence[tuple[int, Read]]) -> dict[int, Reply]:
             reply = solve(found, Course(), schedule, seconds)
             replies[k] = replace(reply, headers={"X-Batch-Requests": str(len(group))})
         except Exception as error:
-            replies[k] = _fault(error)
+            replies[k] = _reply_to(error)
     return replies
 
 
-def _fault(error: Exception) -> Reply:
+def _reply_to(error: Exception) -> Reply:
+    """Return what becomes of a request that ended in an error."""
+    if isinstance(error, TooSlow):
+        return Reply(status=TOO_SLOW, body=b"")
+    if isinstance(error, NotHere):
+        return Reply(status=NOT_HERE, body=b"")
     if isinstance(error, DeepSchedError):
         return refusal(error)
     if isinstance(error, MemoryError):

@@ -186,20 +186,29 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer by a handler on a port of its own; yield the address."""
+    with Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def serving_files() -> Iterator[Origin]:
     """Run a server without files, on a port of its own."""
     origin = Origin()
     handler = type("OriginHandler", (Handler,), {"origin": origin})
-    with Server(("127.0.0.1", 0), handler) as server:
-        origin.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with listening(handler) as url:
+        origin.url = url
         try:
             yield origin
         finally:
             origin.released.set()
-            server.shutdown()
-            thread.join()
 
 
 def list_text(sources: list[Source]) -> str:

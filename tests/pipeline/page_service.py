@@ -7,7 +7,6 @@ a network.
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -25,7 +24,7 @@ from deepsched.baselines.readers import ReadOptions, problem_from_bytes
 from deepsched.baselines.schedule import make_schedule
 from deepsched.pipeline.serving.pages import INDEX, PAGE, POLICY
 from deepsched.pipeline.wire.models import Job, ScheduleAnswer
-from tests.pipeline.file_server import Server
+from tests.pipeline.file_server import listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,12 +271,6 @@ def serving_page() -> Iterator[Service]:
     """Run a stand-in on a port of its own."""
     service = Service()
     handler = type("PageHandler", (Handler,), {"service": service})
-    with Server(("127.0.0.1", 0), handler) as server:
-        service.url = f"http://127.0.0.1:{server.server_port}/"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield service
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(handler) as url:
+        service.url = f"{url}/"
+        yield service

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ from deepsched.pipeline.labelling.run import label
 from deepsched.pipeline.labelling.spec import LabelSpec
 from tests import strategies
 from tests.pipeline.label_helpers import EvenPreset
+from tests.same import assert_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,22 +106,6 @@ def factored(draw: st.DrawFn) -> Problem:
         memory=base.memory,
         name=draw(NAMES),
     )
-
-
-def assert_same(there: object, here: object) -> None:
-    """Compare two values of a dataclass, their arrays by every bit."""
-    assert type(there) is type(here)
-    for field in fields(there):  # type: ignore[arg-type]
-        a, b = getattr(there, field.name), getattr(here, field.name)
-        if isinstance(a, np.ndarray):
-            assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), field.name
-            assert not a.flags.writeable
-        elif field.name == "machines":
-            assert_same(a, b)
-        elif field.name == "origin":
-            continue  # of the machines: what a summary says, not stored
-        else:
-            assert a == b, field.name
 
 
 @settings(max_examples=60)

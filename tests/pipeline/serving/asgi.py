@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from deepsched.pipeline.serving.gateway import LANES, Gateway
+from deepsched.pipeline.serving.parcels import contents
 from deepsched.pipeline.serving.refusals import LONGEST_MESSAGE
 from deepsched.pipeline.serving.settings import ServeArgs
 from deepsched.pipeline.serving.work import json_reply
@@ -77,7 +78,7 @@ class Handle:
 
 
 def fine(*asks: Any) -> Any:
-    return json_reply(200, {"size": len(asks[0].body_bytes())})
+    return json_reply(200, {"size": len(contents(asks[0].body))})
 
 
 @dataclass
