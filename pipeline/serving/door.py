@@ -37,8 +37,11 @@ PROBES = (b"GET /health", b"GET /v2/health")
 MORE = 64  # connections beyond the limit, which are heard as far as to see whether they probe
 # What needs no look at all to be refused where no small request finds room.
 PLAIN = re.compile(rb"POST /v1/schedule(\?[^ ]*)? HTTP/1\.1\r\n")
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r?\n)", re.IGNORECASE)
 AGAIN = "Retry-After: 2\r\n"
+HEAD_END = re.compile(rb"\n\r?\n")
+MOST_HELD = 65_536  # bytes of a body, from which on it is taken as it comes
+EXPECTS = re.compile(rb"\nexpect:", re.IGNORECASE)
 LOOK_EVERY = 1.0  # s between two looks at all connections
 BACKLOG = 1024  # connections that wait to be accepted
 PARTING = 2.0  # s in which connections may still bring a request, and end with its answer
@@ -49,6 +52,7 @@ class GuardedProtocol(H11Protocol):
     """One connection, with what it takes to see that it stands still."""
 
     limit = 0  # connections at once; set by :func:`open_door`
+    most_headers, most_body = 0, 0  # bytes
     silent: dict[GuardedProtocol, None]  # of which no request has come yet, the oldest first
     refused: Callable[[str], None]  # told of a connection that is turned away
     full: Callable[[int, bytes], float]  # s to wait, for a body of that length and that query; or 0
@@ -58,6 +62,7 @@ class GuardedProtocol(H11Protocol):
         super().connection_made(transport)
         self.since = time.monotonic()  # of the state that it is in
         self.unsent = 0
+        self.held = bytearray()  # of a request that is not whole
         self.silent[self] = None
         self.extra = len(self.connections) - len(self.silent) >= self.limit
         if len(self.connections) > self.limit + MORE:
@@ -70,18 +75,42 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note when the first byte of a request came; refuse at once what finds no room."""
+        """Note when the first byte of a request came; refuse at once what finds no room.
+
+        A request is heard when it is whole or large: half a one costs next to nothing.
+        """
         if self.idle:
-            self.since = time.monotonic()
-            if self.extra and not data.startswith(PROBES):
-                self._turn_away(503, "too many connections", AGAIN)
+            if not self.held:
+                self.since = time.monotonic()
+                if self.extra and not data.startswith(PROBES):
+                    self._turn_away(503, "too many connections", AGAIN)
+                    return
+            self.held += data
+            if self._more_to_come():
+                self._unset_keepalive_if_required()
                 return
+            data = bytes(self.held)
+            self.held.clear()
             if self._refused_whole(data):
                 self.silent.pop(self, None)
                 return
         super().data_received(data)
         if self.cycle is not None:
             self.silent.pop(self, None)
+
+    def _more_to_come(self) -> bool:
+        """Return whether what is held is the begin of a request that waits for no answer."""
+        held = self.held
+        if held[0] <= ord(" "):
+            return False  # no HTTP
+        end = HEAD_END.search(held)
+        if end is None:
+            return len(held) <= self.most_headers
+        found = LENGTH.findall(held, 0, end.end())
+        if len(found) != 1 or EXPECTS.search(held, 0, end.end()):
+            return False
+        length = int(found[0])
+        return length <= self.most_body and len(held) - end.end() < min(length, MOST_HELD)
 
     def _refused_whole(self, data: bytes) -> bool:
         """Refuse a whole request that finds no room, which costs a tenth of what parsing would."""
@@ -131,17 +160,23 @@ class GuardedProtocol(H11Protocol):
             return
         self.unsent = 0
         waited = now - self.since
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is not h11.IDLE and not self.held:
             # A body and its answer have their own limits; what comes after the answer has not.
             answered = self.cycle is not None and self.cycle.response_complete
             if answered and waited > args.body_timeout_s:
                 self._cut()
             return
-        if self.conn.trailing_data[0]:
-            if waited > args.header_timeout_s:
-                self._turn_away(408, "the request's headers did not arrive in time")
+        if self.held or self.conn.trailing_data[0]:
+            self._look_at_half(waited, args)
         elif waited > (args.idle_timeout_s if self.cycle else args.header_timeout_s):
             self.transport.close()
+
+    def _look_at_half(self, waited: float, args: ServeArgs) -> None:
+        if HEAD_END.search(self.held) is None:
+            if waited > args.header_timeout_s:
+                self._turn_away(408, "the request's headers did not arrive in time")
+        elif waited > args.body_timeout_s + len(self.held) / (args.min_rate_kb * KILOBYTE):
+            self._turn_away(408, "the request's body came too slowly")
 
     def _cut(self) -> None:
         """End the connection, and have the system forget what it has not sent."""
@@ -254,6 +289,8 @@ def open_door(
         (GuardedProtocol,),
         {
             "limit": args.max_connections,
+            "most_headers": int(args.max_header_kb * KILOBYTE),
+            "most_body": args.max_body,
             "silent": {},
             "refused": staticmethod(refused),
             "full": staticmethod(full),
@@ -267,6 +304,7 @@ def open_door(
         log_config=None,
         access_log=False,
         server_header=False,
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=int(args.max_header_kb * KILOBYTE),
         timeout_keep_alive=int(args.idle_timeout_s) + 1,
         timeout_graceful_shutdown=int(LEAVE),

@@ -200,8 +200,24 @@ async def test_a_body_that_stops_half_way_is_a_408():
     data = POST.format(1_000, "").encode() + b"{"
     async with serving(body_timeout_s=SOON) as found, client(found, data) as one:
         status, line = refusal(await one.all())
-    assert status == 408
-    assert line.startswith("the request's body came too slowly: 1 bytes in")
+    assert (status, line) == (408, "the request's body came too slowly")
+    assert found.refused == ["408"]
+
+
+@in_a_loop
+async def test_a_small_request_is_heard_when_it_is_whole():
+    data = POST.format(60_000, "").encode() + b"x" * 60_000
+    behind = Behind()
+    async with serving(behind) as found, client(found) as one:
+        for k in range(0, len(data), 977):
+            assert behind.asks == [] if hasattr(behind, "asks") else True
+            await one.send(data[k : k + 977])
+        assert (await one.response()).endswith(b'{"size":60000}')
+    # What waits to be told to go on, or has no one length, is not waited for.
+    for more in ("Expect: 100-continue\r\n", "Content-Length: 9\r\n"):
+        head = POST.format(9, more).encode()
+        async with standing(hello) as found, client(found, head) as one:
+            assert (await one.response()).startswith(b"HTTP/1.1 ")
 
 
 @in_a_loop
@@ -221,7 +237,7 @@ async def test_a_body_that_drips_below_its_rate_is_a_408():
 
 @in_a_loop
 async def test_after_an_early_answer_the_rest_of_a_body_is_not_waited_for():
-    data = POST.format(1_000, "").encode() + b"half"
+    data = POST.format(100_000, "").encode() + b"most" * 20_000
     async with standing(hello, body_timeout_s=SOON) as found, client(found, data) as one:
         assert (await one.response()).endswith(b"/v1/schedule")
         assert await one.all() == b""
@@ -418,16 +434,18 @@ async def test_what_finds_no_room_is_refused_unparsed_and_the_connection_stays()
 
 @pytest.mark.parametrize("cut", [1, 60, -1])
 @in_a_loop
-async def test_what_comes_in_parts_is_never_refused_unparsed(cut):
-    """Since what comes after would be taken for the next request."""
+async def test_what_comes_in_parts_is_judged_when_it_is_whole(cut):
+    """Else what comes after would be taken for the next request."""
     data = POST.format(2, "").encode() + b"{}"
     behind = Behind()
     async with serving(behind) as found, client(found) as one:
+        for wait, end in ((1.0, b'"no room now"}'), (0.0, b'{"size":2}')):
+            found.wait = wait
+            await one.send(data[:cut])
+            await asyncio.sleep(0.05)
+            await one.send(data[cut:])
+            assert (await one.response()).replace(b": ", b":").endswith(end)
         found.wait = 1.0
-        await one.send(data[:cut])
-        await asyncio.sleep(0.05)
-        await one.send(data[cut:])
-        assert (await one.response()).endswith(b'{"size":2}')
         await one.send(data + data)  # two at once
         for _ in range(2):
             assert (await one.response()).endswith(b'{"size":2}')

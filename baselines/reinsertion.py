@@ -1,0 +1,161 @@
+"""Search by re-insertion: one task, or two, out of a schedule and to where they do best."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.baselines.kernels import reinsertion as kernels
+from deepsched.baselines.list_schedule import append_in_order, replay_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deepsched.baselines.arrays import BoolArray, IntArray
+    from deepsched.baselines.problem import Problem
+    from deepsched.baselines.schedule import Schedule
+
+HOT, COLD = 0.001, 0.0001  # temperatures at the begin and the end, shares of the makespan
+FROZEN = 1e-6  # where nothing that is worse is to be taken
+PULL = 0.3  # what a second of the longest path through a task costs beside one of the makespan
+SWAPS = 0.3  # share of the steps that move two tasks
+SLICE = 0.02  # s between two looks at the clock
+
+
+def descend(problem: Problem, schedule: Schedule, steps: int, seed: int = 0) -> Schedule:
+    """Return a schedule that is no longer, after so many re-insertions; the same for a seed."""
+    search = Search(problem, schedule, seed)
+    search.run(steps, FROZEN, FROZEN)
+    return search.better_of(schedule)
+
+
+def anneal(
+    problem: Problem,
+    schedule: Schedule,
+    seconds: float,
+    seed: int,
+    threads: int,
+    least: float = -np.inf,
+    stop: BoolArray | None = None,
+    improved: Callable[[float], None] | None = None,
+) -> Schedule:
+    """Return a schedule that is no longer, after so many seconds of simulated annealing.
+
+    A step takes a task of a longest path out; heads and tails of the others give the makespan of
+    every place it can be put, of which a heat bath takes one. Each thread anneals by itself. What
+    fits in depends on the machine.
+
+    Parameters
+    ----------
+    least : a makespan, s, that ends the search.
+    stop : (1,) set by somebody else, it ends the search too.
+    improved : told each better makespan, s, some twenty milliseconds after it was found at most.
+
+    References
+    ----------
+    The neighbourhood is that of Mastrolilli, Gambardella (2000),
+    doi:10.1002/(SICI)1099-1425(200001/02)3:1<3::AID-JOS32>3.0.CO;2-Y, with transfers between
+    machines.
+    """
+    begin = time.perf_counter()
+    stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
+    seeds = np.random.SeedSequence(seed).generate_state(threads, np.uint64)
+    searches = [Search(problem, schedule, int(one), least, stop) for one in seeds]
+    value, steps = schedule.makespan, 1  # until the speed is known
+
+    def run(search: Search, hot: float, cold: float) -> float:
+        return search.run(steps, hot, cold)
+
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            now = time.perf_counter()
+            done = (now - begin) / max(seconds, 1e-9)
+            if done >= 1.0 or value <= least or stop[0]:
+                break
+            planned = min(1.0, done + SLICE / seconds)
+            ends = [HOT * (COLD / HOT) ** share for share in (done, planned)]
+            found = min(pool.map(lambda one: run(one, *ends), searches))
+            if found < value:
+                value = found
+                if improved is not None:
+                    improved(value)
+            took = time.perf_counter() - now
+            left = seconds - (time.perf_counter() - begin)
+            steps = max(1, min(int(steps * min(SLICE, left) / max(took, 1e-6)), 4 * steps))
+    best = min(searches, key=lambda search: search.value)
+    return best.better_of(schedule)
+
+
+class Search:
+    """One search and where it stands."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        schedule: Schedule,
+        seed: int,
+        least: float = -np.inf,
+        stop: BoolArray | None = None,
+    ) -> None:
+        n, p = problem.etc.shape
+        self.problem = problem
+        self.value = np.inf
+        self._least = least
+        self._stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
+        self._state = np.array([seed | 1], dtype=np.uint64)
+        self._times = times_of(problem)
+        self._plan, self._saved = kernels.empty_plan(n, p), kernels.empty_plan(n, p)
+        self._scratch = kernels.empty_scratch(n, p)
+        self._order = replay_order(problem, schedule)
+        self._proc = schedule.proc.astype(np.int64)
+        kernels.fill(self._order, self._proc, self._times.etc, self._plan)
+
+    def run(self, steps: int, hot: float, cold: float) -> float:
+        """Take so many steps and return the least makespan so far, s."""
+        self.value = float(
+            kernels.anneal(
+                self._proc,
+                self._order,
+                self.value,
+                steps,
+                hot,
+                cold,
+                PULL,
+                SWAPS,
+                self._state,
+                self._least,
+                self._stop,
+                self._times,
+                self._plan,
+                self._saved,
+                self._scratch,
+            )
+        )
+        return self.value
+
+    def better_of(self, schedule: Schedule) -> Schedule:
+        """Return the best found, or a schedule that is as short."""
+        found = append_in_order(self.problem, self._order, self._proc, schedule.scheduler)
+        return found if found.makespan < schedule.makespan else schedule
+
+
+def times_of(problem: Problem) -> kernels.Times:
+    """Return what the kernels take of a problem."""
+    links = problem.machines.links
+    here = 0 if len(problem.machines) > 1 else links.far
+    latency, bandwidth = links.latency[here, links.far], links.bandwidth[here, links.far]
+    return kernels.Times(
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.successors,
+        latency + problem.predecessors.data / bandwidth,
+        latency + problem.successors.data / bandwidth,
+        links.uniform,
+        links.node,
+        links.latency,
+        1.0 / links.bandwidth,
+    )
