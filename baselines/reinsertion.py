@@ -1,4 +1,4 @@
-"""Search by re-insertion: one task, or two, out of a schedule and to where they do best."""
+"""Search by re-insertion: a task, or some, out of a schedule and to where they do best."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-HOT, COLD = 0.001, 0.0001  # temperatures at the begin and the end, shares of the makespan
+HOT, COLD = 0.0005, 0.0001  # temperatures at the begin and the end, shares of the makespan
 FROZEN = 1e-6  # where nothing that is worse is to be taken
-PULL = 0.3  # what a second of the longest path through a task costs beside one of the makespan
-SWAPS = 0.3  # share of the steps that move two tasks
+PULL = 0.2  # what a second of the longest path through a task costs beside one of the makespan
+KICKS = 0.2  # share of the steps that move several tasks
 SLICE = 0.02  # s between two looks at the clock
 
 
@@ -45,7 +45,8 @@ def anneal(
     """Return a schedule that is no longer, after so many seconds of simulated annealing.
 
     A step takes a task of a longest path out; heads and tails of the others give the makespan of
-    every place it can be put, of which a heat bath takes one. Each thread anneals by itself. What
+    every place it can be put, of which a heat bath takes one. Some steps are kicks: a task has to
+    leave its machine, others make up for it, and all that is undone if it was no good. Each thread anneals by itself. What
     fits in depends on the machine.
 
     Parameters
@@ -124,7 +125,7 @@ class Search:
                 hot,
                 cold,
                 PULL,
-                SWAPS,
+                KICKS,
                 self._state,
                 self._least,
                 self._stop,

@@ -112,7 +112,8 @@ def fill(order, proc, etc, plan):
         last[q] = i
 
 
-FIRST_OF_A_SWAP = 0.05  # temperature, as a share of the makespan
+FIRST_OF_A_KICK = 0.02  # temperature, as a share of the makespan
+REPAIRS = 3.5  # natural logarithm of the most steps that repair a kick
 FAR = 25.0  # temperatures above the least, where a candidate is as good as never drawn
 
 
@@ -482,7 +483,7 @@ def anneal(
     hot,
     cold,
     pull,
-    swaps,
+    kicks,
     state,
     enough,
     stop,
@@ -493,8 +494,9 @@ def anneal(
 ):
     """Take so many steps from `plan` at temperatures from `hot` to `cold`, shares of the makespan.
 
-    A step takes a task of a longest path; a share of them, `swaps`, sends it to another machine and
-    then one of that machine to where it does best, both or none. What is better than `value`, s, is
+    A step takes a task of a longest path. In a share of them, `kicks`, it has to go to another
+    machine, then one of that machine to where it does best, and after some more of the longest path
+    it is judged whether that was good: all of it stays or none. What is better than `value`, s, is
     written into `best_proc` and `best_order`. Returns the least makespan. It ends where that is at
     most `enough`, or `stop[0]` is set.
     """
@@ -511,19 +513,24 @@ def anneal(
             break
         temperature = hot * np.exp(cooling * (number / steps)) * makespan
         v = plan.critical[int(uniform(state) * count)]
-        if p < 2 or uniform(state) >= swaps:
+        if p < 2 or uniform(state) >= kicks:
             if step(v, temperature, pull, -1, state, times, plan, scratch):
                 count, makespan = critical_path(times, plan, state)
             continue
         own = plan.proc[v]
         _copy(plan, saved)
         saved_count, saved_makespan = count, makespan
-        if not step(v, FIRST_OF_A_SWAP * makespan, pull, own, state, times, plan, scratch):
+        if not step(v, FIRST_OF_A_KICK * makespan, pull, own, state, times, plan, scratch):
             continue
         x = _anyone(v, plan, state)
         if x >= 0:
             step(x, temperature, pull, plan.proc[v], state, times, plan, scratch)
         count, makespan = critical_path(times, plan, state)
+        # How many repair it is uniform on a logarithmic scale.
+        for _ in range(int(np.exp(REPAIRS * uniform(state)))):
+            x = plan.critical[int(uniform(state) * count)]
+            if step(x, temperature, pull, -1, state, times, plan, scratch):
+                count, makespan = critical_path(times, plan, state)
         worse = makespan - saved_makespan
         if worse > 0.0 and uniform(state) >= np.exp(-worse / temperature):
             _copy(saved, plan)

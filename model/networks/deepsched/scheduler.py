@@ -16,6 +16,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.heft import heft
 from deepsched.baselines.objectives import BOUNDS, MEASURES
+from deepsched.baselines.reinsertion import anneal
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
@@ -43,6 +44,8 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples gets forward-backward improvement, in the time of two others.
 SAMPLES_PER_IMPROVEMENT = 8
 WARM_UP = 0.05  # s
+# Of a search for the makespan so much is hill climbing, and at most half; the rest anneals.
+CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
 
 
 def pretrained_folder(decode: str | None, objective: str) -> Path:
@@ -251,12 +254,14 @@ class DeepSchedScheduler:
         # After a search its result is decoded, and improved like that of samples.
         left -= once * (3 if improved else 1)
         if left > 0:
+            deadline = time.perf_counter() + left
+            anneals = options.objective == "makespan"
             outputs, _ = hill_climb(
                 problem,
                 view,
                 outputs,
                 value,
-                left,
+                min(left / 2, CLIMB + CLIMB_SHARE * left) if anneals else left,
                 seed,
                 self._threads,
                 least,
@@ -268,6 +273,11 @@ class DeepSchedScheduler:
                 found = forward_backward_improvement(problem, found)
             if measure(problem, found) <= measure(problem, best):
                 best = found
+            left = deadline - time.perf_counter()
+            if anneals and left > 0 and best.makespan > least and not stop[0]:
+                best = anneal(
+                    problem, best, left, seed, self._threads, least, stop, report.better
+                )
         return best
 
     def _improved(
