@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from deepsched.baselines.schedule import Schedule
 
 HOT, COLD = 0.0005, 0.0001  # temperatures at the begin and the end, shares of the makespan
-FROZEN = 1e-6  # where nothing that is worse is to be taken
 PULL = 0.2  # what a second of the longest path through a task costs beside one of the makespan
 KICKS = 0.2  # share of the steps that move several tasks
 SLICE = 0.02  # s between two looks at the clock
@@ -27,9 +26,11 @@ SLICE = 0.02  # s between two looks at the clock
 
 def descend(problem: Problem, schedule: Schedule, steps: int, seed: int = 0) -> Schedule:
     """Return a schedule that is no longer, after so many re-insertions; the same for a seed."""
-    search = Search(problem, schedule, seed)
-    search.run(steps, FROZEN, FROZEN)
-    return search.better_of(schedule)
+    order, proc = replay_order(problem, schedule), schedule.proc.astype(np.int64)
+    state = np.array([seed | 1], dtype=np.uint64)
+    kernels.descend(order, proc, steps, PULL, state, times_of(problem))
+    found = append_in_order(problem, order, proc, schedule.scheduler)
+    return found if found.makespan < schedule.makespan else schedule
 
 
 def anneal(

@@ -112,6 +112,7 @@ def fill(order, proc, etc, plan):
         last[q] = i
 
 
+FROZEN = 1e-6  # temperature, as a share of the makespan, at which nothing that is worse is taken
 FIRST_OF_A_KICK = 0.02  # temperature, as a share of the makespan
 REPAIRS = 3.5  # natural logarithm of the most steps that repair a kick
 FAR = 25.0  # temperatures above the least, where a candidate is as good as never drawn
@@ -568,3 +569,32 @@ def _copy(source, target):
     target.head[:] = source.head
     target.tail[:] = source.tail
     target.critical[:] = source.critical
+
+
+@jit
+def descend(order, proc, steps, pull, state, times):
+    """Take so many steps, none of which is a kick, that make nothing worse, from a schedule.
+
+    Returns the makespan, s, and writes who led to it into `order` and `proc`.
+    """
+    n, p = times.etc.shape
+    plan = empty_plan(n, p)
+    fill(order, proc, times.etc, plan)
+    stop = np.zeros(1, np.bool_)
+    return anneal(
+        proc,
+        order,
+        np.inf,
+        steps,
+        FROZEN,
+        FROZEN,
+        pull,
+        0.0,
+        state,
+        -np.inf,
+        stop,
+        times,
+        plan,
+        plan,
+        empty_scratch(n, p),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepsched.baselines.kernels.placement import PlacementTerms, insertion_schedule
-from deepsched.baselines.kernels.random_numbers import normal, uniform
+from deepsched.baselines.kernels.random_numbers import nearly_normal, normal, uniform
 from deepsched.baselines.kernels.ranks import ready_order
 from deepsched.baselines.kernels.structures import jit
 from deepsched.model.networks.deepsched._candidate_kernels import candidate_schedule
@@ -61,6 +61,74 @@ def values(
         )
         _, _, aft = decode(
             outputs, rank, step, topo_index, pred_ptr, own, candidates, etc, arrival, preds, links
+        )
+        found[k, 0] = aft.max()
+        found[k, 1] = (aft - arrival).mean()
+    return found
+
+
+@jit
+def perturbed(centre, level, own, shared, common, seed, found):
+    """Fill `found` (n, outputs) with the centre and noise; for seed 0 without noise.
+
+    `level` (w, n) is what noise that like tasks share is made of. `own`, `shared` and `common` are
+    standard deviations.
+    """
+    n, outputs = centre.shape
+    found[:] = centre
+    if seed == 0:
+        return
+    state = np.array([seed | np.uint64(1)])
+    width = level.shape[0]
+    more = np.empty(n, np.float32)
+    for k in range(outputs):
+        more[:] = np.float32(common * normal(state))
+        for c in range(width):
+            draw = np.float32(shared / np.sqrt(width) * normal(state))
+            for i in range(n):
+                more[i] += draw * level[c, i]
+        for i in range(n):
+            found[i, k] += more[i]
+    for i in range(n):
+        for k in range(outputs):
+            found[i, k] += np.float32(own * nearly_normal(state))
+
+
+@jit
+def sampled(
+    centre,
+    level,
+    own,
+    shared,
+    common,
+    seeds,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    terms,
+    candidates,
+    etc,
+    arrival,
+    preds,
+    links,
+):
+    """Return (k, 2) makespan and mean turnaround, s, of the centre perturbed by each of k seeds."""
+    found = np.empty((seeds.size, 2))
+    outputs = np.empty_like(centre)
+    room = PlacementTerms(
+        np.empty(terms.weights.shape),
+        terms.through,
+        terms.unit,
+        terms.least_optimistic,
+        terms.least_cost,
+        terms.succs,
+        terms.mean_comm,
+    )
+    for k in range(seeds.size):
+        perturbed(centre, level, own, shared, common, seeds[k], outputs)
+        _, _, aft = decode(
+            outputs, rank, step, topo_index, pred_ptr, room, candidates, etc, arrival, preds, links
         )
         found[k, 0] = aft.max()
         found[k, 1] = (aft - arrival).mean()

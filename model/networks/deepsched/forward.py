@@ -53,11 +53,15 @@ def forward(
     ----------
     weights : by their names in `DeepSchedNetwork`.
     """
+    n, width = view.n_tasks, weights["enter.bias"].size
+    # All that passes through, at once: many arrays would each be pages that were never touched.
+    room = np.empty((8, n, width), np.float32)
+    state = room[0]
     with one_blas_thread():
-        state = view.features @ weights["enter.weight"].T
+        np.matmul(view.features, weights["enter.weight"].T, out=state)
         _forward_kernels.add_and_cut(state, weights["enter.bias"])
         for k in range(rounds_of(weights)):
-            state = _round(state, _within(weights, f"rounds.{k}."), view)
+            _round(room, _within(weights, f"rounds.{k}."), view)
         outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
     return bounded, state
@@ -92,24 +96,23 @@ def _within(weights: Mapping[str, Float32Array], prefix: str) -> dict[str, Float
     }
 
 
-def _round(
-    state: Float32Array, weights: Mapping[str, Float32Array], view: GraphView
-) -> Float32Array:
-    n, width = state.shape
-    # From numpy, which asks for large pages.
-    own, heard = np.empty_like(state), np.empty((n, 2 * width), np.float32)
+def _round(room: Float32Array, weights: Mapping[str, Float32Array], view: GraphView) -> None:
+    """Change the state (n, w), which is the first part of `room` (8, n, w)."""
+    _, n, width = room.shape
+    state, own, change, more = room[:4]
+    both, heard = room[4:6].reshape(n, 2 * width), room[6:].reshape(n, 2 * width)
     mean = _forward_kernels.normed(state, weights["norm.weight"], weights["norm.bias"], own)
     mix = weights["mix.weight"]
-    both = own @ np.concatenate([weights["up.weight"], weights["down.weight"]]).T
+    np.matmul(own, np.concatenate([weights["up.weight"], weights["down.weight"]]).T, out=both)
     both += np.concatenate([weights["up.bias"], weights["down.bias"]])
     edges = (view.child_ptr, view.children, view.weight)
     up, down = weights["up_edge.weight"].ravel(), weights["down_edge.weight"].ravel()
     others = in_background(n, _forward_kernels.hear_children, both, *edges, up, heard)
     _forward_kernels.hear_parents(both, *edges, down, heard)
-    change = own @ mix[:, :width].T
+    np.matmul(own, mix[:, :width].T, out=change)
     others.result()
-    change += heard @ mix[:, width : 3 * width].T
+    np.matmul(heard, mix[:, width : 3 * width].T, out=more)
+    change += more
     _forward_kernels.add_cut_and_add(
         state, change, weights["mix.bias"] + mix[:, 3 * width :] @ mean
     )
-    return state

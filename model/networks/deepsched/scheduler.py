@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -16,7 +16,7 @@ from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.heft import heft
 from deepsched.baselines.objectives import BOUNDS, MEASURES
-from deepsched.baselines.reinsertion import anneal
+from deepsched.baselines.reinsertion import anneal, descend
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
@@ -41,8 +41,15 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
-# One in so many samples gets forward-backward improvement, in the time of two others.
-SAMPLES_PER_IMPROVEMENT = 8
+# One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
+# up to `MOST_DESCENDED` tasks by re-insertions.
+SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 80
+MOST_DESCENDED = 400
+# One guarded pass decodes its outputs by other factors, too; then come re-insertions, or for more
+# tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time for it.
+SCALES, STEPS = (0.6, 1.4), 30
+LARGER, FEW_MACHINES, MOST_PUSHED, MOST_SCALED = (1.4,), 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search for the makespan so much is hill climbing, and at most half; the rest anneals.
 CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
@@ -53,6 +60,25 @@ def pretrained_folder(decode: str | None, objective: str) -> Path:
     if decode not in (None, "full"):
         return PRETRAINED_TOPK
     return PRETRAINED_TURNAROUND if objective == "turnaround" else PRETRAINED
+
+
+class Effort(NamedTuple):
+    """What is done beyond one decode of the network's outputs.
+
+    Attributes
+    ----------
+    samples : decodes around them.
+    improved : how many of the best are improved.
+    pushed : whether by a forward-backward pass.
+    steps : and by how many re-insertions.
+    scales : by what the outputs are multiplied and decoded again.
+    """
+
+    samples: int = 1
+    improved: int = 0
+    pushed: bool = False
+    steps: int = 0
+    scales: tuple[float, ...] = ()
 
 
 class DeepSchedScheduler:
@@ -78,8 +104,8 @@ class DeepSchedScheduler:
         ----------
         weights : of `DeepSchedNetwork`, by name.
         options : default: as many samples as the size allows, guarded, for the makespan, all
-            machines being candidates. For the makespan a quarter of the samples' work is
-            forward-backward improvement of an eighth of them, the best.
+            machines being candidates. For the makespan a part of the samples' work goes into the best
+            of them: forward-backward improvement, and where tasks are few re-insertions.
         """
         self.name = NAME
         self.meta = dict(meta or {})
@@ -210,9 +236,7 @@ class DeepSchedScheduler:
         least = -np.inf
         if samples > 1 or options.budget > 0:
             least = enough(BOUNDS[options.objective](problem))
-        improved = 0
-        if options.objective == "makespan":
-            improved = samples // SAMPLES_PER_IMPROVEMENT
+        effort = self._effort(problem, samples)
         drawn = [outputs]
         if samples > 1:
             drawn = sample(
@@ -220,17 +244,22 @@ class DeepSchedScheduler:
                 view,
                 outputs,
                 hidden,
-                samples - 2 * improved,
+                effort.samples,
+                max(effort.improved, 1),
                 seed,
                 self._threads,
                 least,
                 stop,
             )
-        outputs = drawn[0]
         once = time.perf_counter()
-        start = decode_schedule(problem, view, outputs, NAME)
+        start = decode_schedule(problem, view, drawn[0], NAME)
         once = time.perf_counter() - once
-        value = measure(problem, start)
+        outputs, value = drawn[0], measure(problem, start)
+        for scale in effort.scales:
+            scaled = drawn[0] * np.float32(scale)
+            found = decode_schedule(problem, view, scaled, NAME)
+            if measure(problem, found) < value:
+                start, outputs, value = found, scaled, measure(problem, found)
         if options.guard:
             other = heft(problem)
             report.heft = other.makespan
@@ -244,7 +273,7 @@ class DeepSchedScheduler:
         report.better(measure(problem, start))
         if measure(problem, start) <= least:
             return start
-        best = self._improved(problem, view, start, drawn[:improved], stop)
+        best = self._improved(problem, view, start, drawn[: effort.improved], effort, seed, stop)
         report.better(measure(problem, best))
         if measure(problem, best) <= least or stop[0]:
             return best
@@ -252,7 +281,7 @@ class DeepSchedScheduler:
         if options.objective == "makespan" and applies(problem):
             return balanced(problem, best, left, seed, self._threads, stop, improved=report.better)
         # After a search its result is decoded, and improved like that of samples.
-        left -= once * (3 if improved else 1)
+        left -= once * (3 if effort.improved else 1)
         if left > 0:
             deadline = time.perf_counter() + left
             anneals = options.objective == "makespan"
@@ -269,7 +298,7 @@ class DeepSchedScheduler:
                 report.better,
             )
             found = decode_schedule(problem, view, outputs, NAME)
-            if improved:
+            if effort.improved:
                 found = forward_backward_improvement(problem, found)
             if measure(problem, found) <= measure(problem, best):
                 best = found
@@ -280,12 +309,42 @@ class DeepSchedScheduler:
                 )
         return best
 
+    def _effort(self, problem: Problem, samples: int) -> Effort:
+        """Return what is done beyond one decode, in little more time or in that of samples."""
+        short, guard = self.options.objective == "makespan", self.options.guard
+        descends = problem.n_tasks <= MOST_DESCENDED
+        if samples > 1 and not short:
+            return Effort(samples=samples)
+        if samples > 1 and descends:
+            improved = samples // SAMPLES_PER_DESCENT
+            return Effort(
+                samples=samples - improved * SAMPLES_OF_DESCENT,
+                improved=improved,
+                pushed=True,
+                steps=STEPS_AFTER_SAMPLES,
+            )
+        if samples > 1:
+            improved = samples // SAMPLES_PER_PUSHED
+            return Effort(
+                samples=samples - improved * SAMPLES_OF_PUSHED, improved=improved, pushed=True
+            )
+        if not guard or self._decode != "full":
+            return Effort()
+        if descends:
+            return Effort(improved=int(short), steps=STEPS, scales=SCALES)
+        if problem.n_machines > FEW_MACHINES or problem.n_tasks > MOST_SCALED:
+            return Effort()
+        pushed = short and problem.n_tasks <= MOST_PUSHED
+        return Effort(improved=int(pushed), pushed=pushed, scales=LARGER)
+
     def _improved(
         self,
         problem: Problem,
         view: GraphView,
         start: Schedule,
         drawn: list[Float32Array],
+        effort: Effort,
+        seed: int,
         stop: BoolArray,
     ) -> Schedule:
         """Return the best of the start, and of it and further samples improved."""
@@ -293,8 +352,10 @@ class DeepSchedScheduler:
         for k, outputs in enumerate(drawn):
             if stop[0]:
                 break
-            own = start if k == 0 else decode_schedule(problem, view, outputs, NAME)
-            best = min(
-                best, forward_backward_improvement(problem, own), key=lambda found: found.makespan
-            )
+            found = start if k == 0 else decode_schedule(problem, view, outputs, NAME)
+            if effort.pushed:
+                found = forward_backward_improvement(problem, found)
+            if effort.steps:
+                found = descend(problem, found, effort.steps, seed)
+            best = min(best, found, key=lambda one: one.makespan)
         return best

@@ -6,7 +6,7 @@ search around HEFT.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,13 @@ import numpy as np
 
 from deepsched.baselines.memory import check_memory
 from deepsched.model.networks.deepsched import _decode_kernels
-from deepsched.model.networks.deepsched.decode import decode_values, kernel_arguments
+from deepsched.model.networks.deepsched.decode import kernel_arguments
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from deepsched.baselines.arrays import BoolArray
+    from deepsched.baselines.arrays import BoolArray, FloatArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
@@ -38,18 +38,30 @@ def thread_count() -> int:
     return os.cpu_count() or 1
 
 
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that are kept: starting one takes as long as a small problem."""
+    return _pool(threads, os.getpid())
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Threads do not outlive a fork, so each process has its own."""
+    return ThreadPoolExecutor(threads, f"deepsched-{process}")
+
+
 def sample(
     problem: Problem,
     view: GraphView,
     centre: Float32Array,
     hidden: Float32Array | None,
     count: int,
+    keep: int,
     seed: int,
     threads: int,
     enough: float = -np.inf,
     stop: BoolArray | None = None,
 ) -> list[Float32Array]:
-    """Return the centre and `count` - 1 samples around it, the best first.
+    """Return the best `keep` of the centre and `count` - 1 samples around it, the best first.
 
     The result does not depend on the threads. Samples after the first few that reach `enough`, s,
     are left out.
@@ -61,38 +73,42 @@ def sample(
     stop : (1,) set by somebody else, it leaves out what is not begun.
     """
     objective = OBJECTIVES.index(view.objective)
-    check_memory(2 * count * centre.nbytes, f"{count:,} samples of {len(centre):,} tasks")
-    level = None if hidden is None else _normalised(hidden)
-    chunks = range(-(-count // CHUNK))
-    last = len(chunks)  # the first chunk known to reach `enough`: nobody asks for later ones
+    check_memory(2 * keep * centre.nbytes, f"{keep:,} samples of {len(centre):,} tasks")
+    nothing = np.zeros((0, len(centre)), np.float32)
+    level = nothing if hidden is None else np.ascontiguousarray(_normalised(hidden).T)
+    noise = (SAMPLING_NOISE.own, SAMPLING_NOISE.shared, SAMPLING_NOISE.common)
+    seeds = np.random.SeedSequence(seed).generate_state(count, np.uint64)
+    seeds[0] = 0
+    arguments = kernel_arguments(problem, view)
+    parts = range(0, count, CHUNK)
+    last = count  # the first part known to reach `enough`: nobody asks for later ones
 
-    def run(chunk: int) -> list[tuple[float, Float32Array]]:
+    def run(first: int) -> FloatArray | None:
         nonlocal last
-        if chunk > last or (chunk and stop is not None and stop[0]):
-            return []
-        first = chunk * CHUNK
-        rng = np.random.default_rng([seed, chunk])
-        perturbations = _noise(rng, level, (min(CHUNK, count - first), *centre.shape))
-        if first == 0:
-            perturbations[0] = 0.0
-        values = decode_values(problem, view, centre, perturbations)[:, objective]
+        if first > last or (first and stop is not None and stop[0]):
+            return None
+        own = seeds[first : first + CHUNK]
+        values = _decode_kernels.sampled(centre, level, *noise, own, *arguments)[:, objective]
         if values.min() <= enough:
-            last = min(last, chunk)
-        return [
-            (float(value), centre + one) for value, one in zip(values, perturbations, strict=True)
-        ]
+            last = min(last, first)
+        return values
 
-    found: list[tuple[float, Float32Array]] = []
-    with contextlib.ExitStack() as stack:
-        ready: Iterator[list[tuple[float, Float32Array]]] = map(run, chunks)
-        if threads > 1 and count * problem.etc.size > FEW:
-            pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(chunks))))
-            ready = pool.map(run, chunks)  # in order, whichever is ready first
-        for pairs in ready:
-            found += pairs
-            if not pairs or min(value for value, _ in pairs) <= enough:
-                break
-    return [outputs for _, outputs in sorted(found, key=lambda pair: pair[0])]
+    found: list[FloatArray] = []
+    many = threads > 1 and count * problem.etc.size > FEW
+    # In order, whichever is ready first.
+    for values in pool(threads).map(run, parts) if many else map(run, parts):
+        if values is None:
+            break
+        found.append(values)
+        if values.min() <= enough:
+            break
+    best = np.argsort(np.concatenate(found), kind="stable")[:keep]
+    kept = []
+    for k in best:
+        outputs = np.empty_like(centre)
+        _decode_kernels.perturbed(centre, level, *noise, seeds[k], outputs)
+        kept.append(outputs)
+    return kept
 
 
 def hill_climb(
@@ -161,15 +177,3 @@ def _normalised(hidden: Float32Array) -> Float32Array:
     centred = hidden - hidden.mean(axis=1, keepdims=True)
     level: Float32Array = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
     return level
-
-
-def _noise(
-    rng: np.random.Generator, level: Float32Array | None, shape: tuple[int, ...]
-) -> Float32Array:
-    noise: Float32Array = SAMPLING_NOISE.own * rng.standard_normal(shape, dtype=np.float32)
-    noise += SAMPLING_NOISE.common * rng.standard_normal((shape[0], 1, shape[2]), dtype=np.float32)
-    if level is not None:
-        width = level.shape[1]
-        draws = rng.standard_normal((shape[0], width, shape[2]), dtype=np.float32)
-        noise += np.float32(SAMPLING_NOISE.shared / np.sqrt(width)) * (level @ draws)
-    return noise

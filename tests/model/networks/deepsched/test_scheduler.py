@@ -63,10 +63,12 @@ def test_samples_come_best_first_and_do_not_depend_on_threads() -> None:
     problem = layered(60, 4, ccr=3.0)
     view = graph_view(problem)
     centre, hidden = forward(arrays(random_network()), view)
-    one, other = (sample(problem, view, centre, hidden, 13, 5, threads) for threads in (1, 3))
+    one, other = (sample(problem, view, centre, hidden, 13, 13, 5, threads) for threads in (1, 3))
     assert [found.tobytes() for found in one] == [found.tobytes() for found in other]
     assert len(one) == 13
     assert any(found.tobytes() == centre.tobytes() for found in one)
+    few = sample(problem, view, centre, hidden, 13, 2, 5, 1)
+    assert [found.tobytes() for found in few] == [found.tobytes() for found in one[:2]]
     lengths = [decode_schedule(problem, view, found, "x").makespan for found in one]
     assert lengths == sorted(lengths)
     assert lengths[0] < lengths[-1]
@@ -149,9 +151,9 @@ def test_samples_and_search_end_where_the_bound_is_reached(
     # An hour is not used up, and of a thousand samples only the first few are made.
     problem = make_problem(machines=make_machines(2), etc=[[3.0, 3.0], [3.0, 3.0]], edges=edges)
     decoded = []
-    true = search.decode_values
+    true = search._decode_kernels.sampled
     monkeypatch.setattr(
-        search, "decode_values", lambda *given: decoded.append(given) or true(*given)
+        search._decode_kernels, "sampled", lambda *given: decoded.append(given) or true(*given)
     )
     options = DeepSchedOptions(objective=objective, samples=1000, budget=3600.0, threads=1)
     found = DeepSchedScheduler(arrays(random_network()), options)(problem)
