@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
-HOT, COLD = 0.0005, 0.0001  # temperatures at the begin and the end, shares of the makespan
+COLD = 0.0001  # temperature at the end, as a share of the makespan
+# That at the begin: by how many steps there will be for each task, within these.
+HOT_BY_STEP, LEAST_HOT, MOST_HOT = 5e-5, 3e-4, 0.02
 PULL = 0.2  # what a second of the longest path through a task costs beside one of the makespan
 KICKS = 0.2  # share of the steps that move several tasks
 SLICE = 0.02  # s between two looks at the clock
@@ -66,11 +68,7 @@ def anneal(
     stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
     seeds = np.random.SeedSequence(seed).generate_state(threads, np.uint64)
     searches = [Search(problem, schedule, int(one), least, stop) for one in seeds]
-    value, steps = schedule.makespan, 1  # until the speed is known
-
-    def run(search: Search, hot: float, cold: float) -> float:
-        return search.run(steps, hot, cold)
-
+    value, steps, hot = schedule.makespan, 1, LEAST_HOT  # until the speed is known
     with ThreadPoolExecutor(threads) as pool:
         while True:
             now = time.perf_counter()
@@ -78,15 +76,16 @@ def anneal(
             if done >= 1.0 or value <= least or stop[0]:
                 break
             planned = min(1.0, done + SLICE / seconds)
-            ends = [HOT * (COLD / HOT) ** share for share in (done, planned)]
-            found = min(pool.map(lambda one: run(one, *ends), searches))
+            ends = [hot * (COLD / hot) ** share for share in (done, planned)]
+            found = min(pool.map(lambda one, k=steps, t=ends: one.run(k, *t), searches))
             if found < value:
                 value = found
                 if improved is not None:
                     improved(value)
-            took = time.perf_counter() - now
+            speed = steps / max(time.perf_counter() - now, 1e-6)  # 1/s
+            hot = min(max(HOT_BY_STEP * speed * seconds / problem.n_tasks, LEAST_HOT), MOST_HOT)
             left = seconds - (time.perf_counter() - begin)
-            steps = max(1, min(int(steps * min(SLICE, left) / max(took, 1e-6)), 4 * steps))
+            steps = max(1, min(int(speed * min(SLICE, left)), 4 * steps))
     best = min(searches, key=lambda search: search.value)
     return best.better_of(schedule)
 
