@@ -14,7 +14,7 @@ from deepsched.baselines.list_schedule import append_in_order, replay_order
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deepsched.baselines.arrays import BoolArray, IntArray
+    from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
 
@@ -49,8 +49,8 @@ def anneal(
 
     A step takes a task of a longest path out; heads and tails of the others give the makespan of
     every place it can be put, of which a heat bath takes one. Some steps are kicks: a task has to
-    leave its machine, others make up for it, and all that is undone if it was no good. Each thread anneals by itself. What
-    fits in depends on the machine.
+    leave its machine, others make up for it, and all that is undone if it was no good. Each thread
+    anneals by itself. What fits in depends on the machine.
 
     Parameters
     ----------

@@ -71,6 +71,7 @@ def command(groups: tuple[str, ...], out: str, base_url: str, jobs: int, dry_run
     GROUP is one or more of:
       wfinstances  98 real workflow executions (83 MB, stored as 3 MB), which the demo uses
       stg          180 graphs of the Standard Task Graph set, and their optimal makespans (1.1 MB)
+      jsp          63 job shops (0.1 MB)
       hcsp         12 instances of independent tasks, and their best known schedules (1.3 MB)
       all          all of these
 

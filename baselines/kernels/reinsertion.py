@@ -198,7 +198,7 @@ def complete(times, plan):
 
 @jit
 def critical_path(times, plan, state):
-    """Write a longest path, ties by chance, into `plan.critical`; return its tasks' number and s."""
+    """Write a longest path, ties by chance, into `plan.critical`; return its tasks and its s."""
     n = plan.proc.size
     makespan, i = 0.0, 0
     for k in range(n):
@@ -218,9 +218,7 @@ def critical_path(times, plan, state):
         for e in range(preds.ptr[i], preds.ptr[i + 1]):
             j = preds.task[e]
             there = plan.head[j] + plan.length[j]
-            there += _transfer(
-                times, times.pred_comm[e], preds.data[e], plan.proc[j], plan.proc[i]
-            )
+            there += _transfer(times, times.pred_comm[e], preds.data[e], plan.proc[j], plan.proc[i])
             if there >= start:
                 seen += 1
                 if seen == 1 or uniform(state) * seen < 1.0:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Case = Callable[[], tuple[Any, ...]]
 
 GRID = Path(__file__).with_name("quality.json")
+# Bounds as JSPLIB states them; some upper ones have been improved since.
+JOB_SHOPS = Path(__file__).with_name("job_shops.csv")
 MOST_ANYTIME = 1_000  # tasks of the problems of the anytime comparison
 TRACE_MACHINES, TRACE_BANDWIDTHS, TRACE_NOISE = (4, 16), (125e6, 1.25e6), 0.2
 
@@ -103,6 +105,17 @@ def stg_problems(data: Path, machines: int) -> list[Case]:
 
     with (folder / f"Case50_{machines}_OPT.csv").open(newline="", encoding="utf-8") as file:
         return [partial(case, name, optimum) for name, _, optimum, *_ in csv.reader(file)]
+
+
+def job_shop_problems(data: Path) -> list[Case]:
+    """Return Taillard's job shops of two sizes, a cell each, and the best upper bound known."""
+
+    def case(row: Mapping[str, str]) -> tuple[str, Problem, float]:
+        cell = f"Taillard {row['jobs']} x {row['machines']}"
+        return cell, read_problem(data / "jsp" / f"{row['name']}.txt"), float(row["upper"])
+
+    with JOB_SHOPS.open(newline="", encoding="utf-8") as file:
+        return [partial(case, row) for row in csv.DictReader(file)]
 
 
 def large_problems() -> list[Case]:

@@ -23,6 +23,7 @@ PACKED = ".gz"
 NOTICES = {
     "wfinstances": "WfCommons WfInstances, LGPL-3.0",
     "stg": "Standard Task Graph set of Tobita and Kasahara; for its terms see the origin",
+    "jsp": "job shops of Fisher and Thompson, Lawrence, and Taillard, as JSPLIB has them",
     "hcsp": "HCSP instances and their best known schedules, Apache-2.0",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,13 +58,11 @@ def makespan_of(problem: Problem, rows: list[list[int]]) -> float:
         cost = links.latency[source, target] + data / links.bandwidth[source, target]
         waits[child].append((parent, cost))
     for row in rows:
-        for one, other in zip(row, row[1:], strict=False):
+        for one, other in itertools.pairwise(row):
             waits[other].append((one, 0.0))
     finish: dict[int, float] = {}
     while len(finish) < n:
-        ready = [
-            i for i in range(n) if i not in finish and all(j in finish for j, _ in waits[i])
-        ]
+        ready = [i for i in range(n) if i not in finish and all(j in finish for j, _ in waits[i])]
         if not ready:
             return np.inf
         for i in ready:

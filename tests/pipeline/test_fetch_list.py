@@ -59,6 +59,7 @@ def test_the_packaged_list_is_what_the_help_says(capsys: pytest.CaptureFixture[s
         ("stg", ".csv"): 4,
         ("hcsp", ".0"): 12,
         ("hcsp", ".sol"): 24,
+        ("jsp", ".txt"): 63,
     }
     assert all(source.packed == (source.group == "wfinstances") for source in sources)
     size = Counter[str]()
@@ -69,6 +70,7 @@ def test_the_packaged_list_is_what_the_help_says(capsys: pytest.CaptureFixture[s
     for group, words in {
         "wfinstances": ("98 real", f"({size['wfinstances'] / 1e6:.0f} MB"),
         "stg": ("180 graphs", f"({size['stg'] / 1e6:.1f} MB)"),
+        "jsp": ("63 job shops", f"({size['jsp'] / 1e6:.1f} MB)"),
         "hcsp": ("12 instances", f"({size['hcsp'] / 1e6:.1f} MB)"),
     }.items():
         [line] = [line for line in text.splitlines() if line.startswith(f"    {group} ")]

@@ -48,8 +48,8 @@ SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 80
 MOST_DESCENDED = 400
 # One guarded pass decodes its outputs by other factors, too; then come re-insertions, or for more
 # tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time for it.
-SCALES, STEPS = (0.6, 1.4), 30
-LARGER, FEW_MACHINES, MOST_PUSHED, MOST_SCALED = (1.4,), 64, 1_000, 10_000
+SCALES, LARGER_SCALES, STEPS = (0.6, 1.4), (1.4,), 30
+FEW_MACHINES, MOST_PUSHED, MOST_SCALED = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search for the makespan so much is hill climbing, and at most half; the rest anneals.
 CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
@@ -104,8 +104,8 @@ class DeepSchedScheduler:
         ----------
         weights : of `DeepSchedNetwork`, by name.
         options : default: as many samples as the size allows, guarded, for the makespan, all
-            machines being candidates. For the makespan a part of the samples' work goes into the best
-            of them: forward-backward improvement, and where tasks are few re-insertions.
+            machines being candidates. For the makespan a part of the samples' work goes into the
+            best of them: forward-backward improvement, and where tasks are few re-insertions.
         """
         self.name = NAME
         self.meta = dict(meta or {})
@@ -187,6 +187,10 @@ class DeepSchedScheduler:
     def agreement(self, problem: Problem, target: Schedule) -> None:
         """Return None: the network biases a rule, it predicts no schedule."""
 
+    def forward(self, problem: Problem) -> tuple[GraphView, Float32Array, Float32Array]:
+        """Return a problem's view for the decoder, the outputs, and the last hidden state."""
+        return forward_pass(self._weights, problem, self.options.objective, self._decode)
+
     def samples_for(self, problem: Problem) -> int:
         """Return how many schedules are decoded from one forward pass."""
         return self.options.samples or default_samples(problem.n_tasks, problem.n_machines)
@@ -227,9 +231,7 @@ class DeepSchedScheduler:
         options = self.options
         samples = self.samples_for(problem)
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
-        view, outputs, hidden = forward_pass(
-            self._weights, problem, options.objective, self._decode
-        )
+        view, outputs, hidden = self.forward(problem)
         report.network = time.perf_counter() - begin
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[options.objective]
@@ -304,9 +306,7 @@ class DeepSchedScheduler:
                 best = found
             left = deadline - time.perf_counter()
             if anneals and left > 0 and best.makespan > least and not stop[0]:
-                best = anneal(
-                    problem, best, left, seed, self._threads, least, stop, report.better
-                )
+                best = anneal(problem, best, left, seed, self._threads, least, stop, report.better)
         return best
 
     def _effort(self, problem: Problem, samples: int) -> Effort:
@@ -330,12 +330,15 @@ class DeepSchedScheduler:
             )
         if not guard or self._decode != "full":
             return Effort()
+        n, p = problem.etc.shape
         if descends:
             return Effort(improved=int(short), steps=STEPS, scales=SCALES)
-        if problem.n_machines > FEW_MACHINES or problem.n_tasks > MOST_SCALED:
+        if p > FEW_MACHINES or n > MOST_SCALED:
             return Effort()
-        pushed = short and problem.n_tasks <= MOST_PUSHED
-        return Effort(improved=int(pushed), pushed=pushed, scales=LARGER)
+        if not short:
+            return Effort(scales=SCALES)
+        pushed = n <= MOST_PUSHED
+        return Effort(improved=int(pushed), pushed=pushed, scales=LARGER_SCALES)
 
     def _improved(
         self,

@@ -24,7 +24,7 @@ from deepsched.baselines.schedule import violations
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
 from deepsched.model.networks.deepsched import scheduler as scheduler_module
-from deepsched.model.networks.deepsched import search
+from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.decode import decode_schedule
 from deepsched.model.networks.deepsched.features import graph_view
@@ -151,9 +151,9 @@ def test_samples_and_search_end_where_the_bound_is_reached(
     # An hour is not used up, and of a thousand samples only the first few are made.
     problem = make_problem(machines=make_machines(2), etc=[[3.0, 3.0], [3.0, 3.0]], edges=edges)
     decoded = []
-    true = search._decode_kernels.sampled
+    true = _decode_kernels.sampled
     monkeypatch.setattr(
-        search._decode_kernels, "sampled", lambda *given: decoded.append(given) or true(*given)
+        _decode_kernels, "sampled", lambda *given: decoded.append(given) or true(*given)
     )
     options = DeepSchedOptions(objective=objective, samples=1000, budget=3600.0, threads=1)
     found = DeepSchedScheduler(arrays(random_network()), options)(problem)
