@@ -23,8 +23,8 @@ from deepsched.baselines.problem import make_problem
 from deepsched.baselines.schedule import violations
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
-from deepsched.model.networks.deepsched import scheduler as scheduler_module
 from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched import scheduler as scheduler_module
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.decode import decode_schedule
 from deepsched.model.networks.deepsched.features import graph_view
