@@ -13,6 +13,7 @@ from deepsched.baselines.min_min import min_min
 from deepsched.baselines.peft import peft
 from deepsched.baselines.perturbation import perturbation
 from deepsched.baselines.ranks import heft_order
+from deepsched.baselines.reinsertion import anneal_by_steps
 from deepsched.baselines.schedule import Schedule, make_schedule
 from deepsched.baselines.sufferage import sufferage
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
 
 GENERATIONS = 50  # of the genetic search, half of what it makes as a scheduler of its own
+# Of the search by re-insertion: tasks and edges looked at, and the least and most steps for it.
+WORK, STEPS = 1_000_000, (20, 4_000)
 
 
 def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
@@ -29,7 +32,7 @@ def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
 
     They are HEFT with insertion (as the start of the searches) and without, PEFT, CPOP, up to
     20,000 tasks min-min and sufferage, the perturbation search and the seeded genetic search. The
-    first of equally long ones is taken.
+    first of equally long ones is taken, and a search by re-insertion goes on from it.
 
     References
     ----------
@@ -66,6 +69,10 @@ def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
         if problem.n_tasks <= MAX_TASKS:
             found += [min_min(problem), sufferage(problem)]
         best = min(found, key=_length)
+        least, most = STEPS
+        steps = min(max(WORK // (problem.n_tasks + problem.n_edges), least), most)
+        bound = enough(lower_bound(problem))
+        best = anneal_by_steps(problem, best, steps, int(rng.integers(2**63)), bound)
     return make_schedule("best-of", best.proc, best.ast, best.aft)
 
 

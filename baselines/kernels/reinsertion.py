@@ -112,7 +112,6 @@ def fill(order, proc, etc, plan):
         last[q] = i
 
 
-FROZEN = 1e-6  # temperature, as a share of the makespan, at which nothing that is worse is taken
 FIRST_OF_A_KICK = 0.02  # temperature, as a share of the makespan
 REPAIRS = 3.5  # natural logarithm of the most steps that repair a kick
 FAR = 25.0  # temperatures above the least, where a candidate is as good as never drawn
@@ -570,29 +569,109 @@ def _copy(source, target):
 
 
 @jit
-def descend(order, proc, steps, pull, state, times):
-    """Take so many steps, none of which is a kick, that make nothing worse, from a schedule.
+def anneal_turnaround(
+    best_proc,
+    best_order,
+    value,
+    steps,
+    hot,
+    cold,
+    state,
+    enough,
+    stop,
+    times,
+    plan,
+    scratch,
+):
+    """Do as `anneal` for the mean turnaround, whose every change is found by a pass.
 
-    Returns the makespan, s, and writes who led to it into `order` and `proc`.
+    A step takes any task to another place of the order that its parents and children leave it, and
+    maybe to another machine; what comes later moves with it. Temperatures are shares of the mean.
     """
-    n, p = times.etc.shape
-    plan = empty_plan(n, p)
-    fill(order, proc, times.etc, plan)
-    stop = np.zeros(1, np.bool_)
-    return anneal(
-        proc,
-        order,
-        np.inf,
-        steps,
-        FROZEN,
-        FROZEN,
-        pull,
-        0.0,
-        state,
-        -np.inf,
-        stop,
-        times,
-        plan,
-        plan,
-        empty_scratch(n, p),
-    )
+    n = plan.proc.size
+    complete(times, plan)
+    total = 0.0
+    for i in range(n):
+        total += plan.head[i] + plan.length[i] - times.arrival[i]
+    cooling = np.log(cold / hot)
+    for number in range(steps):
+        if total < value * n:
+            value = total / n
+            best_proc[:] = plan.proc
+            best_order[:] = plan.order
+        if value <= enough or stop[0]:
+            break
+        temperature = hot * np.exp(cooling * (number / steps)) * total / n
+        v = int(uniform(state) * n)
+        own, old_u, at = plan.proc[v], plan.before[v], plan.place[v]
+        low, high = -1, n
+        for e in range(times.preds.ptr[v], times.preds.ptr[v + 1]):
+            low = max(low, plan.place[times.preds.task[e]])
+        for e in range(times.succs.ptr[v], times.succs.ptr[v + 1]):
+            high = min(high, plan.place[times.succs.task[e]])
+        to = low + 1 + int(uniform(state) * (high - low - 1))
+        q = _other_machine(v, times, plan, state)
+        if q == own and to == at:
+            continue
+        scratch.head[:] = plan.head
+        _take_out(v, plan)
+        u, x = -1, plan.first[q]
+        while x >= 0 and (plan.place[x] < to or (plan.place[x] == to and to > at)):
+            u, x = x, plan.after[x]
+        _link(v, q, u, plan, times)
+        _shift(v, to, plan)
+        before = total
+        for k in range(min(at, to), n):
+            i = plan.order[k]
+            plan.head[i] = _head(i, -1, 0.0, times, plan, plan.head)
+            total += plan.head[i] - scratch.head[i]
+        total += times.etc[v, q] - times.etc[v, own]
+        worse = total - before
+        if worse > 0.0 and uniform(state) >= np.exp(-worse / (n * temperature)):
+            _take_out(v, plan)
+            _link(v, own, old_u, plan, times)
+            _shift(v, at, plan)
+            plan.head[:] = scratch.head
+            total = before
+    if total < value * n:
+        value = total / n
+        best_proc[:] = plan.proc
+        best_order[:] = plan.order
+    return value
+
+
+@jit
+def _other_machine(v, times, plan, state):
+    """Return a machine for task v: its own, that of a parent or a child, or a cheap one."""
+    kind = uniform(state)
+    own = plan.proc[v]
+    if kind < 0.3:
+        return own
+    if kind < 0.6:
+        parents = times.preds.ptr[v + 1] - times.preds.ptr[v]
+        children = times.succs.ptr[v + 1] - times.succs.ptr[v]
+        if parents + children > 0:
+            e = int(uniform(state) * (parents + children))
+            if e < parents:
+                q = plan.proc[times.preds.task[times.preds.ptr[v] + e]]
+            else:
+                q = plan.proc[times.succs.task[times.succs.ptr[v] + e - parents]]
+            return q if times.etc[v, q] != np.inf else own
+    p = times.etc.shape[1]
+    q, r = int(uniform(state) * p), int(uniform(state) * p)
+    q = r if times.etc[v, r] < times.etc[v, q] else q
+    return q if times.etc[v, q] != np.inf else own
+
+
+@inlined
+def _shift(v, to, plan):
+    """Move task v to another place of the order; those between move by one."""
+    order, place = plan.order, plan.place
+    at = place[v]
+    for k in range(at, to):
+        order[k] = order[k + 1]
+        place[order[k]] = k
+    for k in range(at, to, -1):
+        order[k] = order[k - 1]
+        place[order[k]] = k
+    order[to], place[v] = v, to

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "deepsched-dataset"
-VERSION: Final = 5  # of the schema; it changes with any rule that decides problems or labels
+VERSION: Final = 6  # of the schema; it changes with any rule that decides problems or labels
 MANIFEST = "manifest.json"  # published last: a dataset exists when its manifest does
 MACHINES = "machines.json"  # the machines that all samples share, if they do
 OLD_MANIFESTS = "manifests"  # earlier generations

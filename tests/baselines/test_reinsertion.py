@@ -15,9 +15,10 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.kernels import reinsertion as kernels
 from deepsched.baselines.list_schedule import replay_order
 from deepsched.baselines.machines import make_machines
+from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.registry import SCHEDULERS
-from deepsched.baselines.reinsertion import anneal, descend, times_of
+from deepsched.baselines.reinsertion import Search, anneal, anneal_by_steps, descend, times_of
 from deepsched.baselines.schedule import violations
 from tests import strategies
 
@@ -182,3 +183,37 @@ def test_tasks_of_no_length_are_no_trap(machines: int) -> None:
     found = descend(problem, start, 3_000)
     assert violations(problem, found) == []
     assert found.makespan <= start.makespan
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 99))
+def test_the_mean_turnaround_only_falls_and_is_what_the_steps_say(
+    problem: Problem, seed: int
+) -> None:
+    start = SCHEDULERS["random"](problem, np.random.default_rng(seed))
+    search = Search(problem, start, seed, objective="turnaround")
+    values = [search.run(20, 0.1, 0.01) for _ in range(5)]
+    found = search.better_of(start)
+    assert violations(problem, found) == []
+    assert values == sorted(values, reverse=True)
+    assert mean_turnaround(problem, found) <= mean_turnaround(problem, start)
+    if mean_turnaround(problem, found) < mean_turnaround(problem, start):
+        assert mean_turnaround(problem, found) == pytest.approx(values[-1], rel=1e-9)
+
+
+def test_annealing_the_mean_turnaround_finds_more() -> None:
+    problem = generate(GeneratorSpec(family="layered", tasks=60, machines=4, ccr=1.0), 3)
+    start = heft(problem)
+    told: list[float] = []
+    found = anneal(problem, start, 0.2, 0, 2, improved=told.append, objective="turnaround")
+    assert violations(problem, found) == []
+    few = descend(problem, start, 50, 0, "turnaround")
+    assert mean_turnaround(problem, found) < mean_turnaround(problem, few)
+    assert mean_turnaround(problem, few) < mean_turnaround(problem, start)
+    assert told == sorted(told, reverse=True)
+
+
+def test_steps_of_annealing_are_the_same_for_a_seed() -> None:
+    problem = generate(GeneratorSpec(family="layered", tasks=60, machines=4, ccr=1.0), 3)
+    one, again, other = (anneal_by_steps(problem, heft(problem), 500, seed) for seed in (1, 1, 2))
+    assert one.aft.tobytes() == again.aft.tobytes() != other.aft.tobytes()

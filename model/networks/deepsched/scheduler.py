@@ -44,14 +44,15 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
 # up to `MOST_DESCENDED` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
-SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 80
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
 MOST_DESCENDED = 400
+TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
 # One guarded pass decodes its outputs by other factors, too; then come re-insertions, or for more
 # tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time for it.
 SCALES, LARGER_SCALES, STEPS = (0.6, 1.4), (1.4,), 30
 FEW_MACHINES, MOST_PUSHED, MOST_SCALED = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
-# Of a search for the makespan so much is hill climbing, and at most half; the rest anneals.
+# Of a search so much is hill climbing, and at most half; the rest anneals.
 CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
 
 
@@ -283,16 +284,15 @@ class DeepSchedScheduler:
         if options.objective == "makespan" and applies(problem):
             return balanced(problem, best, left, seed, self._threads, stop, improved=report.better)
         # After a search its result is decoded, and improved like that of samples.
-        left -= once * (3 if effort.improved else 1)
+        left -= once * (3 if effort.pushed else 1)
         if left > 0:
             deadline = time.perf_counter() + left
-            anneals = options.objective == "makespan"
             outputs, _ = hill_climb(
                 problem,
                 view,
                 outputs,
                 value,
-                min(left / 2, CLIMB + CLIMB_SHARE * left) if anneals else left,
+                min(left / 2, CLIMB + CLIMB_SHARE * left),
                 seed,
                 self._threads,
                 least,
@@ -300,13 +300,23 @@ class DeepSchedScheduler:
                 report.better,
             )
             found = decode_schedule(problem, view, outputs, NAME)
-            if effort.improved:
+            if effort.pushed:
                 found = forward_backward_improvement(problem, found)
             if measure(problem, found) <= measure(problem, best):
                 best = found
             left = deadline - time.perf_counter()
-            if anneals and left > 0 and best.makespan > least and not stop[0]:
-                best = anneal(problem, best, left, seed, self._threads, least, stop, report.better)
+            if left > 0 and measure(problem, best) > least and not stop[0]:
+                best = anneal(
+                    problem,
+                    best,
+                    left,
+                    seed,
+                    self._threads,
+                    least,
+                    stop,
+                    report.better,
+                    options.objective,
+                )
         return best
 
     def _effort(self, problem: Problem, samples: int) -> Effort:
@@ -314,7 +324,11 @@ class DeepSchedScheduler:
         short, guard = self.options.objective == "makespan", self.options.guard
         descends = problem.n_tasks <= MOST_DESCENDED
         if samples > 1 and not short:
-            return Effort(samples=samples)
+            if samples < SAMPLES_OF_DESCENT + 2:
+                return Effort(samples=samples)
+            return Effort(
+                samples=samples - SAMPLES_OF_DESCENT, improved=1, steps=TURNAROUND_STEPS * samples
+            )
         if samples > 1 and descends:
             improved = samples // SAMPLES_PER_DESCENT
             return Effort(
@@ -332,11 +346,13 @@ class DeepSchedScheduler:
             return Effort()
         n, p = problem.etc.shape
         if descends:
-            return Effort(improved=int(short), steps=STEPS, scales=SCALES)
+            steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
+            return Effort(improved=1, steps=steps, scales=SCALES)
         if p > FEW_MACHINES or n > MOST_SCALED:
             return Effort()
         if not short:
-            return Effort(scales=SCALES)
+            steps = TURNAROUND_STEPS * SAMPLES_OF_DESCENT
+            return Effort(improved=1, steps=steps, scales=SCALES)
         pushed = n <= MOST_PUSHED
         return Effort(improved=int(pushed), pushed=pushed, scales=LARGER_SCALES)
 
@@ -351,6 +367,7 @@ class DeepSchedScheduler:
         stop: BoolArray,
     ) -> Schedule:
         """Return the best of the start, and of it and further samples improved."""
+        measure = MEASURES[self.options.objective]
         best = start
         for k, outputs in enumerate(drawn):
             if stop[0]:
@@ -359,6 +376,6 @@ class DeepSchedScheduler:
             if effort.pushed:
                 found = forward_backward_improvement(problem, found)
             if effort.steps:
-                found = descend(problem, found, effort.steps, seed)
-            best = min(best, found, key=lambda one: one.makespan)
+                found = descend(problem, found, effort.steps, seed, self.options.objective)
+            best = min(best, found, key=lambda one: measure(problem, one))
         return best
