@@ -98,7 +98,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[5]
+    version: Literal[6]
     generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]

@@ -19,6 +19,7 @@ from deepsched.pipeline.benchmarks import quality, quality_methods, quality_prob
 from deepsched.pipeline.benchmarks.quality import BUDGETS
 from deepsched.pipeline.benchmarks.quality_controls import Averaged, BestConstants
 from deepsched.pipeline.benchmarks.quality_methods import (
+    AVERAGED,
     ONCE,
     EqualTimeGA,
     Outcome,
@@ -221,7 +222,8 @@ def test_the_command_prints_and_writes_every_part(
     networks = found["provenance"]["networks"]
     assert list(networks) == ["makespan", "topk", "turnaround"]
     assert len({network["date"] for network in networks.values()}) == 3
-    assert set(found["ahead"]) == {"anytime, 0.02 s"}
+    assert set(found["ahead"]) == {"generated, makespan", "anytime, 0.02 s"}
+    assert set(found["ahead"]["generated, makespan"]) == {AVERAGED}
     assert set(found["ahead"]["anytime, 0.02 s"]) == {"search", "zeroed"}
     one = deepsched_here(capsys, "benchmark", "quality", "--part", "anytime")
     assert "anytime, 0.02 s" in one.stdout
