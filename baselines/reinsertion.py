@@ -188,5 +188,5 @@ def times_of(problem: Problem) -> kernels.Times:
         links.uniform,
         links.node,
         links.latency,
-        1.0 / links.bandwidth,
+        links.bandwidth,
     )

@@ -31,7 +31,7 @@ class Times(NamedTuple):
     uniform: bool
     node: IntArray  # (p,)
     latency: FloatArray  # (p, p)
-    per_byte: FloatArray  # (p, p)
+    bandwidth: FloatArray  # (p, p)
 
 
 class Plan(NamedTuple):
@@ -121,7 +121,7 @@ FAR = 25.0  # temperatures above the least, where a candidate is as good as neve
 def _transfer(times, comm, data, source, target):
     if times.uniform:
         return 0.0 if times.node[source] == times.node[target] else comm
-    return times.latency[source, target] + times.per_byte[source, target] * data
+    return times.latency[source, target] + data / times.bandwidth[source, target]
 
 
 @inlined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,22 @@ class Report:
     Attributes
     ----------
     improved : called with each better value of the objective, s, from any thread; optional.
+    best : the last of these.
     heft : HEFT's makespan, s, where the guard ran it.
     network : s of the forward pass.
     decode : s of everything after it.
     """
 
     improved: Callable[[float], None] | None = None
+    best: float = math.inf
     heft: float | None = None
     network: float | None = None
     decode: float | None = None
 
     def better(self, value: float) -> None:
-        """Pass on a value that is better than those before."""
+        """Pass on a value if it is better than those before."""
+        if value >= self.best:
+            return
+        self.best = value
         if self.improved is not None:
             self.improved(value)

@@ -45,7 +45,7 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # up to `MOST_DESCENDED` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
-MOST_DESCENDED = 400
+MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
 # One guarded pass decodes its outputs by other factors, too; then come re-insertions, or for more
 # tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time for it.
@@ -257,9 +257,9 @@ class DeepSchedScheduler:
         once = time.perf_counter()
         start = decode_schedule(problem, view, drawn[0], NAME)
         once = time.perf_counter() - once
-        outputs, value = drawn[0], measure(problem, start)
+        centre, outputs, value = outputs, drawn[0], measure(problem, start)
         for scale in effort.scales:
-            scaled = drawn[0] * np.float32(scale)
+            scaled = centre * np.float32(scale)
             found = decode_schedule(problem, view, scaled, NAME)
             if measure(problem, found) < value:
                 start, outputs, value = found, scaled, measure(problem, found)
@@ -321,40 +321,35 @@ class DeepSchedScheduler:
 
     def _effort(self, problem: Problem, samples: int) -> Effort:
         """Return what is done beyond one decode, in little more time or in that of samples."""
-        short, guard = self.options.objective == "makespan", self.options.guard
-        descends = problem.n_tasks <= MOST_DESCENDED
-        if samples > 1 and not short:
-            if samples < SAMPLES_OF_DESCENT + 2:
-                return Effort(samples=samples)
-            return Effort(
-                samples=samples - SAMPLES_OF_DESCENT, improved=1, steps=TURNAROUND_STEPS * samples
-            )
-        if samples > 1 and descends:
-            improved = samples // SAMPLES_PER_DESCENT
-            return Effort(
-                samples=samples - improved * SAMPLES_OF_DESCENT,
-                improved=improved,
-                pushed=True,
-                steps=STEPS_AFTER_SAMPLES,
-            )
-        if samples > 1:
-            improved = samples // SAMPLES_PER_PUSHED
-            return Effort(
-                samples=samples - improved * SAMPLES_OF_PUSHED, improved=improved, pushed=True
-            )
-        if not guard or self._decode != "full":
-            return Effort()
+        short, full = self.options.objective == "makespan", self._decode == "full"
         n, p = problem.etc.shape
-        if descends:
-            steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
-            return Effort(improved=1, steps=steps, scales=SCALES)
-        if p > FEW_MACHINES or n > MOST_SCALED:
-            return Effort()
+        descends = n <= MOST_DESCENDED or not short
+        scales = SCALES if descends else LARGER_SCALES
+        if samples == 1:
+            many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_SCALED)
+            if many or not full or not self.options.guard:
+                return Effort()
+            if descends:
+                steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
+                return Effort(improved=1, steps=steps, scales=scales)
+            pushed = n <= MOST_PUSHED
+            return Effort(improved=int(pushed), pushed=pushed, scales=scales)
+        scales = scales if full else ()
         if not short:
-            steps = TURNAROUND_STEPS * SAMPLES_OF_DESCENT
-            return Effort(improved=1, steps=steps, scales=SCALES)
-        pushed = n <= MOST_PUSHED
-        return Effort(improved=int(pushed), pushed=pushed, scales=LARGER_SCALES)
+            improved, spent, steps = 1, SAMPLES_OF_DESCENT, TURNAROUND_STEPS * samples
+        elif descends:
+            improved = max(1, samples // SAMPLES_PER_DESCENT)
+            spent, steps = improved * SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES
+        else:
+            improved = max(1, samples // SAMPLES_PER_PUSHED)
+            spent, steps = improved * SAMPLES_OF_PUSHED, 0
+        return Effort(
+            samples=max(samples - spent - len(scales), min(samples, LEAST_SAMPLES)),
+            improved=improved,
+            pushed=short,
+            steps=steps,
+            scales=scales,
+        )
 
     def _improved(
         self,
