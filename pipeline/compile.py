@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from deepsched.baselines.bounds import lower_bound
+from deepsched.baselines.bounds import critical_path, lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.registry import SCHEDULERS
@@ -46,17 +46,22 @@ def command() -> None:
     # A graph, twice since what is compiled uses up the budget of the search, and tasks that are
     # balanced by moves and swaps.
     problems = [
-        generate(GeneratorSpec(family=family, tasks=4, machines=2), 0)
+        generate(GeneratorSpec(family=family, tasks=12, machines=2), 0)
         for family in ("layered", "layered", "independent")
     ]
     networks = [
         DeepSchedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
+    ]
+    networks += [
+        DeepSchedScheduler.load(samples=1),
+        DeepSchedScheduler.load(objective="turnaround", samples=SAMPLES, budget=BUDGET),
     ]
     with progress_bar() as bar:
         for scheduler in bar.track([*SCHEDULERS.values(), *networks], description="compiling"):
             for problem in problems:
                 timed(scheduler, problem, lambda: np.random.default_rng(0))
     lower_bound(problems[0])
+    critical_path(problems[0])
     what = "all schedulers"
     if importlib.util.find_spec("torch"):
         _learn(problems[0])

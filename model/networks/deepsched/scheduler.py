@@ -324,7 +324,7 @@ class DeepSchedScheduler:
         short, full = self.options.objective == "makespan", self._decode == "full"
         n, p = problem.etc.shape
         descends = n <= MOST_DESCENDED or not short
-        scales = SCALES if descends else LARGER_SCALES
+        scales: tuple[float, ...] = SCALES if descends else LARGER_SCALES
         if samples == 1:
             many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_SCALED)
             if many or not full or not self.options.guard:
