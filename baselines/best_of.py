@@ -54,7 +54,8 @@ def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
     ]
     best = min(found, key=_length)
     # What reaches the lower bound is the first of the shortest, whatever comes after it.
-    if best.makespan > enough(lower_bound(problem)):
+    bound = enough(lower_bound(problem))
+    if best.makespan > bound:
         found.append(
             genetic(
                 problem,
@@ -71,7 +72,6 @@ def best_of(problem: Problem, rng: np.random.Generator) -> Schedule:
         best = min(found, key=_length)
         least, most = STEPS
         steps = min(max(WORK // (problem.n_tasks + problem.n_edges), least), most)
-        bound = enough(lower_bound(problem))
         best = anneal_by_steps(problem, best, steps, int(rng.integers(2**63)), bound)
     return make_schedule("best-of", best.proc, best.ast, best.aft)
 

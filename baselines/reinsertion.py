@@ -176,8 +176,7 @@ class Search:
 def times_of(problem: Problem) -> kernels.Times:
     """Return what the kernels take of a problem."""
     links = problem.machines.links
-    here = 0 if len(problem.machines) > 1 else links.far
-    latency, bandwidth = links.latency[here, links.far], links.bandwidth[here, links.far]
+    latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
     return kernels.Times(
         problem.etc,
         problem.arrival,

@@ -251,6 +251,20 @@ def _link(v, q, u, plan, times):
         plan.before[w] = v
 
 
+@inlined
+def _shift(v, to, plan):
+    """Move task v to another place of the order; those between move by one."""
+    order, place = plan.order, plan.place
+    at = place[v]
+    for k in range(at, to):
+        order[k] = order[k + 1]
+        place[order[k]] = k
+    for k in range(at, to, -1):
+        order[k] = order[k - 1]
+        place[order[k]] = k
+    order[to], place[v] = v, to
+
+
 @jit
 def _reorder(v, times, plan, late, moved):
     """Make `order` right again after task v was linked; return False where it cannot be."""
@@ -267,16 +281,7 @@ def _reorder(v, times, plan, late, moved):
     at = plan.place[v]
     order, place = plan.order, plan.place
     if low < high:
-        if at < low:
-            for k in range(at, low):
-                order[k] = order[k + 1]
-                place[order[k]] = k
-            order[low], place[v] = v, low
-        elif at > high:
-            for k in range(at, high, -1):
-                order[k] = order[k - 1]
-                place[order[k]] = k
-            order[high], place[v] = v, high
+        _shift(v, max(low, min(at, high)), plan)
         return True
     # Between them some come after v and some before: those that come after go behind.
     for k in range(high, low + 1):
@@ -661,17 +666,3 @@ def _other_machine(v, times, plan, state):
     q, r = int(uniform(state) * p), int(uniform(state) * p)
     q = r if times.etc[v, r] < times.etc[v, q] else q
     return q if times.etc[v, q] != np.inf else own
-
-
-@inlined
-def _shift(v, to, plan):
-    """Move task v to another place of the order; those between move by one."""
-    order, place = plan.order, plan.place
-    at = place[v]
-    for k in range(at, to):
-        order[k] = order[k + 1]
-        place[order[k]] = k
-    for k in range(at, to, -1):
-        order[k] = order[k - 1]
-        place[order[k]] = k
-    order[to], place[v] = v, to

@@ -33,6 +33,20 @@ def decode(
 
 
 @jit
+def own_weights(terms):
+    """Return the decoder's tables with room of their own for weights."""
+    return PlacementTerms(
+        np.empty(terms.weights.shape),
+        terms.through,
+        terms.unit,
+        terms.least_optimistic,
+        terms.least_cost,
+        terms.succs,
+        terms.mean_comm,
+    )
+
+
+@jit
 def values(
     centre,
     perturbations,
@@ -48,19 +62,11 @@ def values(
     links,
 ):
     found = np.empty((perturbations.shape[0], 2))
+    room = own_weights(terms)
     for k in range(perturbations.shape[0]):
         outputs = centre + perturbations[k]
-        own = PlacementTerms(
-            np.empty(terms.weights.shape),
-            terms.through,
-            terms.unit,
-            terms.least_optimistic,
-            terms.least_cost,
-            terms.succs,
-            terms.mean_comm,
-        )
         _, _, aft = decode(
-            outputs, rank, step, topo_index, pred_ptr, own, candidates, etc, arrival, preds, links
+            outputs, rank, step, topo_index, pred_ptr, room, candidates, etc, arrival, preds, links
         )
         found[k, 0] = aft.max()
         found[k, 1] = (aft - arrival).mean()
@@ -116,15 +122,7 @@ def sampled(
     """Return (k, 2) makespan and mean turnaround, s, of the centre perturbed by each of k seeds."""
     found = np.empty((seeds.size, 2))
     outputs = np.empty_like(centre)
-    room = PlacementTerms(
-        np.empty(terms.weights.shape),
-        terms.through,
-        terms.unit,
-        terms.least_optimistic,
-        terms.least_cost,
-        terms.succs,
-        terms.mean_comm,
-    )
+    room = own_weights(terms)
     for k in range(seeds.size):
         perturbed(centre, level, own, shared, common, seeds[k], outputs)
         _, _, aft = decode(
