@@ -7,6 +7,7 @@ behind it do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -31,7 +32,7 @@ from deepsched.pipeline.serving.lanes import QUICK_BYTES, looks_quick, may_be_qu
 from deepsched.pipeline.serving.measures import Measures
 from deepsched.pipeline.serving.openapi import ENDPOINTS, OPEN, document
 from deepsched.pipeline.serving.pages import page_routes
-from deepsched.pipeline.serving.parcels import Parcel, Parcels
+from deepsched.pipeline.serving.parcels import NotHere, Parcel, Parcels, contents
 from deepsched.pipeline.serving.query import SHA256, Query, parse_query
 from deepsched.pipeline.serving.receiving import Bodies
 from deepsched.pipeline.serving.refusals import RequestError, busy
@@ -39,7 +40,7 @@ from deepsched.pipeline.serving.tokens import Tokens
 from deepsched.pipeline.serving.work import NOT_HERE, TOO_SLOW, Ask, Reply, json_reply, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from ray.serve.handle import DeploymentHandle
 
@@ -200,11 +201,9 @@ class Gateway:
         if kind_of(request.headers.get("content-type", "")) != "json":
             raise RequestError(415, f"machines come as {JSON}")
         encoding = _encoding(request)
-        body = await self._bodies.receive(request)
-        try:
+        async with self._received(request) as (parcel, _):
+            body = await _whole(parcel)
             return await self._of("jobs", "put_machines", body, encoding)
-        finally:
-            self._bodies.release(len(body))
 
     async def machines(self, request: Request) -> Reply:
         """Say whether machines are known."""
@@ -220,17 +219,15 @@ class Gateway:
         machines = await self._shared(sha256) if sha256 else None
         pairs = [("scheduler", wanted.name)]
         pairs += [pair for pair in request.query_params.multi_items() if pair[0] != "scheduler"]
-        body = await self._bodies.receive(request)
-        try:
-            asked = {
-                "kind": wanted.kind,
-                "encoding": wanted.encoding,
-                "query": pairs,
-                "arrow": wanted.arrow,
-            }
+        asked = {
+            "kind": wanted.kind,
+            "encoding": wanted.encoding,
+            "query": pairs,
+            "arrow": wanted.arrow,
+        }
+        async with self._received(request) as (parcel, _):
+            body = await _whole(parcel)
             return await self._of("jobs", "submit", wanted.name, asked, body, machines, key)
-        finally:
-            self._bodies.release(len(body))
 
     async def job(self, request: Request) -> Reply:
         """Say how a job stands."""
@@ -257,9 +254,7 @@ class Gateway:
         machines = await self._shared(sha256) if sha256 else None
         packed = self._packed.get(sha256 or "") if self._parcels.near else machines
         began = time.monotonic()
-        body = await self._bodies.receive(request)
-        parcel = self._parcels.pack(body)
-        try:
+        async with self._received(request) as (parcel, size):
             now = time.time()
             ask = Ask(
                 id=uuid.uuid4().hex,
@@ -272,30 +267,38 @@ class Gateway:
                 many=many,
                 arrow=arrow,
                 machines=packed,
-                size=len(body),
+                size=size,
             )
-            lane = "quick" if may_be_quick(name, query, kind, body) else "slow"
-            async with asyncio.timeout(self._args.timeout_s):
-                reply = await self._worked(lane, ask, request)
-                while reply.status in (TOO_SLOW, NOT_HERE):
-                    if reply.status == TOO_SLOW:
-                        lane = "slow"
-                    else:
-                        if self._parcels.has(parcel):  # so the process is on another node
-                            self._parcels.near = False
-                        ask = replace(ask, body=body, machines=machines)
+            lane = "quick" if may_be_quick(name, query, kind, parcel) else "slow"
+            try:
+                async with asyncio.timeout(self._args.timeout_s):
                     reply = await self._worked(lane, ask, request)
-        except TimeoutError:
-            raise RequestError(
-                504, f"there was no schedule within {self._args.timeout_s:g} s"
-            ) from None
-        finally:
-            self._parcels.forget(parcel)
-            self._bodies.release(len(body))
+                    while reply.status in (TOO_SLOW, NOT_HERE):
+                        if reply.status == TOO_SLOW:
+                            lane = "slow"
+                        else:
+                            if self._parcels.has(parcel):  # so the process is on another node
+                                self._parcels.near = False
+                            ask = replace(ask, body=await _whole(parcel), machines=machines)
+                        reply = await self._worked(lane, ask, request)
+            except TimeoutError:
+                text = f"there was no schedule within {self._args.timeout_s:g} s"
+                raise RequestError(504, text) from None
         route = "schedule:batch" if many else "schedule"
         self._measures.took(route, lane, time.monotonic() - began)
         self._measures.scheduled(reply.facts)
         return reply
+
+    @contextlib.asynccontextmanager
+    async def _received(self, request: Request) -> AsyncIterator[tuple[bytes | Parcel, int]]:
+        """Receive a body, and hold it until it is answered; yield it, and its bytes."""
+        packing = self._parcels.packing()
+        body = await self._bodies.receive(request, packing)
+        try:
+            yield body, packing.size
+        finally:
+            self._bodies.release(packing.size)
+            self._parcels.forget(body)
 
     async def _worked(self, lane: str, ask: Ask, request: Request) -> Reply:
         return await (self._hops.work(ask) if lane == "quick" else self._slow(ask, request))
@@ -527,6 +530,20 @@ def _encoding(request: Request) -> str:
     encoding = request.headers.get("content-encoding", "").strip().lower()
     check_encoding(encoding)
     return encoding
+
+
+async def _whole(body: bytes | Parcel) -> bytes:
+    """Return a body as it was sent; a large one is read in a thread, so that nobody waits for it.
+
+    Raises
+    ------
+    RequestError
+        503, if its file is gone.
+    """
+    try:
+        return await asyncio.to_thread(contents, body) if isinstance(body, Parcel) else body
+    except NotHere:
+        raise busy("the request's body was lost") from None
 
 
 async def _disconnected(request: Request) -> None:

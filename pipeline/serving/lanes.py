@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from deepsched.baselines.registry import SCHEDULERS
 from deepsched.model.networks import NETWORKS
 from deepsched.pipeline.serving.bodies import GZIP
+from deepsched.pipeline.serving.parcels import glimpse
 from deepsched.pipeline.serving.refusals import TooSlow
 
 if TYPE_CHECKING:
     from deepsched.pipeline.serving.bodies import Kind
+    from deepsched.pipeline.serving.parcels import Parcel
     from deepsched.pipeline.serving.query import Query
 
 # Read in some 15 ms, on one core of a small server.
@@ -27,17 +29,17 @@ SEARCHES = frozenset({"ga", "ga-makespan", "perturbation", "best-of"})  # second
 QUICK = frozenset({*SCHEDULERS, *NETWORKS}) - SEARCHES
 
 
-def may_be_quick(name: str, query: Query, kind: Kind, body: bytes) -> bool:
+def may_be_quick(name: str, query: Query, kind: Kind, body: bytes | Parcel) -> bool:
     """Return whether a request looks quick from outside.
 
     Parameters
     ----------
     name : of the scheduler.
     """
-    size = len(body)
-    if body.startswith(GZIP) and size >= 18:
-        size = max(size, int.from_bytes(body[-4:], "little"))  # what gzip says it unpacks to
-    return looks_quick(name, query, told(kind, body), size)
+    size, first, last = glimpse(body, 64, 4)
+    if first.startswith(GZIP) and size >= 18:
+        size = max(size, int.from_bytes(last, "little"))  # what gzip says it unpacks to
+    return looks_quick(name, query, told(kind, first), size)
 
 
 def looks_quick(name: str, query: Query, kind: Kind, size: int) -> bool:

@@ -51,6 +51,76 @@ def contents(body: bytes | Parcel) -> bytes:
     return body.read() if isinstance(body, Parcel) else body
 
 
+def glimpse(body: bytes | Parcel, first: int, last: int) -> tuple[int, bytes, bytes]:
+    """Return how many bytes a body has, and so many of its first and last ones."""
+    if isinstance(body, bytes):
+        return len(body), body[:first], body[-last:]
+    with Path(body.path).open("rb") as file:
+        head = file.read(first)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - last, 0))
+        return size, head, file.read(last)
+
+
+class Packing:
+    """A body that comes in parts: in memory as long as it is small, then in a file.
+
+    It is never put together here, which would keep everybody waiting.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path  # None: in memory, whatever its size
+        self._parts: list[bytes] = []
+        self._descriptor: int | None = None
+        self.size = 0
+
+    def add(self, part: bytes) -> None:
+        """Take the next part."""
+        self._parts.append(part)
+        self.size += len(part)
+        if self._path is not None and self.size >= LEAST:
+            try:
+                self._write(self._path)
+            except OSError:  # no room
+                self._into_memory()
+
+    def done(self) -> bytes | Parcel:
+        """Return the body."""
+        if self._descriptor is None:
+            return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        os.close(self._descriptor)
+        self._descriptor = None
+        return Parcel(str(self._path))
+
+    def drop(self) -> None:
+        """Forget what has come."""
+        self._parts.clear()
+        if self._descriptor is not None and self._path is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            _remove(self._path)
+
+    def _write(self, path: Path) -> None:
+        if self._descriptor is None:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        while self._parts:
+            wrote = os.write(self._descriptor, self._parts[0])
+            if wrote < len(self._parts[0]):
+                self._parts[0] = self._parts[0][wrote:]
+            else:
+                del self._parts[0]
+
+    def _into_memory(self) -> None:
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with os.fdopen(self._descriptor, "rb") as file:
+                self._parts.insert(0, file.read())
+            self._descriptor = None
+        if self._path is not None:
+            _remove(self._path)
+            self._path = None
+
+
 class Parcels:
     """The files of one process; what a process that died has left behind is removed."""
 
@@ -67,20 +137,14 @@ class Parcels:
         """Return a large body as a parcel, where there is room for it; else the body itself."""
         if not self.near or len(body) < LEAST:
             return body
+        packing = self.packing()
+        packing.add(body)
+        return packing.done()
+
+    def packing(self) -> Packing:
+        """Return a place for a body that comes in parts."""
         path = self._folder / f"{PREFIX}{os.getpid()}-{next(self._count)}"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                view = memoryview(body)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-            finally:
-                os.close(descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-            return body
-        return Parcel(str(path))
+        return Packing(path if self.near else None)
 
     def has(self, body: bytes | Parcel) -> bool:
         """Return whether a body is a parcel that lies where it was put."""
@@ -89,5 +153,9 @@ class Parcels:
     def forget(self, body: bytes | Parcel) -> None:
         """Remove the file, when the request is answered."""
         if isinstance(body, Parcel):
-            with contextlib.suppress(OSError):
-                Path(body.path).unlink()
+            _remove(Path(body.path))
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -13,6 +13,7 @@ from deepsched.pipeline.serving.settings import KILOBYTE
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from deepsched.pipeline.serving.parcels import Packing, Parcel
     from deepsched.pipeline.serving.settings import ServeArgs
 
 SMALL = 1_000_000  # bytes; small bodies have room of their own, which large ones cannot take
@@ -48,8 +49,12 @@ class Bodies:
             raise self._too_large()
         return length
 
-    async def receive(self, request: Request) -> bytes:
+    async def receive(self, request: Request, packing: Packing) -> bytes | Parcel:
         """Return the body; it counts as held until :meth:`release`.
+
+        Parameters
+        ----------
+        packing : where its parts go as they come.
 
         Raises
         ------
@@ -59,7 +64,6 @@ class Bodies:
         args = self._args
         declared = self.declared(request)
         begin, rate = asyncio.get_running_loop().time(), args.min_rate_kb * KILOBYTE
-        chunks: list[bytes] = []
         size = 0
         try:
             if declared is not None and declared > SMALL:
@@ -72,13 +76,14 @@ class Bodies:
                     self._check_room(len(chunk), size)
                     self._count(size, size + len(chunk))
                     size += len(chunk)
-                    chunks.append(chunk)
+                    packing.add(chunk)
                     # What came fast buys no time to stand still in.
                     now = asyncio.get_running_loop().time()
                     owed = begin + size / rate
                     timer.reschedule(min(owed, now) + args.body_timeout_s)
         except TimeoutError:
             self.release(size)
+            packing.drop()
             took = asyncio.get_running_loop().time() - begin
             raise RequestError(
                 408,
@@ -86,8 +91,9 @@ class Bodies:
             ) from None
         except BaseException:
             self.release(size)
+            packing.drop()
             raise
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return packing.done()
 
     def release(self, size: int) -> None:
         """Count a body no more."""

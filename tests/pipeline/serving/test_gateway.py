@@ -110,6 +110,22 @@ async def test_to_a_process_on_another_node_a_body_goes_with_the_call(lane):
     assert len(handle.calls) == 3 if parcels.FOLDER.is_dir() else 2, "it is tried once"
 
 
+@in_a_loop
+async def test_a_body_whose_file_is_lost_is_asked_for_again():
+    def lost(asks: Any) -> list[Reply]:
+        for one in asks:
+            if isinstance(one.body, Parcel):
+                Path(one.body.path).unlink()
+        return [Reply(status=NOT_HERE, body=b"")]
+
+    behind = Behind()
+    behind.quick.answers["work"] = lost
+    if parcels.FOLDER.is_dir():
+        async with opened(behind) as gateway:
+            answer = await ask(gateway, [MB])
+            assert (answer.status, answer.error) == (503, "the request's body was lost")
+
+
 @pytest.mark.parametrize(
     ("query", "chunk"),
     [("scheduler=ga", b"{}"), ("budget=2", b"{}"), ("", bytes(3_000_000))],

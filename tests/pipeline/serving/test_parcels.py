@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from deepsched.pipeline.serving import parcels as module
-from deepsched.pipeline.serving.parcels import LEAST, PREFIX, NotHere, Parcel, Parcels
+from deepsched.pipeline.serving.parcels import LEAST, PREFIX, NotHere, Parcel, Parcels, glimpse
 
 LARGE = os.urandom(LEAST)
 
@@ -80,3 +80,52 @@ def test_what_a_process_that_died_has_left_is_removed_and_nothing_else(tmp_path)
     Parcels(tmp_path)
     assert not left.exists()
     assert all(path.exists() for path in others)
+
+
+def test_a_body_that_comes_in_parts_is_in_memory_as_long_as_it_is_small(tmp_path):
+    found = Parcels(tmp_path)
+    packing = found.packing()
+    for part in (b"ab", b"", b"c"):
+        packing.add(part)
+    assert (packing.done(), packing.size) == (b"abc", 3)
+    assert list(tmp_path.iterdir()) == []
+    packing = found.packing()
+    for part in (LARGE, b"", b"x", LARGE):
+        packing.add(part)
+        assert len(list(tmp_path.iterdir())) == 1
+    body = packing.done()
+    assert isinstance(body, Parcel)
+    assert body.read() == LARGE + b"x" + LARGE
+    assert packing.size == 2 * LEAST + 1
+    assert glimpse(body, 4, 3) == (packing.size, LARGE[:4], LARGE[-3:])
+    assert glimpse(b"abcde", 4, 2) == (5, b"abcd", b"de")
+    found.forget(body)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_body_whose_coming_ends_leaves_nothing(tmp_path, count):
+    packing = Parcels(tmp_path).packing()
+    for _ in range(count):
+        packing.add(LARGE[: LEAST // 2])
+    packing.drop()
+    packing.drop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_room_ends_in_the_middle_all_parts_stay_in_memory(tmp_path, monkeypatch):
+    wrote = []
+
+    def full(descriptor: int, data: bytes) -> int:
+        if sum(wrote) >= LEAST + 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        wrote.append(real(descriptor, data[: LEAST // 2]))
+        return wrote[-1]
+
+    real = os.write
+    monkeypatch.setattr(module.os, "write", full)
+    packing = Parcels(tmp_path).packing()
+    parts = [LARGE, LARGE[:77], LARGE, b"end"]
+    for part in parts:
+        packing.add(part)
+    assert packing.done() == b"".join(parts)
+    assert list(tmp_path.iterdir()) == []

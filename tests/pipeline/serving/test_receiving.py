@@ -9,6 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from deepsched.pipeline.serving import receiving as module
+from deepsched.pipeline.serving.parcels import Packing, Parcel
 from deepsched.pipeline.serving.receiving import Bodies
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import ServeArgs
@@ -44,18 +45,22 @@ def bodies(**settings: Any) -> Bodies:
     return Bodies(ServeArgs(**settings))
 
 
+async def received(found: Bodies, coming: Coming) -> bytes | Parcel:
+    return await found.receive(coming.request, Packing(None))
+
+
 async def refused(found: Bodies, coming: Coming) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        await found.receive(coming.request)
+        await received(found, coming)
     return caught.value
 
 
 @in_a_loop
 async def test_a_body_is_its_chunks_and_counts_until_it_is_released():
     found = bodies()
-    assert await found.receive(Coming([b"ab", b"", b"cd"]).request) == b"abcd"
-    assert await found.receive(Coming([]).request) == b""
-    assert await found.receive(Coming([MB, MB]).request) == MB + MB
+    assert await received(found, Coming([b"ab", b"", b"cd"])) == b"abcd"
+    assert await received(found, Coming([])) == b""
+    assert await received(found, Coming([MB, MB])) == MB + MB
     assert found.held == 2_000_004
     for size in (4, 0, 2_000_000):
         found.release(size)
@@ -74,7 +79,7 @@ async def test_a_length_that_is_too_much_is_refused_before_a_byte_is_asked_for()
 async def test_a_length_that_is_none_is_not_believed(length):
     found = bodies(max_body_mb=1)
     assert found.declared(Coming([], content_length=length).request) in (None, 3)
-    assert await found.receive(Coming([b"{}"], content_length=length).request) == b"{}"
+    assert await received(found, Coming([b"{}"], content_length=length)) == b"{}"
 
 
 @in_a_loop
@@ -83,7 +88,7 @@ async def test_an_undeclared_body_is_refused_with_the_first_byte_too_many():
     coming = Coming(MB for _ in range(1_000))
     error = await refused(found, coming)
     assert (error.status, coming.taken, found.held) == (413, 3, 0)
-    assert len(await found.receive(Coming([MB, MB]).request)) == 2_000_000
+    assert len(await received(found, Coming([MB, MB]))) == 2_000_000
 
 
 @in_a_loop
@@ -102,7 +107,7 @@ async def test_a_body_that_comes_too_slowly_is_refused_and_not_kept():
 async def test_a_slow_body_that_keeps_its_rate_may_take_as_long_as_it_takes():
     found = bodies(body_timeout_s=1.5, min_rate_kb=1)
     chunks = [part for _ in range(4) for part in (bytes(2_000), 0.5)]
-    assert len(await found.receive(Coming(chunks).request)) == 8_000
+    assert len(await received(found, Coming(chunks))) == 8_000
 
 
 @in_a_loop
@@ -116,20 +121,20 @@ async def test_small_bodies_have_room_that_large_ones_cannot_take(monkeypatch):
     monkeypatch.setattr(module, "SMALL_HELD", 2_000_000)
     found = bodies(max_body_mb=3)
     for _ in range(4):
-        await found.receive(Coming([MB] * 3).request)
+        await received(found, Coming([MB] * 3))
     error = await refused(found, Coming([MB] * 2))
     assert (error.status, error.headers) == (503, {"Retry-After": "1"})
     declared = Coming([MB] * 2, content_length="2000000")
     assert (await refused(found, declared)).status == 503
     assert declared.taken == 0
     for _ in range(2):
-        await found.receive(Coming([MB]).request)
+        await received(found, Coming([MB]))
     assert (await refused(found, Coming([b"{}"]))).status == 503
     assert found.held == 14_000_000
     found.release(1_000_000)
-    await found.receive(Coming([b"{}"]).request)
+    await received(found, Coming([b"{}"]))
     found.release(3_000_000)
-    assert len(await found.receive(Coming([bytes(900_000)] * 2).request)) == 1_800_000
+    assert len(await received(found, Coming([bytes(900_000)] * 2))) == 1_800_000
 
 
 @in_a_loop
@@ -137,14 +142,14 @@ async def test_a_body_whose_client_goes_is_not_held():
     found = bodies()
     for chunks in ([MB, MB, "gone"], [b"{", "gone"], ["gone"]):
         with pytest.raises(ClientDisconnect):
-            await found.receive(Coming(chunks).request)
+            await received(found, Coming(chunks))
         assert found.held == 0
 
 
 @in_a_loop
 async def test_a_body_whose_taking_is_cancelled_is_not_held():
     found = bodies()
-    task = asyncio.create_task(found.receive(Coming([MB, MB, 1e9]).request))
+    task = asyncio.create_task(received(found, Coming([MB, MB, 1e9])))
     while found.held < 2_000_000:
         await asyncio.sleep(0)
     task.cancel()
@@ -166,7 +171,7 @@ async def test_after_a_refusal_what_is_under_way_is_read_and_not_kept(monkeypatc
     assert not await found.drain(Coming([b"x", 1e9]).request)
     assert not await found.drain(Coming([b"x", "gone"]).request)
     whole = Coming([b"x"])
-    await found.receive(whole.request)
+    await received(found, whole)
     assert await found.drain(whole.request)
 
 
