@@ -34,7 +34,7 @@ from deepsched.pipeline.serving.openapi import ENDPOINTS, OPEN, document
 from deepsched.pipeline.serving.pages import page_routes
 from deepsched.pipeline.serving.parcels import NotHere, Parcel, Parcels, contents
 from deepsched.pipeline.serving.query import SHA256, Query, parse_query
-from deepsched.pipeline.serving.receiving import Bodies
+from deepsched.pipeline.serving.receiving import SMALL, Bodies
 from deepsched.pipeline.serving.refusals import RequestError, busy
 from deepsched.pipeline.serving.tokens import Tokens
 from deepsched.pipeline.serving.work import NOT_HERE, TOO_SLOW, Ask, Reply, json_reply, refusal
@@ -298,7 +298,10 @@ class Gateway:
             yield body, packing.size
         finally:
             self._bodies.release(packing.size)
-            self._parcels.forget(body)
+            if packing.size <= SMALL:
+                self._parcels.forget(body)
+            else:  # to free so much memory takes some milliseconds, without the GIL
+                asyncio.get_running_loop().run_in_executor(None, self._parcels.forget, body)
 
     async def _worked(self, lane: str, ask: Ask, request: Request) -> Reply:
         return await (self._hops.work(ask) if lane == "quick" else self._slow(ask, request))
