@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,7 @@ class Machines:
     nodes : the node of each machine, by name; a machine that is no slot of a node is its own.
     node : (n_machines,) the same by number, nodes counted from 0 as they come.
     origin : where they came from, for summaries; "" where nobody said.
+    links : the links as compiled kernels take them.
 
     Between machines of one node bandwidth is inf and latency 0, as on the diagonal.
     """
@@ -58,6 +59,24 @@ class Machines:
     nodes: tuple[str, ...]
     node: IntArray
     origin: str = ""
+    links: Links = field(init=False, repr=False)
+    _mean_transfer: tuple[float, float] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        elsewhere = self.node != self.node[0]
+        # The last machine, if it can be: the first has no node in common with most others.
+        last = len(self) - 1
+        far = last if elsewhere[last] or not elsewhere.any() else int(elsewhere.argmax())
+        links = Links(
+            self.latency,
+            self.bandwidth,
+            self.uniform,
+            self.zero_latency,
+            self.node,
+            self.n_nodes < len(self),
+            far,
+        )
+        object.__setattr__(self, "links", links)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,22 +89,20 @@ class Machines:
         """The number of nodes; that of the machines where each is its own."""
         return int(self.node.max()) + 1
 
-    @property
-    def links(self) -> Links:
-        """The links as compiled kernels take them."""
-        elsewhere = self.node != self.node[0]
-        # The last machine, if it can be: the first has no node in common with most others.
-        last = len(self) - 1
-        far = last if elsewhere[last] or not elsewhere.any() else int(elsewhere.argmax())
-        return Links(
-            self.latency,
-            self.bandwidth,
-            self.uniform,
-            self.zero_latency,
-            self.node,
-            self.n_nodes < len(self),
-            far,
-        )
+    def mean_transfer(self) -> tuple[float, float]:
+        """Return the mean latency (s) and mean inverse bandwidth (s/byte) over pairs of machines.
+
+        The pairs are ordered, and on different nodes; without any, both means are 0.
+        """
+        if self._mean_transfer is None:
+            slots = np.bincount(self.node)
+            pairs = len(self) ** 2 - int((slots**2).sum())
+            # Within a node they are 0 and 1/inf = 0: plain sums run over different nodes only.
+            sums = (self.latency, 1.0 / self.bandwidth) if pairs else ()
+            means = tuple(float(values.sum()) / pairs for values in sums) or (0.0, 0.0)
+            object.__setattr__(self, "_mean_transfer", means)
+        assert self._mean_transfer is not None
+        return self._mean_transfer
 
     def described(self) -> str:
         """Return how many there are and where they came from, such as `16, drawn with seed 0`."""

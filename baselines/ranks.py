@@ -20,23 +20,9 @@ def mean_execution_cost(problem: Problem) -> FloatArray:
     return mean
 
 
-def mean_transfer(problem: Problem) -> tuple[float, float]:
-    """Return the mean latency (s) and mean inverse bandwidth (s/byte) over pairs of machines.
-
-    The pairs are ordered, and on different nodes; without any, both means are 0.
-    """
-    slots = np.bincount(problem.machines.node)
-    pairs = problem.n_machines**2 - int((slots**2).sum())
-    if pairs == 0:
-        return 0.0, 0.0
-    # Within a node they are 0 and 1/inf = 0, so plain sums run over different nodes only.
-    latency = float(problem.machines.latency.sum()) / pairs
-    return latency, float((1.0 / problem.machines.bandwidth).sum()) / pairs
-
-
 def mean_communication(problem: Problem, edge_bytes: FloatArray) -> FloatArray:
     """Return the mean transfer time, s, of edges that carry `edge_bytes`; 0 with one node."""
-    latency, per_byte = mean_transfer(problem)
+    latency, per_byte = problem.machines.mean_transfer()
     return latency + edge_bytes * per_byte
 
 
@@ -110,9 +96,9 @@ def mean_over_eligible(problem: Problem, table: FloatArray) -> FloatArray:
     return np.asarray(np.where(fits, table, 0.0).sum(axis=1) / fits.sum(axis=1))
 
 
-def heft_order(problem: Problem) -> IntArray:
-    """Return the tasks by upward rank, descending."""
-    rank = upward_rank(problem)[problem.topo]
+def heft_order(problem: Problem, rank: FloatArray | None = None) -> IntArray:
+    """Return the tasks by upward rank, descending; those who know the ranks may bring them."""
+    rank = (upward_rank(problem) if rank is None else rank)[problem.topo]
     # Equal ranks: lower topological index first, so that the order is a topological one.
     return problem.topo[np.argsort(-rank, kind="stable")]
 

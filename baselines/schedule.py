@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from deepsched.baselines.bounds import lower_bound
 from deepsched.baselines.errors import InvalidInput, extra_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -44,6 +44,7 @@ class Schedule:
     ast: FloatArray
     aft: FloatArray
     winner: str = ""
+    _makespan: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.winner:
@@ -52,7 +53,10 @@ class Schedule:
     @property
     def makespan(self) -> float:
         """The latest finish, s."""
-        return float(self.aft.max())
+        if self._makespan is None:  # searches ask for it again and again
+            object.__setattr__(self, "_makespan", float(self.aft.max()))
+        assert self._makespan is not None
+        return self._makespan
 
     def __repr__(self) -> str:
         n = self.proc.size
@@ -260,26 +264,33 @@ def violations(problem: Problem, schedule: Schedule) -> list[str]:
     ids, names = problem.task_ids, problem.machines.ids
     found: list[str] = []
 
-    def report(bad: np.ndarray, text: str, *columns: object) -> None:
+    def report(bad: np.ndarray, text: str, *columns: Callable[[int], object] | np.ndarray) -> None:
         places = np.flatnonzero(bad)
         for k in places[:MAX_REPORTED]:
-            found.append(text.format(*(c[k] for c in columns)))  # type: ignore[index]
+            found.append(text.format(*(c(k) if callable(c) else c[k] for c in columns)))
         if places.size > MAX_REPORTED:
             found.append(f"... and {places.size - MAX_REPORTED} more of the last kind")
 
-    report((proc < 0) | (proc >= p), "task {!r}: machine index {} does not exist", ids, proc)
-    report(~(np.isfinite(ast) & np.isfinite(aft)), "task {!r}: times {}, {}", ids, ast, aft)
+    def task_of(numbers: IntArray) -> Callable[[int], str]:
+        return lambda k: ids[numbers[k]]
+
+    def host(task: int) -> str:
+        return names[proc[task]]
+
+    every = np.arange(n)
+    task = task_of(every)
+    report((proc < 0) | (proc >= p), "task {!r}: machine index {} does not exist", task, proc)
+    report(~(np.isfinite(ast) & np.isfinite(aft)), "task {!r}: times {}, {}", task, ast, aft)
     if found:  # the other rules cannot be evaluated
         return found
     tolerance = RELATIVE_TOLERANCE * max(float(aft.max()), 0.0)
-    duration = problem.etc[np.arange(n), proc]
-    hosts = [names[q] for q in proc]
-    report(np.isinf(duration), "task {!r} does not fit on machine {!r}", ids, hosts)
+    duration = problem.etc[every, proc]
+    report(np.isinf(duration), "task {!r} does not fit on machine {!r}", task, host)
     runs = np.isfinite(duration)
     off = runs & (np.abs(aft - ast - np.where(runs, duration, 0.0)) > tolerance)
-    report(off, "task {!r}: finish {} is not start {} + duration {}", ids, aft, ast, duration)
+    report(off, "task {!r}: finish {} is not start {} + duration {}", task, aft, ast, duration)
     early = ast < problem.arrival - tolerance
-    report(early, "task {!r} starts at {} before it arrives at {}", ids, ast, problem.arrival)
+    report(early, "task {!r} starts at {} before it arrives at {}", task, ast, problem.arrival)
     parents, children, data = problem.edge_list()
     link = (proc[parents], proc[children])
     transfer = problem.machines.latency[link] + data / problem.machines.bandwidth[link]
@@ -287,9 +298,9 @@ def violations(problem: Problem, schedule: Schedule) -> list[str]:
     report(
         ast[children] < due - tolerance,
         "task {!r} starts at {} before its input from {!r} is there at {}",
-        [ids[c] for c in children],
+        task_of(children),
         ast[children],
-        [ids[c] for c in parents],
+        task_of(parents),
         due,
     )
     by_machine = np.lexsort((aft, ast, proc))
@@ -298,8 +309,8 @@ def violations(problem: Problem, schedule: Schedule) -> list[str]:
     report(
         overlap,
         "tasks {!r} and {!r} overlap on machine {!r}",
-        [ids[i] for i in before],
-        [ids[i] for i in after],
-        [hosts[i] for i in before],
+        task_of(before),
+        task_of(after),
+        lambda k: host(before[k]),
     )
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.problem import make_problem
-from deepsched.baselines.ranks import mean_execution_cost, mean_transfer
+from deepsched.baselines.ranks import mean_execution_cost
 from deepsched.pipeline.labelling.sources import stored_bytes, stream
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _with_edges(
             parent = (i - 1) // width * width if rng.random() < hubs else i - back
             pairs.add((max(parent, 0), i))
     edges = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-    latency, per_byte = mean_transfer(problem)
+    latency, per_byte = problem.machines.mean_transfer()
     data = np.exp(rng.standard_normal(len(edges)))
     if len(edges):
         seconds = max(ccr * float(mean_execution_cost(problem).mean()) - latency, 0.0)

@@ -94,7 +94,7 @@ def differences(one: Any, other: Any, leave_out: tuple[str, ...] = ()) -> list[s
     found = []
     for field in dataclasses.fields(one):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if field.name in (*leave_out, "origin"):  # where the machines came from
+        if field.name in (*leave_out, "origin") or not field.init:  # whence; what follows
             continue
         if dataclasses.is_dataclass(a):
             found += differences(a, b)

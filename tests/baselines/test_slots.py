@@ -17,7 +17,7 @@ from deepsched.baselines.errors import InputWarning, InvalidInput, InvalidProble
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import draw_machines, make_machines
 from deepsched.baselines.problem import Problem, make_problem
-from deepsched.baselines.ranks import mean_transfer, optimistic_cost, upward_rank
+from deepsched.baselines.ranks import optimistic_cost, upward_rank
 from deepsched.baselines.readers import (
     from_networkx,
     problem_document,
@@ -79,13 +79,15 @@ def test_means_are_over_ordered_pairs_on_different_nodes() -> None:
     latency = [[0, 7, 1.0], [7, 0, 2.0], [3.0, 4.0, 0]]
     machines = make_machines(3, nodes=["x", "x", "y"], bandwidth=bandwidth, latency=latency)
     problem = make_problem(machines=machines, etc=[[1, 1, 1]])
-    assert mean_transfer(problem) == pytest.approx((2.5, (1 / 2 + 1 / 4 + 1 / 5 + 1 / 8) / 4))
+    assert problem.machines.mean_transfer() == pytest.approx(
+        (2.5, (1 / 2 + 1 / 4 + 1 / 5 + 1 / 8) / 4)
+    )
 
 
 def test_with_one_node_nothing_is_ever_transferred() -> None:
     machines = make_machines(4, nodes=["x"] * 4, bandwidth=1.0, latency=9.0)
     problem = make_problem(machines=machines, etc=[[1] * 4] * 3, edges=([0, 0], [1, 2], [50, 50]))
-    assert mean_transfer(problem) == (0.0, 0.0)
+    assert problem.machines.mean_transfer() == (0.0, 0.0)
     assert upward_rank(problem).tolist() == [2, 1, 1]
     assert optimistic_cost(problem).tolist() == [[1] * 4, [0] * 4, [0] * 4]
     for name in SCHEDULERS:

@@ -12,6 +12,13 @@ from deepsched.model.networks.deepsched._candidate_kernels import candidate_sche
 
 # What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
 UNITS = (1.0, 0.5, 0.5, 0.5)
+LARGEST = np.finfo(np.float32).max
+
+
+@jit
+def _number(output):
+    """Return 0 for NaN, and else the nearest finite number."""
+    return min(max(output, -LARGEST), LARGEST) if output == output else np.float32(0)
 
 
 @jit
@@ -23,9 +30,9 @@ def decode(
     priority = np.empty(n)
     weights = terms.weights
     for i in range(n):
-        priority[i] = rank[i] + step * outputs[i, 0]
+        priority[i] = rank[i] + step * _number(outputs[i, 0])
         for k in range(3):
-            weights[i, k] = UNITS[k + 1] * outputs[i, k + 1]
+            weights[i, k] = UNITS[k + 1] * _number(outputs[i, k + 1])
     order = ready_order(priority, topo_index, terms.succs, pred_ptr)
     if candidates is None:
         return insertion_schedule(order, etc, arrival, preds, links, None, None, terms)
@@ -108,6 +115,8 @@ def sampled(
     shared,
     common,
     seeds,
+    objective,
+    enough,
     rank,
     step,
     topo_index,
@@ -119,8 +128,11 @@ def sampled(
     preds,
     links,
 ):
-    """Return (k, 2) makespan and mean turnaround, s, of the centre perturbed by each of k seeds."""
-    found = np.empty((seeds.size, 2))
+    """Return (k,) the objective, s, of the centre perturbed by each of k seeds.
+
+    After one that is at most `enough`, s, none is tried: inf.
+    """
+    found = np.full(seeds.size, np.inf)
     outputs = np.empty_like(centre)
     room = own_weights(terms)
     for k in range(seeds.size):
@@ -128,8 +140,9 @@ def sampled(
         _, _, aft = decode(
             outputs, rank, step, topo_index, pred_ptr, room, candidates, etc, arrival, preds, links
         )
-        found[k, 0] = aft.max()
-        found[k, 1] = (aft - arrival).mean()
+        found[k] = (aft - arrival).mean() if objective == 1 else aft.max()
+        if found[k] <= enough:
+            break
     return found
 
 

@@ -31,7 +31,7 @@ def decode_schedule(
     outputs : (n_tasks, len(OUTPUTS)).
     """
     proc, ast, aft = _decode_kernels.decode(
-        np.nan_to_num(outputs).astype(np.float32, copy=False),
+        np.asarray(outputs, dtype=np.float32),
         *kernel_arguments(problem, view),
     )
     return make_schedule(scheduler, proc, ast, aft)

@@ -5,7 +5,7 @@ Axes: n tasks, w width of the network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from deepsched.model.networks.deepsched.features import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
@@ -27,8 +27,60 @@ if TYPE_CHECKING:
 SHARPEST = 4.0  # outputs are bounded by ±SHARPEST
 
 
+class Round(NamedTuple):
+    """The weights of one round of messages, as they are multiplied."""
+
+    norm: Float32Array  # (2, w) weight and bias
+    say: Float32Array  # (w, 2 w) to parents, to children
+    say_bias: Float32Array  # (2 w,)
+    up_edge: Float32Array  # (w,)
+    down_edge: Float32Array  # (w,)
+    own: Float32Array  # (w, w)
+    heard: Float32Array  # (2 w, w)
+    mean: Float32Array  # (w, w)
+    bias: Float32Array  # (w,)
+
+
+class Layers(NamedTuple):
+    """The weights of the network, as they are multiplied."""
+
+    enter: Float32Array  # (features, w)
+    enter_bias: Float32Array
+    rounds: Sequence[Round]
+    leave: Float32Array  # (w, outputs)
+    leave_bias: Float32Array
+
+
+def layers_of(weights: Mapping[str, Float32Array]) -> Layers:
+    """Return weights, which are named as in `DeepSchedNetwork`, as :func:`forward` takes them."""
+    rounds = [_round_of(weights, f"rounds.{k}.") for k in range(rounds_of(weights))]
+    return Layers(
+        enter=weights["enter.weight"].T,
+        enter_bias=weights["enter.bias"],
+        rounds=rounds,
+        leave=weights["leave.weight"].T,
+        leave_bias=weights["leave.bias"],
+    )
+
+
+def _round_of(weights: Mapping[str, Float32Array], prefix: str) -> Round:
+    own = {key.removeprefix(prefix): value for key, value in weights.items()}
+    width, mix = own["norm.weight"].size, own["mix.weight"]
+    return Round(
+        norm=np.stack([own["norm.weight"], own["norm.bias"]]),
+        say=np.concatenate([own["up.weight"], own["down.weight"]]).T,
+        say_bias=np.concatenate([own["up.bias"], own["down.bias"]]),
+        up_edge=own["up_edge.weight"].ravel(),
+        down_edge=own["down_edge.weight"].ravel(),
+        own=mix[:, :width].T,
+        heard=mix[:, width : 3 * width].T,
+        mean=mix[:, 3 * width :],
+        bias=own["mix.bias"],
+    )
+
+
 def forward_pass(
-    weights: Mapping[str, Float32Array],
+    layers: Layers,
     problem: Problem,
     objective: str = "makespan",
     decode: str = "full",
@@ -37,32 +89,24 @@ def forward_pass(
 
     Parameters
     ----------
-    weights : by their names in `DeepSchedNetwork`.
     objective, decode : of `OBJECTIVES` and `DECODES`.
     """
     view = graph_view(problem, objective, decode)
-    return view, *forward(weights, view)
+    return view, *forward(layers, view)
 
 
-def forward(
-    weights: Mapping[str, Float32Array], view: GraphView
-) -> tuple[Float32Array, Float32Array]:
-    """Return the outputs, (n, outputs), and what the last layer works on, (n, w).
-
-    Parameters
-    ----------
-    weights : by their names in `DeepSchedNetwork`.
-    """
-    n, width = view.n_tasks, weights["enter.bias"].size
+def forward(layers: Layers, view: GraphView) -> tuple[Float32Array, Float32Array]:
+    """Return the outputs, (n, outputs), and what the last layer works on, (n, w)."""
+    n, width = view.n_tasks, layers.enter_bias.size
     # All that passes through, at once: many arrays would each be pages that were never touched.
     room = np.empty((8, n, width), np.float32)
     state = room[0]
     with one_blas_thread():
-        np.matmul(view.features, weights["enter.weight"].T, out=state)
-        _forward_kernels.add_and_cut(state, weights["enter.bias"])
-        for k in range(rounds_of(weights)):
-            _round(room, _within(weights, f"rounds.{k}."), view)
-        outputs = state @ weights["leave.weight"].T + weights["leave.bias"]
+        np.matmul(view.features, layers.enter, out=state)
+        _forward_kernels.add_and_cut(state, layers.enter_bias)
+        for weights in layers.rounds:
+            _round(room, weights, view)
+        outputs = state @ layers.leave + layers.leave_bias
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
     return bounded, state
 
@@ -90,29 +134,19 @@ def expected_shapes(weights: Mapping[str, Float32Array]) -> dict[str, tuple[int,
     return found
 
 
-def _within(weights: Mapping[str, Float32Array], prefix: str) -> dict[str, Float32Array]:
-    return {
-        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
-    }
-
-
-def _round(room: Float32Array, weights: Mapping[str, Float32Array], view: GraphView) -> None:
+def _round(room: Float32Array, weights: Round, view: GraphView) -> None:
     """Change the state (n, w), which is the first part of `room` (8, n, w)."""
     _, n, width = room.shape
     state, own, change, more = room[:4]
     both, heard = room[4:6].reshape(n, 2 * width), room[6:].reshape(n, 2 * width)
-    mean = _forward_kernels.normed(state, weights["norm.weight"], weights["norm.bias"], own)
-    mix = weights["mix.weight"]
-    np.matmul(own, np.concatenate([weights["up.weight"], weights["down.weight"]]).T, out=both)
-    both += np.concatenate([weights["up.bias"], weights["down.bias"]])
+    mean = _forward_kernels.normed(state, *weights.norm, own)
+    np.matmul(own, weights.say, out=both)
+    both += weights.say_bias
     edges = (view.child_ptr, view.children, view.weight)
-    up, down = weights["up_edge.weight"].ravel(), weights["down_edge.weight"].ravel()
-    others = in_background(n, _forward_kernels.hear_children, both, *edges, up, heard)
-    _forward_kernels.hear_parents(both, *edges, down, heard)
-    np.matmul(own, mix[:, :width].T, out=change)
+    others = in_background(n, _forward_kernels.hear_children, both, *edges, weights.up_edge, heard)
+    _forward_kernels.hear_parents(both, *edges, weights.down_edge, heard)
+    np.matmul(own, weights.own, out=change)
     others.result()
-    np.matmul(heard, mix[:, width : 3 * width].T, out=more)
+    np.matmul(heard, weights.heard, out=more)
     change += more
-    _forward_kernels.add_cut_and_add(
-        state, change, weights["mix.bias"] + mix[:, 3 * width :] @ mean
-    )
+    _forward_kernels.add_cut_and_add(state, change, weights.bias + weights.mean @ mean)

@@ -14,14 +14,15 @@ from deepsched.baselines.balancing import applies, balanced
 from deepsched.baselines.bounds import enough
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
-from deepsched.baselines.heft import heft
+from deepsched.baselines.list_schedule import insert_in_order
 from deepsched.baselines.objectives import BOUNDS, MEASURES
+from deepsched.baselines.ranks import heft_order
 from deepsched.baselines.reinsertion import anneal, descend
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from deepsched.model.networks.deepsched.decode import decode_schedule
-from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass
+from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
     NAME,
@@ -112,6 +113,7 @@ class DeepSchedScheduler:
         self.meta = dict(meta or {})
         self.options = options or DeepSchedOptions()
         self._weights = dict(weights)
+        self._layers = layers_of(weights)
         self._decode = self.options.decode or DECODES[0]
         self._threads = self.options.threads or thread_count()
 
@@ -190,7 +192,7 @@ class DeepSchedScheduler:
 
     def forward(self, problem: Problem) -> tuple[GraphView, Float32Array, Float32Array]:
         """Return a problem's view for the decoder, the outputs, and the last hidden state."""
-        return forward_pass(self._weights, problem, self.options.objective, self._decode)
+        return forward_pass(self._layers, problem, self.options.objective, self._decode)
 
     def samples_for(self, problem: Problem) -> int:
         """Return how many schedules are decoded from one forward pass."""
@@ -264,7 +266,7 @@ class DeepSchedScheduler:
             if measure(problem, found) < value:
                 start, outputs, value = found, scaled, measure(problem, found)
         if options.guard:
-            other = heft(problem)
+            other = insert_in_order(problem, heft_order(problem, view.rank), "heft")
             report.heft = other.makespan
             if measure(problem, other) < value:
                 start = make_schedule(

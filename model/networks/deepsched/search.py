@@ -80,21 +80,24 @@ def sample(
     seeds = np.random.SeedSequence(seed).generate_state(count, np.uint64)
     seeds[0] = 0
     arguments = kernel_arguments(problem, view)
-    parts = range(0, count, CHUNK)
+    many = threads > 1 and count * problem.etc.size > FEW
+    size = CHUNK if many else count
+    parts = range(0, count, size)
     last = count  # the first part known to reach `enough`: nobody asks for later ones
 
     def run(first: int) -> FloatArray | None:
         nonlocal last
         if first > last or (first and stop is not None and stop[0]):
             return None
-        own = seeds[first : first + CHUNK]
-        values = _decode_kernels.sampled(centre, level, *noise, own, *arguments)[:, objective]
+        own = seeds[first : first + size]
+        values: FloatArray = _decode_kernels.sampled(
+            centre, level, *noise, own, objective, enough, *arguments
+        )
         if values.min() <= enough:
             last = min(last, first)
         return values
 
     found: list[FloatArray] = []
-    many = threads > 1 and count * problem.etc.size > FEW
     # In order, whichever is ready first.
     for values in pool(threads).map(run, parts) if many else map(run, parts):
         if values is None:

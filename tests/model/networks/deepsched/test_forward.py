@@ -13,7 +13,7 @@ from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.ranks import downward_rank, optimistic_cost, upward_rank
 from deepsched.model.networks.deepsched.features import TASK_FEATURES, graph_view
-from deepsched.model.networks.deepsched.forward import forward
+from deepsched.model.networks.deepsched.forward import forward, layers_of
 from deepsched.model.networks.deepsched.network import graph_batch
 from tests import strategies
 from tests.model.examples import layered
@@ -64,7 +64,7 @@ def test_the_compiled_pass_equals_torchs(
     network, view = random_network(tasks, config), graph_view(layered(tasks, machines, tasks))
     with torch.inference_mode():
         expected, hidden = network(graph_batch([view])), network.hidden(graph_batch([view]))
-    outputs, state = forward(arrays(network), view)
+    outputs, state = forward(layers_of(arrays(network)), view)
     assert outputs == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-5)
     assert state == pytest.approx(hidden.numpy(), rel=1e-4, abs=1e-5)
     assert np.abs(outputs).max() > 0.1

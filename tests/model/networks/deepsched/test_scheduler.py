@@ -28,7 +28,12 @@ from deepsched.model.networks.deepsched import scheduler as scheduler_module
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.decode import decode_schedule
 from deepsched.model.networks.deepsched.features import graph_view
-from deepsched.model.networks.deepsched.forward import expected_shapes, forward, forward_pass
+from deepsched.model.networks.deepsched.forward import (
+    expected_shapes,
+    forward,
+    forward_pass,
+    layers_of,
+)
 from deepsched.model.networks.deepsched.network import graph_batch
 from deepsched.model.networks.deepsched.options import DECODES, DeepSchedOptions
 from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
@@ -54,7 +59,7 @@ def test_a_network_schedules_searches_and_begins_as_heft(
     )
     assert violations(problem, scheduler(problem)) == []
     network |= {key: 0 * value for key, value in network.items() if key.startswith("leave.")}
-    view, outputs, _ = forward_pass(network, problem, "makespan", decode)
+    view, outputs, _ = forward_pass(layers_of(network), problem, "makespan", decode)
     start = decode_schedule(problem, view, outputs, "x")
     assert start.aft.tobytes() == heft(problem).aft.tobytes()
 
@@ -62,7 +67,7 @@ def test_a_network_schedules_searches_and_begins_as_heft(
 def test_samples_come_best_first_and_do_not_depend_on_threads() -> None:
     problem = layered(60, 4, ccr=3.0)
     view = graph_view(problem)
-    centre, hidden = forward(arrays(random_network()), view)
+    centre, hidden = forward(layers_of(arrays(random_network())), view)
     one, other = (sample(problem, view, centre, hidden, 13, 13, 5, threads) for threads in (1, 3))
     assert [found.tobytes() for found in one] == [found.tobytes() for found in other]
     assert len(one) == 13
@@ -197,7 +202,7 @@ def test_a_search_over_few_machines_goes_on_from_its_own_schedule_where_heft_is_
         if own.makespan <= heft(problem).makespan:
             continue
         view = graph_view(problem, decode="topk")
-        outputs, _ = forward(weights, view)
+        outputs, _ = forward(layers_of(weights), view)
         found, value = hill_climb(problem, view, outputs, own.makespan, 0.5, seed, 1)
         assert value < own.makespan
         assert decode_schedule(problem, view, found, "x").makespan == value
@@ -259,7 +264,7 @@ def test_torch_and_the_scheduler_read_the_same_checkpoint(tmp_path: Path) -> Non
     save_checkpoint(tmp_path, network, "deepsched", SMALL, {"turn": 3})
     loaded = load_checkpoint(tmp_path)
     problem = layered(30, 3)
-    view, _, _ = forward_pass(arrays(network), problem)
+    view, _, _ = forward_pass(layers_of(arrays(network)), problem)
     with torch.inference_mode():
         outputs = loaded.network(graph_batch([view])).numpy()
     own = DeepSchedScheduler.load(tmp_path, guard=False, samples=1)
