@@ -69,9 +69,9 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RolloutJob:
-    """Perturbed decodes of one problem: outputs (n, o) and perturbations (k, n, o) of them.
+    """Perturbed decodes of one problem: outputs (h, n, o) and perturbations (h, k, n, o) of them.
 
-    `decode` runs the job: (k, 2) makespan and mean turnaround, s, of each.
+    `decode` runs the job: (h, k, 2) makespan and mean turnaround, s, of each.
     """
 
     decode: Callable[[RolloutJob], FloatArray]

@@ -34,16 +34,19 @@ CONSTANTS = (
 
 
 class Averaged:
-    """The network's outputs, averaged over the tasks of a problem, decoded once and guarded."""
+    """Each head's outputs, averaged over the tasks of a problem, decoded once and guarded."""
 
     def __init__(self, network: DeepSchedScheduler) -> None:
         self._network = network
 
     def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
         """Return the shorter of its schedule and HEFT's."""
-        view, outputs, _ = self._network.forward(problem)
-        mean = np.tile(outputs.mean(axis=0), (len(outputs), 1))
-        return _shortest([decode_schedule(problem, view, mean, "averaged"), heft(problem)])
+        view, heads, _ = self._network.forward(problem)
+        found = [heft(problem)]
+        for mean in heads.mean(axis=1)[: self._network.heads_for(problem)]:
+            same = np.tile(mean, (problem.n_tasks, 1))
+            found.append(decode_schedule(problem, view, same, "averaged"))
+        return _shortest(found)
 
 
 class BestConstants:
@@ -54,10 +57,10 @@ class BestConstants:
 
     def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
         """Return it."""
-        view, outputs, _ = self._network.forward(problem)  # for the view
+        view, _, _ = self._network.forward(problem)
         found = [heft(problem)]
         for values in CONSTANTS[: self._count]:
-            same = np.tile(np.array(values, np.float32), (len(outputs), 1))
+            same = np.tile(np.array(values, np.float32), (problem.n_tasks, 1))
             found.append(decode_schedule(problem, view, same, "constants"))
         return _shortest(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
 import time
 from collections import defaultdict
@@ -112,7 +113,10 @@ def _parts(config: TrainConfig) -> dict[str, float]:
         begin = time.thread_time()
         values[:] = [job.decode(job) for job in jobs]
         found["decoding"] += time.thread_time() - begin
-        found["decoded"] += sum(len(job.perturbations) * job.problem.n_tasks for job in jobs)
+        decodes = [math.prod(job.perturbations.shape[:2]) for job in jobs]
+        found["decoded"] += sum(
+            count * job.problem.n_tasks for count, job in zip(decodes, jobs, strict=True)
+        )
         return values
 
     with one_thread():

@@ -104,10 +104,10 @@ class TrainConfig(BaseModel):
     )
     rollouts: int = Field(
         32,
-        ge=2,
+        ge=4,
         le=MOST_AT_ONCE,
         multiple_of=2,
-        description="Perturbed decodes of each problem; even.",
+        description="Perturbed decodes of each problem and head; even.",
     )
     staleness: int = Field(
         0,

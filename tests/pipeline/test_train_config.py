@@ -123,7 +123,7 @@ def test_what_was_not_said_follows_from_network_and_problems():
     assert (paper.objective, paper.teacher, paper.turnaround) == ("imitation", "heft", 0)
     assert (paper.learning_rate, paper.schedule, paper.ema) == (4e-3, "constant", 1.0)
     # All of the network's options, as they are kept with the checkpoint.
-    assert own.network_options == {"width": 32, "rounds": 3, "decode": "full"}
+    assert own.network_options == {"width": 32, "rounds": 3, "heads": 4, "decode": "full"}
     assert completed(generated=False, steps=5).epochs is None
 
 
@@ -132,7 +132,7 @@ def test_what_was_said_stays_and_nothing_is_left_open():
     config = completed(teacher="mct", check_every=3, network_options={"width": 8}, **said)
     assert {name: getattr(config, name) for name in said} == said
     assert (config.teacher, config.check_every) == ("mct", 3)
-    assert config.network_options == {"width": 8, "rounds": 3, "decode": "full"}
+    assert config.network_options == {"width": 8, "rounds": 3, "heads": 4, "decode": "full"}
     assert complete(config, generated=True) == config
     open_ = {name for name, value in config.model_dump().items() if value is None}
     assert open_ == {
@@ -167,7 +167,7 @@ def test_an_unknown_network_is_refused():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"rollouts": 3}, "rollouts = 3: Input should be a multiple of 2"),
+        ({"rollouts": 5}, "rollouts = 5: Input should be a multiple of 2"),
         ({"steps": 3, "epochs": 3}, "give steps or epochs, not both"),
         ({"least_tasks": 50, "most_tasks": 20}, "least_tasks is more than most_tasks"),
         ({"schedule": "stairs"}, "schedule is one of constant, root, cosine"),

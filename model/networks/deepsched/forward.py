@@ -47,7 +47,7 @@ class Layers(NamedTuple):
     enter: Float32Array  # (features, w)
     enter_bias: Float32Array
     rounds: Sequence[Round]
-    leave: Float32Array  # (w, outputs)
+    leave: Float32Array  # (w, heads * outputs)
     leave_bias: Float32Array
 
 
@@ -96,7 +96,7 @@ def forward_pass(
 
 
 def forward(layers: Layers, view: GraphView) -> tuple[Float32Array, Float32Array]:
-    """Return the outputs, (n, outputs), and what the last layer works on, (n, w)."""
+    """Return the outputs, (heads, n, outputs), and what the last layer works on, (n, w)."""
     n, width = view.n_tasks, layers.enter_bias.size
     # All that passes through, at once: many arrays would each be pages that were never touched.
     room = np.empty((8, n, width), np.float32)
@@ -108,7 +108,8 @@ def forward(layers: Layers, view: GraphView) -> tuple[Float32Array, Float32Array
             _round(room, weights, view)
         outputs = state @ layers.leave + layers.leave_bias
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
-    return bounded, state
+    heads = bounded.reshape(n, -1, len(OUTPUTS)).transpose(1, 0, 2)
+    return np.ascontiguousarray(heads), state
 
 
 def rounds_of(weights: Mapping[str, Float32Array]) -> int:
@@ -117,11 +118,12 @@ def rounds_of(weights: Mapping[str, Float32Array]) -> int:
 
 
 def expected_shapes(weights: Mapping[str, Float32Array]) -> dict[str, tuple[int, ...]]:
-    """Return what weights of this width and depth have in `DeepSchedNetwork`, by name."""
+    """Return what weights of this width, depth and heads have in `DeepSchedNetwork`, by name."""
     width = weights["enter.bias"].size if "enter.bias" in weights else 0
+    heads = weights["leave.bias"].size // len(OUTPUTS) if "leave.bias" in weights else 1
     layers: dict[str, tuple[int, ...]] = {
         "enter": (width, len(TASK_FEATURES)),
-        "leave": (len(OUTPUTS), width),
+        "leave": (heads * len(OUTPUTS), width),
     }
     found: dict[str, tuple[int, ...]] = {}
     for k in range(rounds_of(weights)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from deepsched.baselines.arrays import FloatArray
+    from deepsched.model.networks.deepsched.features import Float32Array
 
 EASY = 0.003  # standard deviation of the log ratio below which a problem counts less and less
 
@@ -39,17 +40,36 @@ class Encoded:
     batch: GraphBatch
 
 
+class Drawn(NamedTuple):
+    """Half of the perturbations of one problem; the others are their opposites.
+
+    Each task's own and those that tasks share are tried apart: drawn together, what the latter do
+    would drown what one task's do.
+    """
+
+    own: Float32Array  # (heads, rollouts, n, outputs)
+    shared: Float32Array  # the same
+
+    def both_ways(self) -> Float32Array:
+        """Return (heads, rollouts, n, outputs): none, these, and their opposites."""
+        half = np.concatenate([self.own, self.shared], axis=1)
+        return np.concatenate([np.zeros_like(half[:, :1]), half, -half], axis=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyGradient:
     """Outputs move towards perturbations that made schedules shorter.
 
-    The score-function estimate: each rollout is measured against the mean over the same problem's
-    rollouts.
+    The score-function estimate: each rollout is measured against the mean over the rollouts of the
+    same problem and head with the same kind of noise. The first head is to do well alone; of the
+    others only that counts by which they are better than all before them, and than HEFT. So the
+    first few heads are a good choice of so many.
 
     Attributes
     ----------
     decode : one of `DECODES`, which the network is trained for.
-    rollouts : perturbed decodes of each problem; even, since each perturbation is tried both ways.
+    rollouts : perturbed decodes of each problem and head; even, since each perturbation is tried
+        both ways, and at least 4.
     noise : of the perturbations.
 
     References
@@ -76,7 +96,8 @@ class PolicyGradient:
     ) -> Loss:
         """Return the loss whose gradient pulls towards the better rollouts; a mean over problems.
 
-        Its measures are the ratio to HEFT of the network's own schedules, and of the best rollouts.
+        Its measures are the ratio to HEFT of the network's own schedules, the best of the heads',
+        and of the best rollouts.
         """
         outputs, hidden = _outputs(network, encoded)
         proposal = self._proposal(encoded, outputs, hidden, streams)
@@ -106,17 +127,21 @@ class PolicyGradient:
         hidden: Sequence[Tensor],
         streams: Sequence[np.random.Generator],
     ) -> Proposal:
-        drawn = [self._draw(states, stream) for states, stream in zip(hidden, streams, strict=True)]
+        heads = [np.ascontiguousarray(_numbers(own).transpose(1, 0, 2)) for own in outputs]
+        drawn = [
+            self._draw(_numbers(states), len(own), stream)
+            for states, own, stream in zip(hidden, heads, streams, strict=True)
+        ]
         jobs = [
             RolloutJob(
                 decode=run_rollouts,
                 problem=item.problem,
                 view=view,
-                outputs=own.detach().float().cpu().numpy(),
-                perturbations=_both_ways(alone + shared),
+                outputs=own,
+                perturbations=noise.both_ways(),
             )
-            for item, view, own, (alone, shared) in zip(
-                encoded.items, encoded.views, outputs, drawn, strict=True
+            for item, view, own, noise in zip(
+                encoded.items, encoded.views, heads, drawn, strict=True
             )
         ]
         return Proposal(jobs=jobs, drawn=drawn)
@@ -130,36 +155,43 @@ class PolicyGradient:
     ) -> Loss:
         total = outputs[0].new_zeros(())
         ratio = best = 0.0
-        for item, own, (alone, shared), values in zip(
+        for item, own, drawn, values in zip(
             encoded.items, outputs, proposal.drawn, found, strict=True
         ):
             ratios = _ratios(item, values)
-            total = total + (_like(self._pull(ratios, alone, shared), own) * own).sum()
-            ratio += float(ratios[0])
+            total = total + (_like(self._pull(ratios, drawn), own) * own).sum()
+            ratio += float(ratios[:, 0].min())
             best += float(ratios.min())
         sums = {"ratio": ratio, "best_ratio": best}
         return Loss(total=total, weight=float(len(encoded.items)), sums=sums)
 
-    def _draw(self, hidden: Tensor, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return half of the perturbations, (half, n, o): each task's own, and what is shared."""
-        found = hidden.detach().float()
-        states = torch.nn.functional.layer_norm(found, found.shape[1:]).cpu().numpy()
-        (n, width), half, wide = states.shape, self.rollouts // 2, len(OUTPUTS)
-        alone = np.float32(self.noise.own) * stream.standard_normal((half, n, wide), np.float32)
-        draws = stream.standard_normal((half, width, wide), np.float32)
+    def _draw(self, hidden: Float32Array, heads: int, stream: np.random.Generator) -> Drawn:
+        states = torch.nn.functional.layer_norm(torch.from_numpy(hidden), hidden.shape[1:]).numpy()
+        (n, width), wide, pairs = states.shape, len(OUTPUTS), self.rollouts // 2
+        more = pairs // 2
+        own = np.float32(self.noise.own) * stream.standard_normal(
+            (heads, pairs - more, n, wide), np.float32
+        )
+        draws = stream.standard_normal((heads, more, width, wide), np.float32)
         shared = np.float32(self.noise.shared / np.sqrt(width)) * (states @ draws)
-        common = stream.standard_normal((half, 1, wide), np.float32)
-        return alone, shared + np.float32(self.noise.common) * common
+        common = stream.standard_normal((heads, more, 1, wide), np.float32)
+        return Drawn(own, shared + np.float32(self.noise.common) * common)
 
-    def _pull(self, ratios: FloatArray, alone: np.ndarray, shared: np.ndarray) -> np.ndarray:
-        """Return (n, o), what the outputs' gradient is to be."""
-        half, n = len(alone), alone.shape[1]
-        score = np.log(np.maximum(ratios[1:], 1e-9))
-        score = (score - score.mean()) / (score.std() + EASY)
-        score = ((score[:half] - score[half:]) / self.rollouts).astype(np.float32)
-        pull = np.tensordot(score, alone, 1) / np.float32(np.sqrt(n) * self.noise.own)
-        pull += np.tensordot(score, shared, 1) * np.float32(3.0 / (n * self.noise.shared))
-        return np.asarray(pull, dtype=np.float32)
+    def _pull(self, ratios: FloatArray, drawn: Drawn) -> Float32Array:
+        """Return (n, heads, outputs), what the outputs' gradient is to be."""
+        _, alone, n, _ = drawn.own.shape
+        found = []
+        for k, (own, shared) in enumerate(zip(drawn.own, drawn.shared, strict=True)):
+            least = min(1.0, float(ratios[:k, 0].min())) if k else np.inf
+            tried = np.log(np.maximum(np.minimum(ratios[k, 1:], least), 1e-9)).reshape(2, -1)
+            pull = np.tensordot(_scores(tried[:, :alone]), own, 1)
+            pull /= np.float32(np.sqrt(n) * self.noise.own)
+            pull -= pull.mean(axis=0)  # what all tasks have in common is learned by the others
+            pull += np.tensordot(_scores(tried[:, alone:]), shared, 1) * np.float32(
+                3.0 / (n * self.noise.shared)
+            )
+            found.append(pull)
+        return np.stack(found, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,13 +224,21 @@ class Imitation:
         outputs, _ = _outputs(network, encoded)
         total = outputs[0].new_zeros(())
         for item, view, own in zip(encoded.items, encoded.views, outputs, strict=True):
-            total = total + imitation_loss(item.problem, view, own, item.imitated())
+            losses = [
+                imitation_loss(item.problem, view, head, item.imitated()) for head in own.unbind(1)
+            ]
+            total = total + torch.stack(losses).mean()
         return Loss(total=total, weight=float(len(encoded.items)), sums={"loss": total.detach()})
 
 
 def run_rollouts(job: RolloutJob) -> FloatArray:
-    """Return (k, 2): makespan and mean turnaround, s, of each rollout of a job."""
-    return decode_values(job.problem, job.view, job.outputs, job.perturbations)
+    """Return (heads, k, 2): makespan and mean turnaround, s, of each rollout of a job."""
+    return np.stack(
+        [
+            decode_values(job.problem, job.view, *of_head)
+            for of_head in zip(job.outputs, job.perturbations, strict=True)
+        ]
+    )
 
 
 def _encoded(items: Sequence[TrainingItem], decode: str) -> Encoded:
@@ -207,7 +247,7 @@ def _encoded(items: Sequence[TrainingItem], decode: str) -> Encoded:
 
 
 def _outputs(network: nn.Module, encoded: Encoded) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Return the outputs and the last hidden states, (n, o) and (n, w) of each problem."""
+    """Return outputs and last hidden states, (n, heads, o) and (n, w) of each problem."""
     assert isinstance(network, DeepSchedNetwork)
     batch = on_device(encoded.batch, next(network.parameters()).device)
     hidden = network.hidden(batch)
@@ -220,10 +260,18 @@ def _like(values: np.ndarray, tensor: Tensor) -> Tensor:
 
 
 def _ratios(item: TrainingItem, values: FloatArray) -> FloatArray:
-    ratios: FloatArray = values[:, OBJECTIVES.index(item.objective)] / max(item.reference, SMALLEST)
+    ratios: FloatArray = values[..., OBJECTIVES.index(item.objective)] / max(
+        item.reference, SMALLEST
+    )
     return ratios
 
 
-def _both_ways(perturbations: np.ndarray) -> np.ndarray:
-    """Return no perturbation, the perturbations, and their opposites."""
-    return np.concatenate([np.zeros_like(perturbations[:1]), perturbations, -perturbations])
+def _numbers(tensor: Tensor) -> Float32Array:
+    found: Float32Array = tensor.detach().float().cpu().numpy()
+    return found
+
+
+def _scores(tried: FloatArray) -> Float32Array:
+    """Return (k,), by how much each perturbation is worse than its opposite; `tried` is (2, k)."""
+    apart = (tried[0] - tried[1]) / (tried.std() + EASY)
+    return (apart / tried.size).astype(np.float32)

@@ -1,4 +1,8 @@
-"""The network `deepsched`: directed message passing over the task graph, four outputs a task."""
+"""The network `deepsched`: directed message passing over the task graph, four outputs a head.
+
+Each head is another way to schedule the problem; those after the first are there for where the
+ones before do badly.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +80,12 @@ class DeepSchedNetwork(nn.Module):
         width = config.width
         self.enter = nn.Linear(len(TASK_FEATURES), width)
         self.rounds = nn.ModuleList(_Round(width) for _ in range(config.rounds))
-        self.leave = nn.Linear(width, len(OUTPUTS))
+        self.leave = nn.Linear(width, config.heads * len(OUTPUTS))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        """Return (n, len(OUTPUTS)), bounded."""
+        """Return (n, heads, len(OUTPUTS)), bounded."""
         return self.outputs(self.hidden(batch))
 
     def hidden(self, batch: GraphBatch) -> Tensor:
@@ -93,7 +97,8 @@ class DeepSchedNetwork(nn.Module):
 
     def outputs(self, hidden: Tensor) -> Tensor:
         """Return the outputs of hidden states."""
-        return SHARPEST * torch.tanh(self.leave(hidden) / SHARPEST)
+        bounded = SHARPEST * torch.tanh(self.leave(hidden) / SHARPEST)
+        return bounded.view(len(bounded), -1, len(OUTPUTS))
 
 
 def _calm(total: Tensor) -> Tensor:

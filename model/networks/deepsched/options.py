@@ -71,4 +71,4 @@ class NoiseScales(NamedTuple):
 
 
 SAMPLING_NOISE = NoiseScales(own=0.15, shared=0.15, common=0.3)
-TRAINING_NOISE = NoiseScales(own=0.2, shared=0.2, common=0.2)
+TRAINING_NOISE = NoiseScales(own=0.3, shared=0.2, common=0.2)

@@ -21,7 +21,7 @@ from deepsched.baselines.reinsertion import anneal, descend
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
-from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
@@ -48,10 +48,10 @@ SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
-# One guarded pass decodes its outputs by other factors, too; then come re-insertions, or for more
-# tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time for it.
-SCALES, LARGER_SCALES, STEPS = (0.6, 1.4), (1.4,), 30
-FEW_MACHINES, MOST_PUSHED, MOST_SCALED = 64, 1_000, 10_000
+# One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
+# more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
+STEPS, LARGER_HEADS = 30, 2
+FEW_MACHINES, MOST_PUSHED, MOST_LARGER = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
 CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
@@ -69,18 +69,18 @@ class Effort(NamedTuple):
 
     Attributes
     ----------
-    samples : decodes around them.
+    heads : of the network, that are decoded.
+    samples : decodes around the best of them.
     improved : how many of the best are improved.
     pushed : whether by a forward-backward pass.
     steps : and by how many re-insertions.
-    scales : by what the outputs are multiplied and decoded again.
     """
 
+    heads: int = 1
     samples: int = 1
     improved: int = 0
     pushed: bool = False
     steps: int = 0
-    scales: tuple[float, ...] = ()
 
 
 class DeepSchedScheduler:
@@ -173,9 +173,9 @@ class DeepSchedScheduler:
         return self.with_options(budget=min(self.options.budget, WARM_UP))
 
     def without_network(self) -> DeepSchedScheduler:
-        """Return the same decoder and search with all outputs of the network 0: the control."""
+        """Return the same decoder and search with one head, whose outputs are 0: the control."""
         weights = {
-            key: np.zeros_like(value) if key.startswith("leave.") else value
+            key: np.zeros_like(value[: len(OUTPUTS)]) if key.startswith("leave.") else value
             for key, value in self._weights.items()
         }
         return DeepSchedScheduler(weights, self.options)
@@ -191,12 +191,23 @@ class DeepSchedScheduler:
         """Return None: the network biases a rule, it predicts no schedule."""
 
     def forward(self, problem: Problem) -> tuple[GraphView, Float32Array, Float32Array]:
-        """Return a problem's view for the decoder, the outputs, and the last hidden state."""
+        """Return a problem's view for the decoder, the heads' outputs, and the last hidden state.
+
+        They are (heads, n, outputs) and (n, w).
+        """
         return forward_pass(self._layers, problem, self.options.objective, self._decode)
 
     def samples_for(self, problem: Problem) -> int:
         """Return how many schedules are decoded from one forward pass."""
         return self.options.samples or default_samples(problem.n_tasks, problem.n_machines)
+
+    def heads_for(self, problem: Problem) -> int:
+        """Return how many of the network's heads are decoded: of large problems the first ones."""
+        heads = len(self._layers.leave_bias) // len(OUTPUTS)
+        n, p = problem.etc.shape
+        if n <= MOST_DESCENDED or self.options.objective != "makespan":
+            return heads
+        return min(heads, LARGER_HEADS if p <= FEW_MACHINES and n <= MOST_LARGER else 1)
 
     def __call__(
         self,
@@ -234,7 +245,7 @@ class DeepSchedScheduler:
         options = self.options
         samples = self.samples_for(problem)
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
-        view, outputs, hidden = self.forward(problem)
+        view, heads, hidden = self.forward(problem)
         report.network = time.perf_counter() - begin
         seed = 0 if rng is None else int(rng.integers(2**63))
         measure = MEASURES[options.objective]
@@ -242,8 +253,16 @@ class DeepSchedScheduler:
         if samples > 1 or options.budget > 0:
             least = enough(BOUNDS[options.objective](problem))
         effort = self._effort(problem, samples)
+        once = time.perf_counter()
+        start = decode_schedule(problem, view, heads[0], NAME)
+        once = time.perf_counter() - once
+        outputs, value = heads[0], measure(problem, start)
+        for head in heads[1 : effort.heads]:
+            found = decode_schedule(problem, view, head, NAME)
+            if measure(problem, found) < value:
+                start, outputs, value = found, head, measure(problem, found)
         drawn = [outputs]
-        if samples > 1:
+        if effort.samples > 1:
             drawn = sample(
                 problem,
                 view,
@@ -256,15 +275,8 @@ class DeepSchedScheduler:
                 least,
                 stop,
             )
-        once = time.perf_counter()
-        start = decode_schedule(problem, view, drawn[0], NAME)
-        once = time.perf_counter() - once
-        centre, outputs, value = outputs, drawn[0], measure(problem, start)
-        for scale in effort.scales:
-            scaled = centre * np.float32(scale)
-            found = decode_schedule(problem, view, scaled, NAME)
-            if measure(problem, found) < value:
-                start, outputs, value = found, scaled, measure(problem, found)
+            start, outputs = decode_schedule(problem, view, drawn[0], NAME), drawn[0]
+            value = measure(problem, start)
         if options.guard:
             other = insert_in_order(problem, heft_order(problem, view.rank), "heft")
             report.heft = other.makespan
@@ -326,17 +338,16 @@ class DeepSchedScheduler:
         short, full = self.options.objective == "makespan", self._decode == "full"
         n, p = problem.etc.shape
         descends = n <= MOST_DESCENDED or not short
-        scales: tuple[float, ...] = SCALES if descends else LARGER_SCALES
+        many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
+        heads = self.heads_for(problem)
         if samples == 1:
-            many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_SCALED)
             if many or not full or not self.options.guard:
-                return Effort()
+                return Effort(heads=heads)
             if descends:
                 steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
-                return Effort(improved=1, steps=steps, scales=scales)
+                return Effort(heads=heads, improved=1, steps=steps)
             pushed = n <= MOST_PUSHED
-            return Effort(improved=int(pushed), pushed=pushed, scales=scales)
-        scales = scales if full else ()
+            return Effort(heads=heads, improved=int(pushed), pushed=pushed)
         if not short:
             improved, spent, steps = 1, SAMPLES_OF_DESCENT, TURNAROUND_STEPS * samples
         elif descends:
@@ -346,11 +357,11 @@ class DeepSchedScheduler:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
         return Effort(
-            samples=max(samples - spent - len(scales), min(samples, LEAST_SAMPLES)),
+            heads=heads,
+            samples=max(samples - spent - heads + 1, min(samples, LEAST_SAMPLES)),
             improved=improved,
             pushed=short,
             steps=steps,
-            scales=scales,
         )
 
     def _improved(

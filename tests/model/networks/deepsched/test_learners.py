@@ -98,8 +98,9 @@ def test_the_measures_are_those_of_the_networks_own_schedules() -> None:
     found = items()
     loss, _ = loss_of(learner, network, found, run=run)
     expected = [
-        MEASURES[one.objective](
-            one.problem, decode_schedule(one.problem, job.view, job.outputs, "x")
+        min(
+            MEASURES[one.objective](one.problem, decode_schedule(one.problem, job.view, head, "x"))
+            for head in job.outputs
         )
         / one.reference
         for one, job in zip(found, jobs, strict=True)
@@ -107,11 +108,49 @@ def test_the_measures_are_those_of_the_networks_own_schedules() -> None:
     assert loss.sums["ratio"] == pytest.approx(sum(expected))
     assert loss.sums["best_ratio"] <= loss.sums["ratio"]
     for one, job in zip(found, jobs, strict=True):
-        assert job.outputs.shape == (one.problem.n_tasks, 4)
-        # The network's own schedule, and each perturbation both ways.
-        assert job.perturbations.shape == (5, one.problem.n_tasks, 4)
-        assert not job.perturbations[0].any()
-        np.testing.assert_array_equal(job.perturbations[1:3], -job.perturbations[3:])
+        heads, n = CONFIG.heads, one.problem.n_tasks
+        assert job.outputs.shape == (heads, n, 4)
+        # Each head's own schedule, and each perturbation both ways.
+        assert job.perturbations.shape == (heads, 5, n, 4)
+        assert not job.perturbations[:, 0].any()
+        np.testing.assert_array_equal(job.perturbations[:, 1:3], -job.perturbations[:, 3:])
+        assert len({noise.tobytes() for noise in job.perturbations}) == heads
+
+
+def pulls(ratios: np.ndarray, n: int = 6) -> np.ndarray:
+    """Return (heads, n, outputs), where outputs are pulled if rollouts come to these ratios."""
+    heads, count = len(ratios), ratios.shape[1] - 1
+    learner = PolicyGradient(rollouts=count)
+    hidden = np.random.default_rng(1).standard_normal((n, 8)).astype(np.float32)
+    drawn = learner._draw(hidden, heads, np.random.default_rng(2))  # noqa: SLF001
+    return learner._pull(ratios, drawn).transpose(1, 0, 2)  # noqa: SLF001
+
+
+def test_a_later_head_learns_only_where_it_is_better_than_those_before_and_heft() -> None:
+    rng = np.random.default_rng(0)
+    ratios = np.concatenate([np.full((3, 1), 0.9), rng.uniform(0.9, 1.3, (3, 8))], axis=1)
+    first, *later = pulls(ratios)
+    assert np.abs(first).min() > 0, "the first has to do well alone"
+    assert not np.any(later), "none of their rollouts would have been chosen"
+    ratios[2, 3] = 0.85
+    assert np.abs(pulls(ratios)[2]).max() > 0
+    assert not pulls(ratios)[1].any()
+    ratios[1, 0] = 0.8
+    assert not pulls(ratios)[2].any(), "one before it does better"
+    ratios = np.full((2, 9), 1.2)
+    ratios[1, 1:] = rng.uniform(1.0, 1.1, 8)
+    assert not pulls(ratios)[1].any(), "HEFT does better"
+
+
+def test_what_each_task_tries_alone_teaches_nothing_about_all() -> None:
+    ratios = np.ones((1, 9))
+    ratios[0, 1:3] = 0.8, 0.9  # the first half of a kind's pairs, one way
+    found = pulls(ratios)[0]
+    assert np.abs(found).max() > 1e-3
+    assert found.mean(axis=0) == pytest.approx(0.0, abs=1e-6)
+    shared = np.ones((1, 9))
+    shared[0, 3:5] = 0.8, 0.9
+    assert np.abs(pulls(shared)[0].mean(axis=0)).min() > 1e-3
 
 
 @pytest.mark.parametrize("objective", ["makespan", "turnaround"])
