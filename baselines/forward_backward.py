@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.arrays import freeze
-from deepsched.baselines.kernels import placement as placement_kernels
 from deepsched.baselines.list_schedule import insert_in_order
+from deepsched.baselines.reversal import mirrored, reversed_problem
 
 if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
@@ -27,24 +27,13 @@ def forward_backward_improvement(problem: Problem, schedule: Schedule) -> Schedu
     Li, Willis (1992), doi:10.1016/0377-2217(92)90320-6; as an addition to sampling, Tormos, Lova
     (2001), doi:10.1023/A:1010997814183.
     """
-    links = problem.machines.links
-    turned = links._replace(latency=freeze(links.latency.T), bandwidth=freeze(links.bandwidth.T))
     stay = bool(problem.succ_bytes.any())
-    free = freeze(np.full(problem.n_tasks, -1))
     # Frozen like a problem's own arrays, or all would be compiled again for writable ones.
-    proc, _, aft = placement_kernels.insertion_schedule(
+    pushed = insert_in_order(
+        reversed_problem(problem),
         np.lexsort((-problem.topo_index, -schedule.aft)),
-        problem.etc,
-        freeze(np.zeros(problem.n_tasks)),
-        problem.successors,
-        turned,
-        None,
-        schedule.proc if stay else free,
-    )
-    found = insert_in_order(
-        problem,
-        np.lexsort((problem.topo_index, -aft)),
         schedule.scheduler,
-        pinned=freeze(proc) if stay else free,
+        pinned=schedule.proc if stay else freeze(np.full(problem.n_tasks, -1)),
     )
+    found = mirrored(problem, pushed, pinned=stay)
     return found if found.makespan < schedule.makespan else schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +61,7 @@ class Machines:
     origin: str = ""
     links: Links = field(init=False, repr=False)
     _mean_transfer: tuple[float, float] | None = field(default=None, init=False, repr=False)
+    _turned: Machines | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         elsewhere = self.node != self.node[0]
@@ -103,6 +104,18 @@ class Machines:
             object.__setattr__(self, "_mean_transfer", means)
         assert self._mean_transfer is not None
         return self._mean_transfer
+
+    def turned(self) -> Machines:
+        """Return the same machines with each link in the other's place: themselves, where alike."""
+        if self._turned is None:
+            ways = (self.bandwidth, self.latency)
+            alike = self.uniform or all(np.array_equal(way, way.T) for way in ways)
+            found = self
+            if not alike:
+                found = replace(self, bandwidth=freeze(ways[0].T), latency=freeze(ways[1].T))
+            object.__setattr__(self, "_turned", found)
+        assert self._turned is not None
+        return self._turned
 
     def described(self) -> str:
         """Return how many there are and where they came from, such as `16, drawn with seed 0`."""

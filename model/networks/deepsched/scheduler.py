@@ -18,6 +18,7 @@ from deepsched.baselines.list_schedule import insert_in_order
 from deepsched.baselines.objectives import BOUNDS, MEASURES
 from deepsched.baselines.ranks import heft_order
 from deepsched.baselines.reinsertion import anneal, descend
+from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
@@ -33,7 +34,7 @@ from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
@@ -47,6 +48,7 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
+SAMPLES_OF_SIDE = 4  # so many samples take as long as the network on the reversed problem
 TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
@@ -70,6 +72,7 @@ class Effort(NamedTuple):
     Attributes
     ----------
     heads : of the network, that are decoded.
+    backward : whether the reversed problem is scheduled, too.
     samples : decodes around the best of them.
     improved : how many of the best are improved.
     pushed : whether by a forward-backward pass.
@@ -77,10 +80,45 @@ class Effort(NamedTuple):
     """
 
     heads: int = 1
+    backward: bool = False
     samples: int = 1
     improved: int = 0
     pushed: bool = False
     steps: int = 0
+
+
+class Side(NamedTuple):
+    """A problem seen from its beginning or from its end, and what the network says of it.
+
+    Attributes
+    ----------
+    whole : the problem of which schedules are wanted.
+    problem : the one that is decoded: the same, or reversed.
+    view : of it, for the decoder.
+    heads : (heads, n, outputs).
+    hidden : (n, w) the last hidden state.
+    """
+
+    whole: Problem
+    problem: Problem
+    view: GraphView
+    heads: Float32Array
+    hidden: Float32Array
+
+    def decoded(self, outputs: Float32Array) -> Schedule:
+        """Return the schedule of `problem` that outputs mean."""
+        return decode_schedule(self.problem, self.view, outputs, NAME)
+
+    def ahead(self, decoded: Schedule) -> Schedule:
+        """Return the schedule of `whole` that one of `problem` means."""
+        return decoded if self.problem is self.whole else mirrored(self.whole, decoded)
+
+    def best_head(
+        self, count: int, measure: Callable[[Problem, Schedule], float]
+    ) -> tuple[Float32Array, Schedule]:
+        """Return the outputs of the best of the first heads, and their schedule of `problem`."""
+        found = [(head, self.decoded(head)) for head in self.heads[:count]]
+        return min(found, key=lambda one: measure(self.problem, one[1]))
 
 
 class DeepSchedScheduler:
@@ -245,29 +283,34 @@ class DeepSchedScheduler:
         options = self.options
         samples = self.samples_for(problem)
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
-        view, heads, hidden = self.forward(problem)
-        report.network = time.perf_counter() - begin
-        seed = 0 if rng is None else int(rng.integers(2**63))
+        effort = self._effort(problem, samples)
         measure = MEASURES[options.objective]
+        side = front = self._side(problem, problem)
+        report.network = time.perf_counter() - begin
+        once = time.perf_counter()
+        outputs, start = side.best_head(effort.heads, measure)
+        value = measure(problem, start)
+        once = (time.perf_counter() - once) / effort.heads
+        if effort.backward:
+            back = time.perf_counter()
+            other = self._side(problem, reversed_problem(problem))
+            report.network += time.perf_counter() - back
+            tried, decoded = other.best_head(effort.heads, measure)
+            found = other.ahead(decoded)
+            if measure(problem, found) < value:
+                side, start, outputs = other, found, tried
+                value = measure(other.problem, decoded)
+        seed = 0 if rng is None else int(rng.integers(2**63))
         least = -np.inf
         if samples > 1 or options.budget > 0:
             least = enough(BOUNDS[options.objective](problem))
-        effort = self._effort(problem, samples)
-        once = time.perf_counter()
-        start = decode_schedule(problem, view, heads[0], NAME)
-        once = time.perf_counter() - once
-        outputs, value = heads[0], measure(problem, start)
-        for head in heads[1 : effort.heads]:
-            found = decode_schedule(problem, view, head, NAME)
-            if measure(problem, found) < value:
-                start, outputs, value = found, head, measure(problem, found)
         drawn = [outputs]
         if effort.samples > 1:
             drawn = sample(
-                problem,
-                view,
+                side.problem,
+                side.view,
                 outputs,
-                hidden,
+                side.hidden,
                 effort.samples,
                 max(effort.improved, 1),
                 seed,
@@ -275,22 +318,22 @@ class DeepSchedScheduler:
                 least,
                 stop,
             )
-            start, outputs = decode_schedule(problem, view, drawn[0], NAME), drawn[0]
-            value = measure(problem, start)
+            outputs, decoded = drawn[0], side.decoded(drawn[0])
+            value = measure(side.problem, decoded)
+            start = min(start, side.ahead(decoded), key=lambda one: measure(problem, one))
         if options.guard:
-            other = insert_in_order(problem, heft_order(problem, view.rank), "heft")
-            report.heft = other.makespan
-            if measure(problem, other) < value:
-                start = make_schedule(
-                    NAME, other.proc, other.ast, other.aft, winner=other.scheduler
-                )
+            heft = insert_in_order(problem, heft_order(problem, front.view.rank), "heft")
+            report.heft = heft.makespan
+            if measure(problem, heft) < measure(problem, start):
+                start = make_schedule(NAME, heft.proc, heft.ast, heft.aft, winner=heft.scheduler)
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.
-                    outputs, value = np.zeros_like(outputs), measure(problem, other)
+                    side, outputs = front, np.zeros_like(outputs)
+                    value = measure(problem, heft)
         report.better(measure(problem, start))
         if measure(problem, start) <= least:
             return start
-        best = self._improved(problem, view, start, drawn[: effort.improved], effort, seed, stop)
+        best = self._improved(side, start, drawn[: effort.improved], effort, seed, stop)
         report.better(measure(problem, best))
         if measure(problem, best) <= least or stop[0]:
             return best
@@ -302,8 +345,8 @@ class DeepSchedScheduler:
         if left > 0:
             deadline = time.perf_counter() + left
             outputs, _ = hill_climb(
-                problem,
-                view,
+                side.problem,
+                side.view,
                 outputs,
                 value,
                 min(left / 2, CLIMB + CLIMB_SHARE * left),
@@ -313,7 +356,7 @@ class DeepSchedScheduler:
                 stop,
                 report.better,
             )
-            found = decode_schedule(problem, view, outputs, NAME)
+            found = side.ahead(side.decoded(outputs))
             if effort.pushed:
                 found = forward_backward_improvement(problem, found)
             if measure(problem, found) <= measure(problem, best):
@@ -333,6 +376,9 @@ class DeepSchedScheduler:
                 )
         return best
 
+    def _side(self, whole: Problem, problem: Problem) -> Side:
+        return Side(whole, problem, *self.forward(problem))
+
     def _effort(self, problem: Problem, samples: int) -> Effort:
         """Return what is done beyond one decode, in little more time or in that of samples."""
         short, full = self.options.objective == "makespan", self._decode == "full"
@@ -340,12 +386,14 @@ class DeepSchedScheduler:
         descends = n <= MOST_DESCENDED or not short
         many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
         heads = self.heads_for(problem)
+        # Read from its end, a schedule would have to respect deadlines where tasks arrive.
+        backward = short and full and not problem.arrival.any()
         if samples == 1:
             if many or not full or not self.options.guard:
                 return Effort(heads=heads)
             if descends:
                 steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
-                return Effort(heads=heads, improved=1, steps=steps)
+                return Effort(heads=heads, backward=backward, improved=1, steps=steps)
             pushed = n <= MOST_PUSHED
             return Effort(heads=heads, improved=int(pushed), pushed=pushed)
         if not short:
@@ -356,9 +404,11 @@ class DeepSchedScheduler:
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
+        spent += 2 * heads + SAMPLES_OF_SIDE if backward else heads - 1
         return Effort(
             heads=heads,
-            samples=max(samples - spent - heads + 1, min(samples, LEAST_SAMPLES)),
+            backward=backward,
+            samples=max(samples - spent, min(samples, LEAST_SAMPLES)),
             improved=improved,
             pushed=short,
             steps=steps,
@@ -366,8 +416,7 @@ class DeepSchedScheduler:
 
     def _improved(
         self,
-        problem: Problem,
-        view: GraphView,
+        side: Side,
         start: Schedule,
         drawn: list[Float32Array],
         effort: Effort,
@@ -375,12 +424,12 @@ class DeepSchedScheduler:
         stop: BoolArray,
     ) -> Schedule:
         """Return the best of the start, and of it and further samples improved."""
-        measure = MEASURES[self.options.objective]
+        problem, measure = side.whole, MEASURES[self.options.objective]
         best = start
         for k, outputs in enumerate(drawn):
             if stop[0]:
                 break
-            found = start if k == 0 else decode_schedule(problem, view, outputs, NAME)
+            found = start if k == 0 else side.ahead(side.decoded(outputs))
             if effort.pushed:
                 found = forward_backward_improvement(problem, found)
             if effort.steps:
