@@ -1,8 +1,8 @@
 """Scheduling from the end: the problem with all edges turned round, and its schedules mirrored.
 
 A schedule of the reversed problem, read from its end, is one of the problem itself, and no longer
-where no task has to wait for its arrival and each has a length. Where HEFT's greed does badly from one side it often does
-well from the other.
+where no task has to wait for its arrival and each has a length. Where HEFT's greed does badly from
+one side it often does well from the other.
 """
 
 from __future__ import annotations

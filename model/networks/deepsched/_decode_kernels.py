@@ -40,6 +40,44 @@ def decode(
 
 
 @jit
+def best_decode(
+    heads,
+    objective,
+    rank,
+    step,
+    topo_index,
+    pred_ptr,
+    terms,
+    candidates,
+    etc,
+    arrival,
+    preds,
+    links,
+):
+    """Return the first of (heads, n, outputs) whose schedule is best, and that schedule."""
+    least, best = np.inf, 0
+    proc, ast, aft = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    for k in range(heads.shape[0]):
+        host, start, finish = decode(
+            heads[k],
+            rank,
+            step,
+            topo_index,
+            pred_ptr,
+            terms,
+            candidates,
+            etc,
+            arrival,
+            preds,
+            links,
+        )
+        value = (finish - arrival).mean() if objective == 1 else finish.max()
+        if k == 0 or value < least:
+            least, best, proc, ast, aft = value, k, host, start, finish
+    return best, proc, ast, aft
+
+
+@jit
 def own_weights(terms):
     """Return the decoder's tables with room of their own for weights."""
     return PlacementTerms(

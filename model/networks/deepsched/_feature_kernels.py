@@ -8,6 +8,9 @@ from deepsched.baselines.kernels.costs import finite_mean
 from deepsched.baselines.kernels.structures import jit
 
 LANES = 16
+LIMIT = 8.0  # features are clipped to ±LIMIT
+LARGEST = np.finfo(np.float64).max
+TINY = 1e-12
 SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 
@@ -131,3 +134,44 @@ def edge_statistics(succs, comm):
             found[j, 4] = max(found[j, 4], comm[e])
             found[i, 5] = max(found[i, 5], comm[e])
     return found
+
+
+@jit
+def task_features(
+    up, down, costs, graph, crowding, arrival, regret, path, unit, machines, of_problem, found
+):
+    """Fill `found` (n, features), in the order of `TASK_FEATURES`."""
+    n, last = up.size, found.shape[1]
+    for i in range(n):
+        mean, least, spread, fits = costs[i]
+        row = found[i]
+        row[0] = _cut(up[i] / path)
+        row[1] = _cut(down[i] / path)
+        row[2] = _cut(1.0 - (up[i] + down[i]) / path)
+        row[3] = _cut(np.log((mean + TINY) / (unit + TINY)))
+        row[4] = _cut(np.log((least + TINY) / (mean + TINY)))
+        row[5] = _cut(spread / (mean + TINY))
+        row[6] = _cut(np.log1p(graph[i, 0]))
+        row[7] = _cut(np.log1p(graph[i, 1]))
+        for k in range(4):
+            row[8 + k] = _cut(np.log1p(graph[i, 2 + k] / unit))
+        row[12] = _cut(np.log(crowding[i] / machines))
+        row[13] = _cut(arrival[i] / path)
+        row[14] = fits / machines
+        row[15] = _cut(np.log1p(regret[i] / unit))
+        for k in range(16, last):
+            row[k] = _cut(of_problem[k - 16])
+
+
+@jit
+def edge_features(comm, unit):
+    """Return (m,) the logarithm of one more than each mean transfer time / `unit`."""
+    found = np.empty(comm.size, np.float32)
+    for e in range(comm.size):
+        found[e] = np.log1p(min(comm[e] / unit, LARGEST))
+    return found
+
+
+@jit
+def _cut(value):
+    return min(max(value, -LIMIT), LIMIT)

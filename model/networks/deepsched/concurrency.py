@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,8 +12,28 @@ if TYPE_CHECKING:
 ENOUGH = 5_000  # tasks from which on a thread costs less than it saves
 
 
-def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+class Pending(Protocol):
+    """What is there, or will be."""
+
+    def result(self) -> Any:
+        """Return it, when it is there."""
+        ...
+
+
+class Done(NamedTuple):
+    """What is there already; a future would take as long as a small problem's kernel."""
+
+    value: Any
+
+    def result(self) -> Any:
+        """Return it."""
+        return self.value
+
+
+def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> Pending:
     """Call a function that releases the GIL: in a thread, or at once below `ENOUGH` tasks."""
+    if tasks < ENOUGH:
+        return Done(function(*arguments))
     future: Future[Any] = Future()
 
     def run() -> None:
@@ -22,8 +42,5 @@ def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> 
         except BaseException as error:  # it is raised where the result is asked for
             future.set_exception(error)
 
-    if tasks < ENOUGH:
-        run()
-    else:
-        Thread(target=run, daemon=True).start()
+    Thread(target=run, daemon=True).start()
     return future

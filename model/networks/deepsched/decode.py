@@ -8,6 +8,7 @@ import numpy as np
 
 from deepsched.baselines.schedule import make_schedule
 from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.options import OBJECTIVES
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray
@@ -35,6 +36,21 @@ def decode_schedule(
         *kernel_arguments(problem, view),
     )
     return make_schedule(scheduler, proc, ast, aft)
+
+
+def decode_best(
+    problem: Problem, view: GraphView, heads: Float32Array, scheduler: str
+) -> tuple[Float32Array, Schedule]:
+    """Return the head whose schedule is the best by the view's objective, and that schedule.
+
+    Parameters
+    ----------
+    heads : (heads, n_tasks, len(OUTPUTS)).
+    """
+    best, proc, ast, aft = _decode_kernels.best_decode(
+        heads, OBJECTIVES.index(view.objective), *kernel_arguments(problem, view)
+    )
+    return heads[best], make_schedule(scheduler, proc, ast, aft)
 
 
 def decode_values(

@@ -8,6 +8,7 @@ small finite numbers. All of them are known before scheduling.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from deepsched.model.networks.deepsched._candidate_kernels import (
     CandidateMachines,
     cheapest_machines,
 )
-from deepsched.model.networks.deepsched._feature_kernels import SMALLEST
+from deepsched.model.networks.deepsched._feature_kernels import SMALLEST, TINY
 from deepsched.model.networks.deepsched.concurrency import in_background
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
@@ -58,9 +59,6 @@ TASK_FEATURES = (
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
 CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness
-LIMIT = 8.0  # features are clipped to ±LIMIT
-LARGEST = np.finfo(np.float64).max
-TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -144,28 +142,19 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     least = costs[:, 1].copy()
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
+    of_problem = (
+        math.log(total / (path * p)),
+        math.log(p),
+        math.log1p(float(comm.sum()) / total),
+        math.log(n),
+        float(slow.std()),
+        float(OBJECTIVES.index(objective)),
+    )
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
-    with np.errstate(over="ignore"):  # what is beyond the largest float is beyond the limit too
-        found[:, 0] = up / path
-        found[:, 1] = down / path
-        found[:, 2] = 1.0 - (up + down) / path
-        found[:, 3] = np.log((mean + TINY) / (unit + TINY))
-        found[:, 4] = np.log((least + TINY) / (mean + TINY))
-        found[:, 5] = costs[:, 2] / (mean + TINY)
-        found[:, 6:8] = np.log1p(graph[:, :2])
-        found[:, 8:12] = np.log1p(graph[:, 2:] / unit)
-        found[:, 12] = np.log(crowding / p)
-        found[:, 13] = problem.arrival / path
-        found[:, 14] = costs[:, 3] / p
-        found[:, 15] = np.log1p(regret / unit)
-        found[:, 16] = np.log(total / (path * p))
-        found[:, 17] = np.log(p)
-        found[:, 18] = np.log1p(float(comm.sum()) / total)
-        found[:, 19] = np.log(n)
-        found[:, 20] = slow.std()
-        found[:, 21] = OBJECTIVES.index(objective)
-        weight = np.log1p(np.minimum(comm / unit, LARGEST)).astype(np.float32)
-    np.clip(found, -LIMIT, LIMIT, out=found)
+    _feature_kernels.task_features(
+        up, down, costs, graph, crowding, problem.arrival, regret, path, unit, p, of_problem, found
+    )
+    weight = _feature_kernels.edge_features(comm, unit)
     return GraphView(
         features=found,
         children=problem.succ,

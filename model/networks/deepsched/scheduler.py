@@ -22,7 +22,7 @@ from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
-from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
+from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_best, decode_schedule
 from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
@@ -34,7 +34,7 @@ from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
@@ -48,7 +48,8 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
-SAMPLES_OF_SIDE = 4  # so many samples take as long as the network on the reversed problem
+# Of the reversed problem so many heads are decoded; the network on it costs like some samples.
+BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
 TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
@@ -72,7 +73,7 @@ class Effort(NamedTuple):
     Attributes
     ----------
     heads : of the network, that are decoded.
-    backward : whether the reversed problem is scheduled, too.
+    backward : and for the reversed problem.
     samples : decodes around the best of them.
     improved : how many of the best are improved.
     pushed : whether by a forward-backward pass.
@@ -80,7 +81,7 @@ class Effort(NamedTuple):
     """
 
     heads: int = 1
-    backward: bool = False
+    backward: int = 0
     samples: int = 1
     improved: int = 0
     pushed: bool = False
@@ -113,12 +114,9 @@ class Side(NamedTuple):
         """Return the schedule of `whole` that one of `problem` means."""
         return decoded if self.problem is self.whole else mirrored(self.whole, decoded)
 
-    def best_head(
-        self, count: int, measure: Callable[[Problem, Schedule], float]
-    ) -> tuple[Float32Array, Schedule]:
+    def best_head(self, count: int) -> tuple[Float32Array, Schedule]:
         """Return the outputs of the best of the first heads, and their schedule of `problem`."""
-        found = [(head, self.decoded(head)) for head in self.heads[:count]]
-        return min(found, key=lambda one: measure(self.problem, one[1]))
+        return decode_best(self.problem, self.view, self.heads[:count], NAME)
 
 
 class DeepSchedScheduler:
@@ -288,14 +286,14 @@ class DeepSchedScheduler:
         side = front = self._side(problem, problem)
         report.network = time.perf_counter() - begin
         once = time.perf_counter()
-        outputs, start = side.best_head(effort.heads, measure)
+        outputs, start = side.best_head(effort.heads)
         value = measure(problem, start)
         once = (time.perf_counter() - once) / effort.heads
         if effort.backward:
             back = time.perf_counter()
             other = self._side(problem, reversed_problem(problem))
             report.network += time.perf_counter() - back
-            tried, decoded = other.best_head(effort.heads, measure)
+            tried, decoded = other.best_head(effort.backward)
             found = other.ahead(decoded)
             if measure(problem, found) < value:
                 side, start, outputs = other, found, tried
@@ -387,7 +385,7 @@ class DeepSchedScheduler:
         many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
         heads = self.heads_for(problem)
         # Read from its end, a schedule would have to respect deadlines where tasks arrive.
-        backward = short and full and not problem.arrival.any()
+        backward = min(heads, BACKWARD_HEADS) if full and short and not problem.arrival.any() else 0
         if samples == 1:
             if many or not full or not self.options.guard:
                 return Effort(heads=heads)
@@ -404,7 +402,7 @@ class DeepSchedScheduler:
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
-        spent += 2 * heads + SAMPLES_OF_SIDE if backward else heads - 1
+        spent += heads - 1 + (backward + SAMPLES_OF_SIDE if backward else 0)
         return Effort(
             heads=heads,
             backward=backward,

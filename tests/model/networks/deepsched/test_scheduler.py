@@ -218,7 +218,7 @@ def test_the_pretrained_network_beats_heft_on_new_graphs() -> None:
     ratios = [scheduler(problem).makespan / heft(problem).makespan for problem in problems]
     assert np.mean(ratios) < 0.85
     assert sum(path.stat().st_size for path in PRETRAINED.rglob("*")) < 2_000_000
-    assert scheduler.meta["improve"]["turns"] > 0
+    assert scheduler.meta["train_config"]["steps"] > 0
 
 
 def test_few_machines_have_weights_of_their_own_and_beat_heft_too() -> None:
