@@ -53,8 +53,9 @@ def area_bound(problem: Problem, level: str = "strong") -> float:
     alike = (count == problem.n_tasks) & (total > 0)
     with np.errstate(over="ignore"):
         split = 1.0 / float((1.0 / total[alike]).sum()) if alike.any() else np.inf
+    rounds, nobody = min(max(work, low), high), np.empty(0, np.int64)
     bound = bounds_kernels.area_bound(
-        etc, _first_weights(total, count), min(max(work, low), high), split * (1 - EXACT)
+        etc, first_weights(total, count), rounds, split * (1 - EXACT), nobody
     )
     return float(bound) + float(problem.arrival.min())
 
@@ -102,7 +103,7 @@ def _earliest(problem: Problem, *, arrivals: bool) -> tuple[FloatArray, FloatArr
     return start, cost
 
 
-def _first_weights(total: FloatArray, count: IntArray) -> FloatArray:
+def first_weights(total: FloatArray, count: IntArray) -> FloatArray:
     """Return (n_machines,) first weights: how fast each machine is on what it can hold."""
     relative = total / np.maximum(count, 1)
     slowest = float(relative.max())

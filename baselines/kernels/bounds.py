@@ -33,15 +33,16 @@ def machine_sums(etc):
 
 
 @jit
-def area_bound(etc, weights, rounds, enough):
+def area_bound(etc, weights, rounds, enough, proc):
     """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent over λ.
 
-    It ends before where the value is `enough`.
+    It ends before where the value is `enough`. `proc` (n,) is filled with the minima's machines of
+    the step that loads none of them as much as others do; (0,): nobody wants them.
     """
     n, p = etc.shape
     weights = weights.copy()
-    load = np.empty(p)
-    best = 0.0
+    load, chosen = np.empty(p), np.empty(proc.size, np.int64)
+    best, lightest = 0.0, np.inf
     for step in range(rounds):
         load[:] = 0.0
         total = 0.0
@@ -53,7 +54,12 @@ def area_bound(etc, weights, rounds, enough):
                     least, machine = value, q
             total += least
             load[machine] += etc[i, machine]
+            if chosen.size > 0:
+                chosen[i] = machine
         best = max(best, total)
+        if chosen.size > 0 and load.max() < lightest:
+            lightest = load.max()
+            proc[:] = chosen
         mean = load.mean()
         if mean == 0.0 or best >= enough:
             break

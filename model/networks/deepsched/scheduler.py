@@ -384,8 +384,9 @@ class DeepSchedScheduler:
         descends = n <= MOST_DESCENDED or not short
         many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
         heads = self.heads_for(problem)
-        # Read from its end, a schedule would have to respect deadlines where tasks arrive.
-        backward = min(heads, BACKWARD_HEADS) if full and short and not problem.arrival.any() else 0
+        # Without edges both ends look alike; where tasks arrive, one would have to meet deadlines.
+        ends = full and short and problem.n_edges > 0 and not problem.arrival.any()
+        backward = min(heads, BACKWARD_HEADS) if ends else 0
         if samples == 1:
             if many or not full or not self.options.guard:
                 return Effort(heads=heads)
