@@ -34,9 +34,9 @@ def descend(
 ) -> Schedule:
     """Return a schedule that is no worse, after so many steps; the same for a seed.
 
-    Each step leaves what is made short no longer than before.
+    Each step leaves what is made short no longer than before; kicks are undone if it is.
     """
-    search = Search(problem, schedule, seed, objective=objective, kicks=0.0)
+    search = Search(problem, schedule, seed, objective=objective)
     search.run(steps, FROZEN, FROZEN)
     return search.better_of(schedule)
 

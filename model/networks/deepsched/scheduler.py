@@ -46,11 +46,12 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
 # up to `MOST_DESCENDED` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
-SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 6, 120
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 8, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
-TURNAROUND_STEPS = 10  # a sample; those of the mean turnaround take less
+# A sample; those of the mean turnaround take less. One pass has those of so many samples.
+TURNAROUND_STEPS, TURNAROUND_SAMPLES = 10, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
 STEPS, LARGER_HEADS = 30, 2
@@ -391,12 +392,12 @@ class DeepSchedScheduler:
             if many or not full or not self.options.guard:
                 return Effort(heads=heads)
             if descends:
-                steps = STEPS if short else TURNAROUND_STEPS * SAMPLES_OF_DESCENT
+                steps = STEPS if short else TURNAROUND_STEPS * TURNAROUND_SAMPLES
                 return Effort(heads=heads, backward=backward, improved=1, steps=steps)
             pushed = n <= MOST_PUSHED
             return Effort(heads=heads, improved=int(pushed), pushed=pushed)
         if not short:
-            improved, spent, steps = 1, SAMPLES_OF_DESCENT, TURNAROUND_STEPS * samples
+            improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
             improved = max(1, samples // SAMPLES_PER_DESCENT)
             spent, steps = improved * SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES
