@@ -46,7 +46,7 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
 # up to `MOST_DESCENDED` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
-SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 16, 8, 120
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 80
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
@@ -54,7 +54,7 @@ BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 10, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
-STEPS, LARGER_HEADS = 30, 2
+STEPS, LARGER_HEADS = 15, 2
 FEW_MACHINES, MOST_PUSHED, MOST_LARGER = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
@@ -400,7 +400,9 @@ class DeepSchedScheduler:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
             improved = max(1, samples // SAMPLES_PER_DESCENT)
-            spent, steps = improved * SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES
+            share = min(1.0, samples / SAMPLES_PER_DESCENT)
+            spent = improved * round(share * SAMPLES_OF_DESCENT)
+            steps = max(STEPS, round(share * STEPS_AFTER_SAMPLES))
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
