@@ -54,7 +54,7 @@ BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 10, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
-STEPS, LARGER_HEADS = 15, 2
+STEPS, LARGER_HEADS, LARGER_BACKWARD = 15, 2, 1
 FEW_MACHINES, MOST_PUSHED, MOST_LARGER = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
@@ -395,7 +395,8 @@ class DeepSchedScheduler:
                 steps = STEPS if short else TURNAROUND_STEPS * TURNAROUND_SAMPLES
                 return Effort(heads=heads, backward=backward, improved=1, steps=steps)
             pushed = n <= MOST_PUSHED
-            return Effort(heads=heads, improved=int(pushed), pushed=pushed)
+            fewer = min(backward, LARGER_BACKWARD) if pushed else 0
+            return Effort(heads=heads, backward=fewer, improved=int(pushed), pushed=pushed)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:

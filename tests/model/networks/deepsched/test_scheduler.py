@@ -233,7 +233,7 @@ def test_few_machines_have_weights_of_their_own_and_beat_heft_too() -> None:
 
 def test_the_mean_turnaround_has_weights_of_its_own_and_beats_those_of_the_makespan() -> None:
     scheduler = DeepSchedScheduler.load(guard=False, objective="turnaround")
-    assert scheduler.meta["improve"]["turn"]["imitate"] > 0
+    assert scheduler.meta["train_config"]["imitation_steps"] > 0
     other = DeepSchedScheduler.load(PRETRAINED, guard=False, objective="turnaround")
     problems = [
         generate(GeneratorSpec(family=family, tasks=150, machines=8, ccr=ccr), 10**6 + k)
