@@ -84,7 +84,7 @@ def _learn(problem: Problem) -> None:
     for network in NETWORKS.values():
         config = network.config()
         for make in network.objectives.values():
-            learner = make(config, rollouts=2, mse_weight=1.0)
+            learner = make(config, rollouts=4, mse_weight=1.0)
             loss = learner.loss(
                 network.build(config),
                 learner.encode([item]),

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.steps import MicroBatch, Steps
 
 DIVERGED = 2.0  # times as long as an untrained network's schedules: so bad is no training
+LARGEST = 1e4  # of a weight; the best of several heads may look passable with weights beyond it
 LOST = 10.0  # times the first step's loss: so bad is no imitation
 IMITATION, LOSS = "imitation", "train_loss"
 NAMED = 20  # samples in a message
@@ -309,6 +310,11 @@ def _scheduler(row: Network, config: TrainConfig, state: State) -> Callable[...,
     return functools.partial(row.from_module, state.mean.eval(), settings)
 
 
+def _largest(state: State) -> float:
+    """Return the largest weight, whatever its sign."""
+    return max(float(weight.detach().abs().max()) for weight in state.network.parameters())
+
+
 def _busy(watch: Stopwatch, peers: Peers) -> float:
     """Return the mean share of time in which processes did not wait for each other."""
     own = {peers.rank: np.array([1.0 - watch.shares().get("peers", 0.0)])}
@@ -329,6 +335,8 @@ def _check(
         loss, begun = record[LOSS], state.begun[LOSS]
         if not loss <= LOST * begun:
             said = f"the loss is {loss:.3g}, and was {begun:.3g} in the first step"
+    elif (largest := _largest(state)) > LARGEST:
+        said = f"a weight is as large as {largest:.3g}"
     else:
         for name, begun in state.begun.items():
             if name != LOSS and not record[name] <= DIVERGED * begun:

@@ -242,7 +242,7 @@ def test_the_command_trains_goes_on_and_says_when_it_is_done(
     history = json.loads((out / "history.json").read_text())
     assert [record["step"] for record in history] == [2, 4]
     meta = json.loads((out / "checkpoint" / "config.json").read_text())
-    assert meta["config"] == {"width": 8, "rounds": 1, "decode": "full"}
+    assert meta["config"] == {"width": 8, "rounds": 1, "heads": 4, "decode": "full"}
     assert meta["meta"]["step"] == best_record(history)["step"]
 
     diamond = tmp_path / "diamond.json"

@@ -408,10 +408,16 @@ def test_imitation_goes_on_though_its_schedules_get_worse(
 def test_a_diverging_training_is_stopped_with_a_remedy(data: str, tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="lower the learning rate"):
         train(tmp_path / "paper", EPOCHS, data, learning_rate=1e30)
+    with pytest.raises(Diverged, match=r"by step 2: a weight is as large as 1.*e\+30; lower the"):
+        train(tmp_path / "deepsched", learning_rate=1e30, most_tasks=60, development=20)
+    one_head = {"width": 8, "rounds": 1, "heads": 1}
     with pytest.raises(
         Diverged, match=r"by step 2: .* the makespan is .* times HEFT's.*lower the learning"
     ):
-        train(tmp_path / "deepsched", learning_rate=1e30, most_tasks=60, development=20)
+        train(
+            tmp_path / "one", learning_rate=500, most_tasks=60, development=20,
+            network_options=one_head,
+        )  # fmt: skip
     for folder in tmp_path.glob("*/step-*"):
         assert all(math.isfinite(value.sum()) for value in weights(folder).values())
 

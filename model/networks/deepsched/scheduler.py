@@ -51,7 +51,7 @@ MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
-TURNAROUND_STEPS, TURNAROUND_SAMPLES = 10, 6
+TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
 STEPS, LARGER_HEADS, LARGER_BACKWARD = 15, 2, 1
