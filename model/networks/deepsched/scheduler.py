@@ -303,7 +303,7 @@ class DeepSchedScheduler:
         least = -np.inf
         if samples > 1 or options.budget > 0:
             least = enough(BOUNDS[options.objective](problem))
-        drawn = [outputs]
+        drawn, drawn_from = [outputs], side
         if effort.samples > 1:
             drawn = sample(
                 side.problem,
@@ -332,7 +332,8 @@ class DeepSchedScheduler:
         report.better(measure(problem, start))
         if measure(problem, start) <= least:
             return start
-        best = self._improved(side, start, drawn[: effort.improved], effort, seed, stop)
+        few = drawn[: effort.improved]
+        best = self._improved(drawn_from, start, few, effort, seed, stop)
         report.better(measure(problem, best))
         if measure(problem, best) <= least or stop[0]:
             return best

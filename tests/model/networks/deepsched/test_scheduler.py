@@ -20,6 +20,7 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import mean_turnaround
 from deepsched.baselines.problem import make_problem
+from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import violations
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
@@ -341,3 +342,36 @@ def test_other_options_stay_as_they_were() -> None:
     assert first.with_options()(problem).aft.tobytes() == first(problem).aft.tobytes()
     expected = DeepSchedScheduler(arrays(random_network()), other.options)(problem)
     assert other(problem).aft.tobytes() == expected.aft.tobytes() != first(problem).aft.tobytes()
+
+
+def test_both_ends_are_tried_and_all_options_give_valid_schedules_of_them() -> None:
+    shorter = 0
+    for seed in range(8):
+        problem = layered(60, 5, seed, ccr=1.0)
+        ahead, turned = DeepSchedScheduler.load(guard=False, samples=1), reversed_problem(problem)
+        back = mirrored(problem, ahead(turned))
+        one = DeepSchedScheduler.load(samples=1)(problem)
+        assert one.makespan <= min(ahead(problem).makespan, heft(problem).makespan)
+        shorter += back.makespan < ahead(problem).makespan
+        for options in ({"samples": 8}, {"samples": 70}, {"samples": 8, "budget": 0.05}):
+            found = DeepSchedScheduler.load(**options)(problem)
+            assert violations(problem, found) == []
+            assert found.makespan <= heft(problem).makespan
+    assert 0 < shorter < 8
+
+
+def test_tasks_that_arrive_are_not_scheduled_from_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    true = scheduler_module.reversed_problem
+    monkeypatch.setattr(
+        scheduler_module, "reversed_problem", lambda p: calls.append(p.name) or true(p)
+    )
+    spec = GeneratorSpec(family="layered", tasks=30, machines=3, arrival_spread=0.5)
+    alone = GeneratorSpec(family="independent", tasks=30, machines=3)
+    scheduler = DeepSchedScheduler.load(samples=8)
+    for without in (spec, alone):
+        scheduler(generate(without, 1))
+    DeepSchedScheduler.load(samples=8, objective="turnaround")(layered(30, 3))
+    assert calls == []
+    scheduler(layered(30, 3))
+    assert len(calls) == 1
