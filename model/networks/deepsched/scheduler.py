@@ -68,6 +68,11 @@ def pretrained_folder(decode: str | None, objective: str) -> Path:
     return PRETRAINED_TURNAROUND if objective == "turnaround" else PRETRAINED
 
 
+def _one_decode(n: int, p: int) -> bool:
+    """Return whether one pass over so many tasks and machines has time for one decode only."""
+    return n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
+
+
 class Effort(NamedTuple):
     """What is done beyond one decode of the network's outputs.
 
@@ -244,7 +249,7 @@ class DeepSchedScheduler:
         n, p = problem.etc.shape
         if n <= MOST_DESCENDED or self.options.objective != "makespan":
             return heads
-        return min(heads, LARGER_HEADS if p <= FEW_MACHINES and n <= MOST_LARGER else 1)
+        return min(heads, 1 if _one_decode(n, p) else LARGER_HEADS)
 
     def __call__(
         self,
@@ -384,13 +389,12 @@ class DeepSchedScheduler:
         short, full = self.options.objective == "makespan", self._decode == "full"
         n, p = problem.etc.shape
         descends = n <= MOST_DESCENDED or not short
-        many = n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
         heads = self.heads_for(problem)
         # Without edges both ends look alike; where tasks arrive, one would have to meet deadlines.
         ends = full and short and problem.n_edges > 0 and not problem.arrival.any()
         backward = min(heads, BACKWARD_HEADS) if ends else 0
         if samples == 1:
-            if many or not full or not self.options.guard:
+            if _one_decode(n, p) or not full or not self.options.guard:
                 return Effort(heads=heads)
             if descends:
                 steps = STEPS if short else TURNAROUND_STEPS * TURNAROUND_SAMPLES
