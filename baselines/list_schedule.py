@@ -23,6 +23,7 @@ def insert_in_order(
     *,
     bias: FloatArray | None = None,
     pinned: IntArray | None = None,
+    limit: placement_kernels.Limit | None = None,
 ) -> Schedule:
     """Place each task on the machine of least EFT + bias, in the earliest idle gap that fits.
 
@@ -32,6 +33,7 @@ def insert_in_order(
     bias : (n_tasks, n_machines) s, added to EFT before machines are compared; never inf where the
         task fits.
     pinned : (n_tasks,) machine a task must take, -1 where it is free.
+    limit : ends the work where the makespan will be above it; each AFT is inf then.
     """
     proc, ast, aft = placement_kernels.insertion_schedule(
         order,
@@ -41,6 +43,8 @@ def insert_in_order(
         problem.machines.links,
         bias,
         pinned,
+        None,
+        limit,
     )
     return make_schedule(scheduler, proc, ast, aft)
 

@@ -32,6 +32,18 @@ class PlacementTerms(NamedTuple):
     mean_comm: FloatArray  # (m,) s, mean transfer time of the edges by parent
 
 
+class Limit(NamedTuple):
+    """A makespan above which a schedule is of no interest, and what tells early that it will be.
+
+    Nothing ends before `through` says after it begins, where transfers take no less than their
+    means: where links are alike.
+    """
+
+    most: float  # s
+    through: NDArray[np.float32]  # (n, p), as of the terms
+    unit: float  # s, so much less than theirs as the table may be rounded up
+
+
 ROUNDING = 4e-16  # relative error of one float64 operation, rounded up
 FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
@@ -96,12 +108,14 @@ def _uniform_data_ready(first, last, preds, links, proc, aft, ready):
 
 
 @jit
-def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None, terms=None):
+def insertion_schedule(
+    order, etc, arrival, preds, links, bias=None, pinned=None, terms=None, limit=None
+):
     """Place tasks in `order`, each on the machine of least EFT, in the earliest idle gap that fits.
 
     `bias` (n, p), or what `PlacementTerms` make of the state, is added to each EFT before machines
     are compared. `pinned` (n,) names a task's machine, -1 leaves it free. Ties go to the lower
-    machine index.
+    machine index. Where the makespan must come out above `limit`, it ends at once: each AFT is inf.
 
     Idle gaps are kept sorted per machine. The first gap that can hold a task is found by binary
     search on the gaps' ends, and the walk from there stops as soon as the machine cannot win.
@@ -164,6 +178,9 @@ def insertion_schedule(order, etc, arrival, preds, links, bias=None, pinned=None
             )
             if g >= 0:
                 best, machine, gap, begin = start + duration[q] + extra[q], q, g, start
+        if limit is not None and begin + limit.unit * limit.through[i, machine] > limit.most:
+            aft[:] = np.inf
+            break
         finish = begin + duration[machine]
         proc[i], ast[i], aft[i] = machine, begin, finish
         if terms is not None:

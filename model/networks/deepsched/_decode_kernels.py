@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepsched.baselines.kernels.placement import PlacementTerms, insertion_schedule
+from deepsched.baselines.kernels.placement import Limit, PlacementTerms, insertion_schedule
 from deepsched.baselines.kernels.random_numbers import nearly_normal, normal, uniform
 from deepsched.baselines.kernels.ranks import ready_order
 from deepsched.baselines.kernels.structures import jit
@@ -22,10 +22,21 @@ def _number(output):
 
 
 @jit
+def limit_of(most, terms, links):
+    """Return what ends the placing of tasks whose makespan will exceed `most`, s."""
+    # The table is a sum of at most so many float32 as tasks lie on a path.
+    rounded = terms.through.shape[0] * np.finfo(np.float32).eps
+    return Limit(most if links.uniform else np.inf, terms.through, terms.unit * (1.0 - rounded))
+
+
+@jit
 def decode(
-    outputs, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
+    outputs, most, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
 ):
-    """Return machine, AST and AFT of each task; overwrites the weights of `terms`."""
+    """Return machine, AST and AFT of each task; overwrites the weights of `terms`.
+
+    Where the makespan will exceed `most`, s, each AFT may be inf: the work is not finished.
+    """
     n = rank.size
     priority = np.empty(n)
     weights = terms.weights
@@ -35,7 +46,8 @@ def decode(
             weights[i, k] = UNITS[k + 1] * _number(outputs[i, k + 1])
     order = ready_order(priority, topo_index, terms.succs, pred_ptr)
     if candidates is None:
-        return insertion_schedule(order, etc, arrival, preds, links, None, None, terms)
+        limit = limit_of(most, terms, links)
+        return insertion_schedule(order, etc, arrival, preds, links, None, None, terms, limit)
     return candidate_schedule(order, etc, arrival, preds, links, terms, candidates)
 
 
@@ -60,6 +72,7 @@ def best_decode(
     for k in range(heads.shape[0]):
         host, start, finish = decode(
             heads[k],
+            least if objective == 0 else np.inf,
             rank,
             step,
             topo_index,
@@ -111,7 +124,18 @@ def values(
     for k in range(perturbations.shape[0]):
         outputs = centre + perturbations[k]
         _, _, aft = decode(
-            outputs, rank, step, topo_index, pred_ptr, room, candidates, etc, arrival, preds, links
+            outputs,
+            np.inf,
+            rank,
+            step,
+            topo_index,
+            pred_ptr,
+            room,
+            candidates,
+            etc,
+            arrival,
+            preds,
+            links,
         )
         found[k, 0] = aft.max()
         found[k, 1] = (aft - arrival).mean()
@@ -153,6 +177,7 @@ def sampled(
     shared,
     common,
     seeds,
+    lowest,
     objective,
     enough,
     rank,
@@ -168,7 +193,8 @@ def sampled(
 ):
     """Return (k,) the objective, s, of the centre perturbed by each of k seeds.
 
-    After one that is at most `enough`, s, none is tried: inf.
+    `lowest` (kept,) are the best values known, ascending; what is above the last of them, or of
+    those found since, may be inf. After one that is at most `enough`, s, none is tried: inf.
     """
     found = np.full(seeds.size, np.inf)
     outputs = np.empty_like(centre)
@@ -176,9 +202,26 @@ def sampled(
     for k in range(seeds.size):
         perturbed(centre, level, own, shared, common, seeds[k], outputs)
         _, _, aft = decode(
-            outputs, rank, step, topo_index, pred_ptr, room, candidates, etc, arrival, preds, links
+            outputs,
+            lowest[-1] if objective == 0 else np.inf,
+            rank,
+            step,
+            topo_index,
+            pred_ptr,
+            room,
+            candidates,
+            etc,
+            arrival,
+            preds,
+            links,
         )
         found[k] = (aft - arrival).mean() if objective == 1 else aft.max()
+        at = lowest.size - 1
+        if found[k] < lowest[at]:
+            while at > 0 and found[k] < lowest[at - 1]:
+                lowest[at] = lowest[at - 1]
+                at -= 1
+            lowest[at] = found[k]
         if found[k] <= enough:
             break
     return found
@@ -239,7 +282,18 @@ def hill_climb(
         tried = best.copy()
         perturb(tried, state)
         _, _, aft = decode(
-            tried, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
+            tried,
+            value if objective == 0 else np.inf,
+            rank,
+            step,
+            topo_index,
+            pred_ptr,
+            terms,
+            candidates,
+            etc,
+            arrival,
+            preds,
+            links,
         )
         found = (aft - arrival).mean() if objective == 1 else aft.max()
         if found <= value:

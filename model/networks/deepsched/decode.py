@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.list_schedule import insert_in_order
+from deepsched.baselines.ranks import heft_order
 from deepsched.baselines.schedule import make_schedule
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.options import OBJECTIVES
@@ -33,6 +35,7 @@ def decode_schedule(
     """
     proc, ast, aft = _decode_kernels.decode(
         np.asarray(outputs, dtype=np.float32),
+        np.inf,
         *kernel_arguments(problem, view),
     )
     return make_schedule(scheduler, proc, ast, aft)
@@ -51,6 +54,15 @@ def decode_best(
         heads, OBJECTIVES.index(view.objective), *kernel_arguments(problem, view)
     )
     return heads[best], make_schedule(scheduler, proc, ast, aft)
+
+
+def heft_within(problem: Problem, view: GraphView, most: float) -> Schedule | None:
+    """Return HEFT's schedule; or None, in less time, where its makespan is above `most`, s."""
+    limit = None
+    if view.candidates is None and most < np.inf:
+        limit = _decode_kernels.limit_of(most, view.terms, problem.machines.links)
+    found = insert_in_order(problem, heft_order(problem, view.rank), "heft", limit=limit)
+    return None if found.makespan == np.inf else found
 
 
 def decode_values(

@@ -16,13 +16,15 @@ class Report:
 
     Attributes
     ----------
+    heft_wanted : whether HEFT's schedule is made to its end even where it is the longer one.
     improved : called with each better value of the objective, s, from any thread; optional.
     best : the last of these.
-    heft : HEFT's makespan, s, where the guard ran it.
+    heft : HEFT's makespan, s, where the guard ran it to its end.
     network : s of the forward pass.
     decode : s of everything after it.
     """
 
+    heft_wanted: bool = True
     improved: Callable[[float], None] | None = None
     best: float = math.inf
     heft: float | None = None

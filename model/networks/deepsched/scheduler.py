@@ -14,15 +14,18 @@ from deepsched.baselines.balancing import applies, balanced
 from deepsched.baselines.bounds import enough
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
-from deepsched.baselines.list_schedule import insert_in_order
 from deepsched.baselines.objectives import BOUNDS, MEASURES
-from deepsched.baselines.ranks import heft_order
 from deepsched.baselines.reinsertion import anneal, descend
 from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
-from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_best, decode_schedule
+from deepsched.model.networks.deepsched.decode import (
+    OUTPUTS,
+    decode_best,
+    decode_schedule,
+    heft_within,
+)
 from deepsched.model.networks.deepsched.forward import expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
@@ -271,7 +274,7 @@ class DeepSchedScheduler:
         report : is told what the run finds, and where its time goes.
         """
         begin = time.perf_counter()
-        report = report or Report()
+        report = report or Report(heft_wanted=False)
         found = self._scheduled(problem, rng, stop, report, begin)
         report.decode = time.perf_counter() - begin - (report.network or 0.0)
         return found
@@ -326,9 +329,11 @@ class DeepSchedScheduler:
             value = measure(side.problem, decoded)
             start = min(start, side.ahead(decoded), key=lambda one: measure(problem, one))
         if options.guard:
-            heft = insert_in_order(problem, heft_order(problem, front.view.rank), "heft")
-            report.heft = heft.makespan
-            if measure(problem, heft) < measure(problem, start):
+            # Longer ones are of no use but to be told of.
+            short = options.objective == "makespan" and not report.heft_wanted
+            heft = heft_within(problem, front.view, start.makespan if short else np.inf)
+            report.heft = heft and heft.makespan
+            if heft is not None and measure(problem, heft) < measure(problem, start):
                 start = make_schedule(NAME, heft.proc, heft.ast, heft.aft, winner=heft.scheduler)
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.

@@ -84,15 +84,18 @@ def sample(
     size = CHUNK if many else count
     parts = range(0, count, size)
     last = count  # the first part known to reach `enough`: nobody asks for later ones
+    lowest = np.full(keep, np.inf)
 
     def run(first: int) -> FloatArray | None:
-        nonlocal last
+        nonlocal last, lowest
         if first > last or (first and stop is not None and stop[0]):
             return None
         own = seeds[first : first + size]
+        # The best of other parts end hopeless decodes early, and change nothing that is kept.
         values: FloatArray = _decode_kernels.sampled(
-            centre, level, *noise, own, objective, enough, *arguments
+            centre, level, *noise, own, lowest.copy(), objective, enough, *arguments
         )
+        lowest = np.sort(np.concatenate([lowest, values]))[:keep]
         if values.min() <= enough:
             last = min(last, first)
         return values
