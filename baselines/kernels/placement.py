@@ -45,6 +45,7 @@ class Limit(NamedTuple):
 
 
 ROUNDING = 4e-16  # relative error of one float64 operation, rounded up
+LANES = 16  # machines that are looked at side by side
 FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
 
@@ -129,6 +130,7 @@ def insertion_schedule(
     longest_gap = np.zeros(p)
     tail, ready = np.zeros(p), np.empty(p)
     earliest, appended, extra = np.empty(p), np.empty(p), np.zeros(p)
+    lows = np.empty(LANES)
     host, largest = np.empty(0, np.int64), np.empty(0)
     if terms is not None:
         host, largest = np.full(n, -1), np.zeros(n)
@@ -146,19 +148,17 @@ def insertion_schedule(
         if terms is not None:
             w = terms.weights[i]
             placement_bias(i, w[0], w[1], w[2], terms.through[i], duration, terms, host, extra)
-        for q in range(p):
-            earliest[q] += extra[q]
-            appended[q] += extra[q]
+        if bias is not None or terms is not None:
+            for q in range(p):
+                earliest[q] += extra[q]
+                appended[q] += extra[q]
         if pinned is not None and pinned[i] >= 0:
             only = pinned[i]
             for q in range(p):
                 if q != only:
                     earliest[q] = appended[q] = np.inf
-        best, machine, gap = np.inf, -1, -1
-        for q in range(p):
-            if appended[q] < best:
-                best, machine = appended[q], q
-        begin = max(tail[machine], ready[machine])
+        machine, gap = first_least(appended, lows), -1
+        best, begin = appended[machine], max(tail[machine], ready[machine])
         for q in range(p):
             if earliest[q] > best:
                 continue
@@ -190,6 +190,34 @@ def insertion_schedule(
             gap_start, gap_end = doubled(gap_start), doubled(gap_end)
             capacity *= 2
     return proc, ast, aft
+
+
+@inlined
+def first_least(values, lows):
+    """Return the first index of the least value; `lows` (LANES,) is room."""
+    p = values.size
+    if p < 2 * LANES:
+        low, at = values[0], 0
+        for q in range(1, p):
+            if values[q] < low:
+                low, at = values[q], q
+        return at
+    # Lanes side by side: one after the other each comparison would wait for the one before.
+    lows[:] = values[:LANES]
+    whole = p - p % LANES
+    for first in range(LANES, whole, LANES):
+        for c in range(LANES):
+            value = values[first + c]
+            lows[c] = value if value < lows[c] else lows[c]
+    low = lows[0]
+    for c in range(1, LANES):
+        low = min(low, lows[c])
+    for q in range(whole, p):
+        low = min(low, values[q])
+    at = 0
+    while values[at] != low:
+        at += 1
+    return at
 
 
 @inlined

@@ -41,9 +41,9 @@ class Averaged:
 
     def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
         """Return the shorter of its schedule and HEFT's."""
-        view, heads, _ = self._network.forward(problem)
+        view, heads, _ = self._network.forward(problem, self._network.heads_for(problem))
         found = [heft(problem)]
-        for mean in heads.mean(axis=1)[: self._network.heads_for(problem)]:
+        for mean in heads.mean(axis=1):
             same = np.tile(mean, (problem.n_tasks, 1))
             found.append(decode_schedule(problem, view, same, "averaged"))
         return _shortest(found)

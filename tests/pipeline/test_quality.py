@@ -142,11 +142,11 @@ def test_the_controls_use_their_time_and_not_much_more() -> None:
 class Sameish(DeepSchedScheduler):
     """A network whose outputs are alike but for one task."""
 
-    def forward(self, problem: Problem) -> Any:
-        view, heads, hidden = super().forward(problem)
-        heads[:] = heads.mean(axis=1, keepdims=True)
-        heads[:, 0] += 3.0
-        return view, heads, hidden
+    def forward(self, problem: Problem, heads: slice = slice(None)) -> Any:
+        view, outputs, hidden = super().forward(problem, heads)
+        outputs[:] = outputs.mean(axis=1, keepdims=True)
+        outputs[:, 0] += 3.0
+        return view, outputs, hidden
 
 
 def test_averaging_takes_away_what_a_task_has_of_its_own_and_nothing_else() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from deepsched.baselines.kernels.costs import finite_mean
-from deepsched.baselines.kernels.structures import jit
+from deepsched.baselines.kernels.structures import inlined, jit
 
-LANES = 16
 LIMIT = 8.0  # features are clipped to ±LIMIT
 LARGEST = np.finfo(np.float64).max
 TINY = 1e-12
@@ -16,7 +15,7 @@ SMALLEST = 1e-300  # s, below which times count as this long where they divide
 
 @jit
 def cost_statistics(etc, found, slow, held):
-    """Describe each row's finite costs in one pass over the table.
+    """Describe each row's finite costs.
 
     Fills `found` (n, 4) with their mean, least, standard deviation and number, and adds to `slow`
     and `held` (p,) each machine's costs against the tasks' means, and how many it can hold.
@@ -26,17 +25,38 @@ def cost_statistics(etc, found, slow, held):
         row = etc[i]
         centre = finite_mean(row)
         inverse = 1.0 / centre if centre > SMALLEST else 0.0
-        squares, low, count = 0.0, np.inf, 0
-        for q in range(p):
-            cost = row[q]
-            fits = cost != np.inf
-            off = cost - centre if fits else 0.0
-            squares += off * off
-            low = min(low, cost)
-            count += fits
-            slow[q] += cost * inverse if fits else 0.0
-            held[q] += fits
-        found[i, 0], found[i, 1] = centre, low
+        # Four sums and minima side by side, which do not wait for each other.
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        low_a, low_b, low_c, low_d = np.inf, np.inf, np.inf, np.inf
+        for q in range(0, p - 3, 4):
+            a += (row[q] - centre) ** 2
+            b += (row[q + 1] - centre) ** 2
+            c += (row[q + 2] - centre) ** 2
+            d += (row[q + 3] - centre) ** 2
+            low_a = row[q] if row[q] < low_a else low_a
+            low_b = row[q + 1] if row[q + 1] < low_b else low_b
+            low_c = row[q + 2] if row[q + 2] < low_c else low_c
+            low_d = row[q + 3] if row[q + 3] < low_d else low_d
+        for q in range(p - p % 4, p):
+            a += (row[q] - centre) ** 2
+            low_a = row[q] if row[q] < low_a else low_a
+        squares, count = (a + b) + (c + d), p
+        if squares == np.inf:
+            squares, count = 0.0, 0
+            for q in range(p):
+                if row[q] != np.inf:
+                    squares += (row[q] - centre) ** 2
+                    count += 1
+        if count == p:
+            for q in range(p):
+                slow[q] += row[q] * inverse
+                held[q] += 1.0
+        else:
+            for q in range(p):
+                fits = row[q] != np.inf
+                slow[q] += row[q] * inverse if fits else 0.0
+                held[q] += 1.0 if fits else 0.0
+        found[i, 0], found[i, 1] = centre, min(min(low_a, low_b), min(low_c, low_d))
         found[i, 2], found[i, 3] = np.sqrt(squares / count), count
 
 
@@ -53,23 +73,19 @@ def downward(topo, mean, succs, comm):
 
 
 @jit
-def optimistic(topo, etc, succs, comm, unit, table, links):
+def optimistic(topo, etc, eligible, succs, comm, unit, table, links):
     """Fill a table with PEFT's optimistic costs + execution times, / unit; two numbers a task, s.
 
     These are the least optimistic cost, and the mean of what the others are above it, both over the
-    machines that can hold it. Within a node nothing is transferred. The table is (n, p) float32,
-    half the memory to move; `unit`, s, keeps it from overflowing. With the sums in it an edge costs
-    one pass over p.
+    machines that can hold it, of which there are `eligible` (n,). Within a node nothing is
+    transferred. The table is (n, p) float32, half the memory to move; `unit`, s, keeps it from
+    overflowing. With the sums in it an edge costs one pass over p.
     """
     n, p = etc.shape
-    zero, one, infinite = np.float32(0), np.float32(1), np.float32(np.inf)
+    zero = np.float32(0)
     row, nearest = np.empty(p, np.float32), np.empty(p, np.float32)
-    # Reductions run in lanes side by side, which the processor can do at once.
-    lows, cheaps = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    sums, counts = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     least, regret, cheapest = np.empty(n), np.empty(n), np.empty(n, np.float32)
     inverse = 1.0 / unit
-    whole = p - p % LANES
     for k in range(n - 1, -1, -1):
         i = topo[k]
         own, through = etc[i], table[i]
@@ -85,28 +101,56 @@ def optimistic(topo, etc, succs, comm, unit, table, links):
                 row[q] = ahead if ahead > row[q] else row[q]
         for q in range(p):
             through[q] = row[q] + np.float32(own[q] * inverse)
-        lows[:] = infinite
-        cheaps[:] = infinite
-        sums[:] = zero
-        counts[:] = zero
-        for first in range(0, p, LANES):
-            for c in range(LANES if first < whole else p - whole):
-                value, ahead = through[first + c], row[first + c]
-                fits = own[first + c] != np.inf
-                low = ahead if fits else infinite
-                lows[c] = low if low < lows[c] else lows[c]
-                cheaps[c] = value if value < cheaps[c] else cheaps[c]
-                sums[c] += ahead if fits else zero
-                counts[c] += one if fits else zero
-        total, count = 0.0, 0.0
-        for c in range(LANES):
-            total += sums[c]
-            count += counts[c]
-        low = lows.min()
-        least[i], cheapest[i] = low * unit, cheaps.min()
+        if eligible[i] == p:
+            low, cheapest[i], total = _described(row, through)
+        else:
+            low, cheapest[i], total = _described_where_it_fits(row, through, own)
+        least[i] = low * unit
         # Never below 0, as rounded sums can be.
-        regret[i] = max(total / count - low, 0.0) * unit
+        regret[i] = max(total / eligible[i] - low, 0.0) * unit
     return least, regret
+
+
+@inlined
+def _described(row, through):
+    """Return the least of `row`, the least of `through`, and the sum of `row`, all (p,)."""
+    zero, infinite = np.float32(0), np.float32(np.inf)
+    p = row.size
+    # Four of each side by side, which do not wait for each other.
+    a, b, c, d = zero, zero, zero, zero
+    low_a, low_b, low_c, low_d = infinite, infinite, infinite, infinite
+    all_a, all_b, all_c, all_d = infinite, infinite, infinite, infinite
+    for q in range(0, p - 3, 4):
+        a += row[q]
+        b += row[q + 1]
+        c += row[q + 2]
+        d += row[q + 3]
+        low_a = row[q] if row[q] < low_a else low_a
+        low_b = row[q + 1] if row[q + 1] < low_b else low_b
+        low_c = row[q + 2] if row[q + 2] < low_c else low_c
+        low_d = row[q + 3] if row[q + 3] < low_d else low_d
+        all_a = through[q] if through[q] < all_a else all_a
+        all_b = through[q + 1] if through[q + 1] < all_b else all_b
+        all_c = through[q + 2] if through[q + 2] < all_c else all_c
+        all_d = through[q + 3] if through[q + 3] < all_d else all_d
+    for q in range(p - p % 4, p):
+        a += row[q]
+        low_a = row[q] if row[q] < low_a else low_a
+        all_a = through[q] if through[q] < all_a else all_a
+    low = min(min(low_a, low_b), min(low_c, low_d))
+    return low, min(min(all_a, all_b), min(all_c, all_d)), (a + b) + (c + d)
+
+
+@inlined
+def _described_where_it_fits(row, through, own):
+    """Return the same over the machines on which the execution times `own` (p,) are finite."""
+    low, cheapest, total = np.float32(np.inf), np.float32(np.inf), np.float32(0)
+    for q in range(row.size):
+        if own[q] != np.inf:
+            low = min(low, row[q])
+            cheapest = min(cheapest, through[q])
+            total += row[q]
+    return low, cheapest, total
 
 
 @jit

@@ -57,7 +57,10 @@ def decode_best(
 
 
 def heft_within(problem: Problem, view: GraphView, most: float) -> Schedule | None:
-    """Return HEFT's schedule; or None, in less time, where its makespan is above `most`, s."""
+    """Return HEFT's schedule; or None, as soon as it is seen that it is longer than `most`, s.
+
+    Nothing is seen early where links differ, or some machines only are looked at.
+    """
     limit = None
     if view.candidates is None and most < np.inf:
         limit = _decode_kernels.limit_of(most, view.terms, problem.machines.links)

@@ -120,6 +120,7 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
             _feature_kernels.optimistic,
             problem.topo,
             problem.etc,
+            costs[:, 3].copy(),
             succs,
             comm,
             unit_ahead,

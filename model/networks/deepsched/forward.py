@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
+ALL = slice(None)
 SHARPEST = 4.0  # outputs are bounded by ±SHARPEST
 
 
@@ -49,6 +50,11 @@ class Layers(NamedTuple):
     rounds: Sequence[Round]
     leave: Float32Array  # (w, heads * outputs)
     leave_bias: Float32Array
+
+    @property
+    def heads(self) -> int:
+        """The number of heads."""
+        return self.leave_bias.size // len(OUTPUTS)
 
 
 def layers_of(weights: Mapping[str, Float32Array]) -> Layers:
@@ -84,18 +90,22 @@ def forward_pass(
     problem: Problem,
     objective: str = "makespan",
     decode: str = "full",
+    heads: slice = ALL,
 ) -> tuple[GraphView, Float32Array, Float32Array]:
     """Return a problem's view for the decoder, and what `forward` says of it.
 
     Parameters
     ----------
     objective, decode : of `OBJECTIVES` and `DECODES`.
+    heads : those that are wanted.
     """
     view = graph_view(problem, objective, decode)
-    return view, *forward(layers, view)
+    return view, *forward(layers, view, heads)
 
 
-def forward(layers: Layers, view: GraphView) -> tuple[Float32Array, Float32Array]:
+def forward(
+    layers: Layers, view: GraphView, heads: slice = ALL
+) -> tuple[Float32Array, Float32Array]:
     """Return the outputs, (heads, n, outputs), and what the last layer works on, (n, w)."""
     n, width = view.n_tasks, layers.enter_bias.size
     # All that passes through, at once: many arrays would each be pages that were never touched.
@@ -106,10 +116,12 @@ def forward(layers: Layers, view: GraphView) -> tuple[Float32Array, Float32Array
         _forward_kernels.add_and_cut(state, layers.enter_bias)
         for weights in layers.rounds:
             _round(room, weights, view)
-        outputs = state @ layers.leave + layers.leave_bias
+        first, last, _ = heads.indices(layers.heads)
+        wanted = slice(first * len(OUTPUTS), last * len(OUTPUTS))
+        outputs = state @ layers.leave[:, wanted] + layers.leave_bias[wanted]
     bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
-    heads = bounded.reshape(n, -1, len(OUTPUTS)).transpose(1, 0, 2)
-    return np.ascontiguousarray(heads), state
+    by_head = bounded.reshape(n, -1, len(OUTPUTS)).transpose(1, 0, 2)
+    return np.ascontiguousarray(by_head), state
 
 
 def rounds_of(weights: Mapping[str, Float32Array]) -> int:

@@ -11,11 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
+from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import mean_turnaround
+from deepsched.baselines.problem import make_problem
 from deepsched.baselines.ranks import optimistic_cost, ready_order, upward_rank
 from deepsched.baselines.schedule import violations
-from deepsched.model.networks.deepsched.decode import decode_schedule, decode_values
+from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.decode import (
+    decode_schedule,
+    decode_values,
+    heft_within,
+    kernel_arguments,
+)
 from deepsched.model.networks.deepsched.features import CHEAPEST, GROUPS, GraphView, graph_view
 from deepsched.model.networks.deepsched.options import DECODES
 from tests import strategies
@@ -155,3 +164,45 @@ def test_values_are_those_of_the_schedules() -> None:
         schedule = decode_schedule(problem, view, centre + change, "x")
         assert value[0] == schedule.makespan
         assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems(), seed=st.integers(0, 1000), share=st.floats(0.3, 1.2))
+def test_a_limit_ends_only_what_is_above_it(problem: Problem, seed: int, share: float) -> None:
+    # Rather the makespan itself than one beside it: there a wrong limit would show first.
+    view, outputs = graph_view(problem), outputs_of(problem, seed)
+    _, whole, ends = _decode_kernels.decode(outputs, np.inf, *kernel_arguments(problem, view))
+    for most in (ends.max(), ends.max() * share):
+        _, start, aft = _decode_kernels.decode(outputs, most, *kernel_arguments(problem, view))
+        if ends.max() <= most or aft.max() < np.inf:
+            assert start.tobytes() == whole.tobytes()
+            assert aft.tobytes() == ends.tobytes()
+        else:
+            assert (aft == np.inf).all()
+    reference = heft(problem)
+    for most in (np.inf, reference.makespan, reference.makespan * share):
+        found = heft_within(problem, view, most)
+        assert found is not None or reference.makespan > most
+        assert found is None or found.aft.tobytes() == reference.aft.tobytes()
+
+
+def test_a_limit_ends_what_must_come_out_above_it() -> None:
+    # Two machines alike, a chain of ten: after the first task it is known that it takes ten.
+    chain = make_problem(
+        machines=make_machines(2),
+        etc=np.ones((10, 2)),
+        edges=(np.arange(9), np.arange(1, 10), np.full(9, 1e9)),
+    )
+    view = graph_view(chain)
+    assert heft_within(chain, view, 10.0) is not None
+    assert heft_within(chain, view, 9.99) is None
+    # Where links differ, transfers may take less than their means: nothing is known early.
+    problem = generate(
+        GeneratorSpec(family="layered", tasks=60, machines=6, ccr=5.0, link_spread=8.0), 1
+    )
+    assert heft_within(problem, graph_view(problem), heft(problem).makespan / 2) is not None
+    ended = 0
+    for seed in range(20):
+        problem = generate(GeneratorSpec(family="layered", tasks=60, machines=6, ccr=5.0), seed)
+        ended += heft_within(problem, graph_view(problem), heft(problem).makespan * 0.9) is None
+    assert ended == 20
