@@ -182,9 +182,9 @@ def edge_statistics(succs, comm):
 
 @jit
 def task_features(
-    up, down, costs, graph, crowding, arrival, regret, path, unit, machines, of_problem, found
+    up, down, costs, graph, crowding, arrival, path, unit, machines, of_problem, found
 ):
-    """Fill `found` (n, features), in the order of `TASK_FEATURES`."""
+    """Fill `found` (n, features), in the order of `TASK_FEATURES`, but for the regret."""
     n, last = up.size, found.shape[1]
     for i in range(n):
         mean, least, spread, fits = costs[i]
@@ -202,9 +202,15 @@ def task_features(
         row[12] = _cut(np.log(crowding[i] / machines))
         row[13] = _cut(arrival[i] / path)
         row[14] = fits / machines
-        row[15] = _cut(np.log1p(regret[i] / unit))
         for k in range(16, last):
             row[k] = _cut(of_problem[k - 16])
+
+
+@jit
+def regret_feature(regret, unit, found):
+    """Fill the column of the regret."""
+    for i in range(regret.size):
+        found[i, 15] = _cut(np.log1p(regret[i] / unit))
 
 
 @jit

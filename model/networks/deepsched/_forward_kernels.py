@@ -27,9 +27,9 @@ def add_cut_and_add(state, change, bias):
 
 @jit
 def normed(state, weight, bias, found):
-    """Fill `found` with the layer norm of each row; return its mean over the rows."""
+    """Fill `found` with the layer norm of each row; return (w,) its sum over the rows."""
     n, width = state.shape
-    mean = np.zeros(width)
+    total = np.zeros(width)
     for i in range(n):
         centre = np.float32(0)
         for c in range(width):
@@ -41,8 +41,8 @@ def normed(state, weight, bias, found):
         scale = np.float32(1) / np.sqrt(spread / np.float32(width) + EPSILON)
         for c in range(width):
             found[i, c] = (state[i, c] - centre) * scale * weight[c] + bias[c]
-            mean[c] += found[i, c]
-    return (mean / n).astype(np.float32)
+            total[c] += found[i, c]
+    return total
 
 
 @jit

@@ -44,3 +44,13 @@ def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> 
 
     Thread(target=run, daemon=True).start()
     return future
+
+
+def in_halves(tasks: int, work: Callable[[slice], None]) -> None:
+    """Let a function work on all rows, where there are enough of them on two halves at once."""
+    if tasks < ENOUGH:
+        work(slice(0, tasks))
+        return
+    other = in_background(tasks, work, slice(tasks // 2, tasks))
+    work(slice(0, tasks // 2))
+    other.result()

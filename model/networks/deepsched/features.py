@@ -132,15 +132,6 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
         tables = in_background(n, cheapest_machines, problem.etc, cheap)
     down = _feature_kernels.downward(problem.topo, mean, succs, comm)
     graph = _feature_kernels.edge_statistics(succs, comm)
-    crowding = _crowding(down, mean)
-    candidates = None
-    if decode == "full":
-        least_ahead, regret = tables.result()
-    else:
-        tables.result()
-        least_ahead = regret = np.zeros(n)
-        candidates = _candidates(cheap, slow, wide=decode == "topk")
-    least = costs[:, 1].copy()
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
     unit = total / n
     of_problem = (
@@ -152,10 +143,20 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
         float(OBJECTIVES.index(objective)),
     )
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
+    crowding = _crowding(down, mean)
     _feature_kernels.task_features(
-        up, down, costs, graph, crowding, problem.arrival, regret, path, unit, p, of_problem, found
+        up, down, costs, graph, crowding, problem.arrival, path, unit, p, of_problem, found
     )
     weight = _feature_kernels.edge_features(comm, unit)
+    candidates = None
+    if decode == "full":
+        least_ahead, regret = tables.result()
+    else:
+        tables.result()
+        least_ahead = regret = np.zeros(n)
+        candidates = _candidates(cheap, slow, wide=decode == "topk")
+    _feature_kernels.regret_feature(regret, unit, found)
+    least = costs[:, 1].copy()
     return GraphView(
         features=found,
         children=problem.succ,

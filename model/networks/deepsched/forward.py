@@ -11,7 +11,7 @@ import numpy as np
 
 from deepsched.model.networks.deepsched import _forward_kernels
 from deepsched.model.networks.deepsched.blas import one_blas_thread
-from deepsched.model.networks.deepsched.concurrency import in_background
+from deepsched.model.networks.deepsched.concurrency import in_background, in_halves
 from deepsched.model.networks.deepsched.decode import OUTPUTS
 from deepsched.model.networks.deepsched.features import (
     TASK_FEATURES,
@@ -21,6 +21,7 @@ from deepsched.model.networks.deepsched.features import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
@@ -108,19 +109,27 @@ def forward(
 ) -> tuple[Float32Array, Float32Array]:
     """Return the outputs, (heads, n, outputs), and what the last layer works on, (n, w)."""
     n, width = view.n_tasks, layers.enter_bias.size
+    first, last, _ = heads.indices(layers.heads)
+    wanted = slice(first * len(OUTPUTS), last * len(OUTPUTS))
     # All that passes through, at once: many arrays would each be pages that were never touched.
     room = np.empty((8, n, width), np.float32)
     state = room[0]
+    outputs = np.empty((n, wanted.stop - wanted.start), np.float32)
+
+    def enter(rows: slice) -> None:
+        np.matmul(view.features[rows], layers.enter, out=state[rows])
+        _forward_kernels.add_and_cut(state[rows], layers.enter_bias)
+
+    def leave(rows: slice) -> None:
+        found = state[rows] @ layers.leave[:, wanted] + layers.leave_bias[wanted]
+        np.multiply(np.tanh(found / np.float32(SHARPEST)), np.float32(SHARPEST), out=outputs[rows])
+
     with one_blas_thread():
-        np.matmul(view.features, layers.enter, out=state)
-        _forward_kernels.add_and_cut(state, layers.enter_bias)
+        in_halves(n, enter)
         for weights in layers.rounds:
             _round(room, weights, view)
-        first, last, _ = heads.indices(layers.heads)
-        wanted = slice(first * len(OUTPUTS), last * len(OUTPUTS))
-        outputs = state @ layers.leave[:, wanted] + layers.leave_bias[wanted]
-    bounded: Float32Array = np.float32(SHARPEST) * np.tanh(outputs / np.float32(SHARPEST))
-    by_head = bounded.reshape(n, -1, len(OUTPUTS)).transpose(1, 0, 2)
+        in_halves(n, leave)
+    by_head = outputs.reshape(n, -1, len(OUTPUTS)).transpose(1, 0, 2)
     return np.ascontiguousarray(by_head), state
 
 
@@ -153,14 +162,26 @@ def _round(room: Float32Array, weights: Round, view: GraphView) -> None:
     _, n, width = room.shape
     state, own, change, more = room[:4]
     both, heard = room[4:6].reshape(n, 2 * width), room[6:].reshape(n, 2 * width)
-    mean = _forward_kernels.normed(state, *weights.norm, own)
-    np.matmul(own, weights.say, out=both)
-    both += weights.say_bias
+    sums: list[FloatArray] = []
+
+    def say(rows: slice) -> None:
+        sums.append(_forward_kernels.normed(state[rows], *weights.norm, own[rows]))
+        np.matmul(own[rows], weights.say, out=both[rows])
+        both[rows] += weights.say_bias
+
+    in_halves(n, say)
     edges = (view.child_ptr, view.children, view.weight)
     others = in_background(n, _forward_kernels.hear_children, both, *edges, weights.up_edge, heard)
     _forward_kernels.hear_parents(both, *edges, weights.down_edge, heard)
-    np.matmul(own, weights.own, out=change)
     others.result()
-    np.matmul(heard, weights.heard, out=more)
-    change += more
-    _forward_kernels.add_cut_and_add(state, change, weights.bias + weights.mean @ mean)
+    # Which of two halves was ready first makes no difference to their sum.
+    mean = (sum(sums[1:], sums[0]) / n).astype(np.float32)
+    bias = weights.bias + weights.mean @ mean
+
+    def mix(rows: slice) -> None:
+        np.matmul(own[rows], weights.own, out=change[rows])
+        np.matmul(heard[rows], weights.heard, out=more[rows])
+        change[rows] += more[rows]
+        _forward_kernels.add_cut_and_add(state[rows], change[rows], bias)
+
+    in_halves(n, mix)
