@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
-# up to `MOST_DESCENDED` tasks by re-insertions.
+# up to `MOST_LARGER` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 80
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
@@ -252,7 +252,7 @@ class DeepSchedScheduler:
         """Return which of the network's heads are decoded: of large problems one or two."""
         heads = self._layers.heads
         n, p = problem.etc.shape
-        if n <= MOST_DESCENDED or self.options.objective != "makespan":
+        if self._descends(problem):
             return slice(0, heads)
         if n > MOST_LARGER and heads > LARGEST_HEAD:
             return slice(LARGEST_HEAD, LARGEST_HEAD + 1)
@@ -393,11 +393,18 @@ class DeepSchedScheduler:
     def _side(self, whole: Problem, problem: Problem, heads: slice) -> Side:
         return Side(whole, problem, *self.forward(problem, heads))
 
+    def _descends(self, problem: Problem) -> bool:
+        """Return whether re-insertions follow one pass, or the samples."""
+        if self.options.objective != "makespan":
+            return True
+        most = MOST_DESCENDED if self.samples_for(problem) == 1 else MOST_LARGER
+        return problem.n_tasks <= most
+
     def _effort(self, problem: Problem, samples: int) -> Effort:
         """Return what is done beyond one decode, in little more time or in that of samples."""
         short, full = self.options.objective == "makespan", self._decode == "full"
         n, p = problem.etc.shape
-        descends = n <= MOST_DESCENDED or not short
+        descends = self._descends(problem)
         wanted = self.heads_for(problem)
         heads = wanted.stop - wanted.start
         # Without edges both ends look alike; where tasks arrive, one would have to meet deadlines.
