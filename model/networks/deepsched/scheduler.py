@@ -58,8 +58,6 @@ TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
 # more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
 STEPS, LARGER_HEADS, LARGER_BACKWARD = 15, 2, 1
-# Which head of them serves more tasks than `MOST_LARGER` best: 0.917 x HEFT where 0 has 0.927.
-LARGEST_HEAD = 1
 FEW_MACHINES, MOST_PUSHED, MOST_LARGER = 64, 1_000, 10_000
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
@@ -254,8 +252,6 @@ class DeepSchedScheduler:
         n, p = problem.etc.shape
         if self._descends(problem):
             return slice(0, heads)
-        if n > MOST_LARGER and heads > LARGEST_HEAD:
-            return slice(LARGEST_HEAD, LARGEST_HEAD + 1)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
 
     def __call__(
