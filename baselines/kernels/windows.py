@@ -15,20 +15,22 @@ FEW = 16  # parents that are sorted by insertion
 
 
 @jit
-def earliest_ends(topo, etc, shut, release, preds, links, again, ends):
+def earliest_ends(topo, etc, shut, release, preds, links, exact, again, ends):
     """Fill `ends` (n, p) with when each task can be done on each machine; inf: it cannot run there.
 
     Returns (n,) the earliest of each. `shut` (n, p) marks machines that tasks may not take, (0, 0):
-    none. A task waits for its release and for
-    every parent's data, which come from the task's own node or, with the transfer, from the machine
-    where the parent is done first. Where links differ, a transfer takes as long as over the best
-    link into the machine, or out of one of the parent's if that takes longer.
+    none. With `again`, `ends` is there and only rises.
+
+    A task waits for its release and for every parent's data, which come from its own node or, with
+    the transfer, from the machine where the parent is done first. Where links differ that is found
+    in edges x machines², with `exact`; else transfers take what they would over the best link into
+    the machine, or over the best one out of the parent's, if that takes longer.
     """
     n, p = etc.shape
     soonest, lanes, closed = np.empty(n), np.empty(LANES), shut.size > 0
     row, near, least, inward = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
     latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
-    into, out = _best_links(links), _best_links_out(links)
+    best = np.empty((4, 0)) if links.uniform else _best_links(links)
     widest = 0
     for i in range(n):
         widest = max(widest, preds.ptr[i + 1] - preds.ptr[i])
@@ -49,14 +51,17 @@ def earliest_ends(topo, etc, shut, release, preds, links, again, ends):
                     row[q] = ahead if ahead > row[q] else row[q]
                 late[e - first] = there
                 continue
-            there, earliest = np.inf, np.inf
-            for r in range(p):
-                there = min(there, ends[j, r] + (out[0, r] + data / out[1, r]))
+            if exact:
+                _inward(ends[j], data, links, inward)
+            else:
+                there = np.inf
+                for r in range(p):
+                    there = min(there, ends[j, r] + (best[2, r] + data / best[3, r]))
+                for q in range(p):
+                    inward[q] = max(there, soonest[j] + (best[0, q] + data / best[1, q]))
             for q in range(p):
-                inward[q] = max(there, soonest[j] + (into[0, q] + data / into[1, q]))
-                earliest = min(earliest, inward[q])
                 row[q] = max(row[q], min(local[q], inward[q]))
-            late[e - first] = earliest
+            late[e - first] = inward.min()
         if last - first > 1 and not links.grouped:
             _one_after_another(first, last, preds.task, late, etc, ends, order, row)
         own, end = etc[i], ends[i]
@@ -149,6 +154,17 @@ def _one_after_another(first, last, parent, late, etc, ends, order, row):
         row[q] = done
 
 
+@jit
+def _inward(end, data, links, found):
+    """Fill `found` (p,) with when a parent's data can be on each machine, from another node."""
+    found[:] = np.inf
+    for r in range(end.size):
+        latency, bandwidth, node = links.latency[r], links.bandwidth[r], links.node[r]
+        for q in range(end.size):
+            if links.node[q] != node:
+                found[q] = min(found[q], end[r] + (latency[q] + data / bandwidth[q]))
+
+
 @inlined
 def _nearest(local, node, least, found):
     """Fill `found` (p,) with the least entry of `local` over the machines of each one's node."""
@@ -161,29 +177,16 @@ def _nearest(local, node, least, found):
 
 @jit
 def _best_links(links):
-    """Return (2, p) the least latency and the greatest bandwidth into each machine."""
+    """Return (4, p) least latency and greatest bandwidth into each machine, and out of it."""
     p = links.node.size
-    found = np.empty((2, p))
-    found[0], found[1] = np.inf, 0.0
+    found = np.zeros((4, p))
+    found[0], found[2] = np.inf, np.inf
     for r in range(p):
         for q in range(p):
             if links.node[r] != links.node[q]:
-                found[0, q] = min(found[0, q], links.latency[r, q])
-                found[1, q] = max(found[1, q], links.bandwidth[r, q])
-    return found
-
-
-@jit
-def _best_links_out(links):
-    """Return (2, p) the same out of each machine."""
-    p = links.node.size
-    found = np.empty((2, p))
-    found[0], found[1] = np.inf, 0.0
-    for r in range(p):
-        for q in range(p):
-            if links.node[r] != links.node[q]:
-                found[0, r] = min(found[0, r], links.latency[r, q])
-                found[1, r] = max(found[1, r], links.bandwidth[r, q])
+                latency, bandwidth = links.latency[r, q], links.bandwidth[r, q]
+                found[0, q], found[1, q] = min(found[0, q], latency), max(found[1, q], bandwidth)
+                found[2, r], found[3, r] = min(found[2, r], latency), max(found[3, r], bandwidth)
     return found
 
 
@@ -193,8 +196,8 @@ def least_transfers(data, links):
 
     It is inf where there is one node only.
     """
-    into = _best_links(links)
-    latency, bandwidth = into[0].min(), into[1].max()
+    best = _best_links(links)
+    latency, bandwidth = best[0].min(), best[1].max()
     found = np.full(data.size, np.inf)
     if bandwidth > 0:
         for e in range(data.size):
