@@ -24,6 +24,7 @@ SETS, ASCENT_WORK, MOST_ASCENT = 3, 3_000_000, 30
 ANCESTORS_WORK, ANCESTORS_EDGES = 10_000_000, 1_000_000
 AFTER_ALL_WORK = 20_000_000  # pairs of tasks, and of tasks and edges
 EXACT_WORK = 1_000_000  # edges x machines², where links differ
+SHARING = 2  # parents that meet, from which on they may have to share a machine
 ROUNDS = 2  # of each, and the edges once more after it
 # Makespans that are tried: within so many visits of a task or edge and a machine, and at most.
 LIMITS_WORK, MOST_LIMITS = 5_000_000, 9
@@ -123,7 +124,7 @@ def _passed(etc: FloatArray, side: _Side, shut: BoolArray, *, again: bool) -> Fl
     """Fill the ends along the edges, or raise them again; return (n,) the earliest of each, s."""
     exact = side.transfer.size * etc.shape[1] ** 2 <= EXACT_WORK
     soonest: FloatArray = kernels.earliest_ends(
-        side.topo, etc, shut, side.release, side.preds, side.links, exact, again, side.ends
+        side.topo, etc, shut, side.release, side.preds, side.links, exact, SHARING, again, side.ends
     )
     return soonest
 

@@ -33,11 +33,12 @@ def machine_sums(etc):
 
 
 @jit
-def area_bound(etc, weights, rounds, enough, proc):
+def area_bound(etc, weights, rounds, enough, proc, least=0.0):
     """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent, and its λ (p,).
 
-    It ends before where the value is `enough`. `proc` (n,) is filled with the minima's machines of
-    the step that loads none of them as much as others do; (0,): nobody wants them.
+    It ends before where the value is `enough`, or can be no greater than `least`. `proc` (n,) is
+    filled with the minima's machines of the step that loads none of them as much as others do;
+    (0,): nobody wants them.
     """
     n, p = etc.shape
     weights = weights.copy()
@@ -63,7 +64,8 @@ def area_bound(etc, weights, rounds, enough, proc):
             lightest = load.max()
             proc[:] = chosen
         mean = load.mean()
-        if mean == 0.0 or best >= enough:
+        # No λ gives more than an assignment's greatest load.
+        if mean == 0.0 or best >= enough or load.max() <= least:
             break
         # The load of the greedy assignment is a supergradient: raise the price of loaded machines.
         scale = 1.0 / (p * (1.0 + step) ** 0.75)

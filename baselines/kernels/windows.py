@@ -15,7 +15,7 @@ FEW = 16  # parents that are sorted by insertion
 
 
 @jit
-def earliest_ends(topo, etc, shut, release, preds, links, exact, again, ends):
+def earliest_ends(topo, etc, shut, release, preds, links, exact, fewest, again, ends):
     """Fill `ends` (n, p) with when each task can be done on each machine; inf: it cannot run there.
 
     Returns (n,) the earliest of each. `shut` (n, p) marks machines that tasks may not take, (0, 0):
@@ -25,6 +25,8 @@ def earliest_ends(topo, etc, shut, release, preds, links, exact, again, ends):
     the transfer, from the machine where the parent is done first. Where links differ that is found
     in edges x machines², with `exact`; else transfers take what they would over the best link into
     the machine, or over the best one out of the parent's, if that takes longer.
+
+    Parents that have to share a machine are looked for where at least `fewest` of them meet.
     """
     n, p = etc.shape
     soonest, lanes, closed = np.empty(n), np.empty(LANES), shut.size > 0
@@ -62,7 +64,7 @@ def earliest_ends(topo, etc, shut, release, preds, links, exact, again, ends):
             for q in range(p):
                 row[q] = max(row[q], min(local[q], inward[q]))
             late[e - first] = inward.min()
-        if last - first > 1 and not links.grouped:
+        if last - first >= fewest and not links.grouped:
             _one_after_another(first, last, preds.task, late, etc, ends, order, row)
         own, end = etc[i], ends[i]
         if again:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from deepsched.baselines import windows
+from deepsched.baselines import bounds, windows
 from deepsched.baselines.bounds import area_bound, critical_path, lower_bound
 from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
@@ -163,6 +163,16 @@ def test_parents_share_a_machine_where_their_transfers_are_dear() -> None:
     assert lower_bound(dear, "strong") == 13 == optimum(dear)
 
 
+def test_the_cheap_bound_knows_some_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = problem_of([[1, 5], [5, 1]], [(0, 1, 10)])
+    four = problem_of(np.ones((5, 3)) * 4, [(j, 4, 50) for j in range(4)])
+    three = problem_of(np.ones((4, 3)) * 4, [(j, 3, 50) for j in range(3)])
+    assert [lower_bound(one) for one in (chain, four, three)] == [6, 20, 8]
+    for problem in (chain, four, three):
+        monkeypatch.setattr(bounds, "CHEAP_CELLS", problem.etc.size - 1)
+        assert lower_bound(problem) == before(problem)  # where it would take too long
+
+
 def test_so_do_parents_of_parents() -> None:
     costs = np.ones((7, 2))
     edges = [(0, 4, 100), (1, 4, 100), (2, 5, 100), (3, 5, 100), (4, 6, 100), (5, 6, 100)]
@@ -233,15 +243,24 @@ def test_earliest_ends_are_no_later_than_any_schedule_s(problem: Problem) -> Non
     ends = np.empty(problem.etc.shape)
     rows, links = problem.predecessors, problem.machines.links
     found = []
-    for exact in (True, False):
+    for exact, fewest in ((True, 2), (False, 2), (False, 4)):
         soonest = kernels.earliest_ends(
-            problem.topo, problem.etc, NEVER_SHUT, problem.arrival, rows, links, exact, False, ends
+            problem.topo,
+            problem.etc,
+            NEVER_SHUT,
+            problem.arrival,
+            rows,
+            links,
+            exact,
+            fewest,
+            False,
+            ends,
         )
         assert (soonest == ends.min(axis=1)).all()
         assert (np.isinf(ends) == np.isinf(problem.etc)).all()
         found.append(ends.copy())
     ends = found[0]
-    assert (found[1] <= ends * ROUNDING).all()
+    assert all((less <= ends * ROUNDING).all() for less in found[1:])
     for name in ("heft", "random"):
         schedule = SCHEDULERS[name](problem, teacher_rng(0, 0, name))
         own = ends[np.arange(problem.n_tasks), schedule.proc]
