@@ -173,6 +173,14 @@ def test_the_cheap_bound_knows_some_of_it(monkeypatch: pytest.MonkeyPatch) -> No
         assert lower_bound(problem) == before(problem)  # where it would take too long
 
 
+def test_of_many_parents_those_stay_whose_transfers_take_longest() -> None:
+    # The ten longest of the transfers of 1 to 20 s are saved; the next takes until 1 + 10 s.
+    seconds = np.random.default_rng(0).permutation(20) + 1
+    problem = problem_of(np.ones((21, 20)), [(j, 20, float(s)) for j, s in enumerate(seconds)])
+    assert lower_bound(problem) == 12
+    assert lower_bound(problem, "strong") == 12
+
+
 def test_so_do_parents_of_parents() -> None:
     costs = np.ones((7, 2))
     edges = [(0, 4, 100), (1, 4, 100), (2, 5, 100), (3, 5, 100), (4, 6, 100), (5, 6, 100)]
