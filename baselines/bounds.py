@@ -8,6 +8,8 @@ import numpy as np
 
 from deepsched.baselines.errors import UnknownName
 from deepsched.baselines.kernels import bounds as bounds_kernels
+from deepsched.baselines.kernels import windows as windows_kernels
+from deepsched.baselines.windows import windows_bound
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray, IntArray
@@ -21,6 +23,10 @@ STRONG_ROUNDS = (4, 400)
 # Cheap: within so many machine visits a task, which is less than HEFT takes, least and most.
 CHEAP_WORK = 256
 CHEAP_ROUNDS = (4, 12)
+# The path knows transfers up to so many tasks x machines, and parents that have to share a machine
+# where so many of them meet: more of either would take longer than HEFT.
+CHEAP_CELLS = 100_000
+CHEAP_SHARING = 4
 EXACT = 1e-12  # relative distance to the linear relaxation at which further steps find nothing
 
 
@@ -43,30 +49,41 @@ def area_bound(problem: Problem, level: str = "strong") -> float:
     step's value is a valid bound and the greatest is returned. On uniformly related machines the
     first is exact, total work / total speed, and the only one.
     """
+    return _area(problem, level)[0]
+
+
+def _area(problem: Problem, level: str, least: float = 0.0) -> tuple[float, FloatArray]:
+    """Return the area bound, s, or less if it is at most `least`; and its weights, (p,)."""
     etc = problem.etc
-    if level == "cheap":
-        work, (low, high) = CHEAP_WORK // problem.n_machines, CHEAP_ROUNDS
-    else:
-        work, (low, high) = STRONG_WORK // etc.size, STRONG_ROUNDS
+    rounds = _clipped(CHEAP_WORK // problem.n_machines, CHEAP_ROUNDS)
+    if level != "cheap":
+        rounds = max(rounds, _clipped(STRONG_WORK // etc.size, STRONG_ROUNDS))
     total, count = bounds_kernels.machine_sums(etc)
     # What the relaxation cannot exceed: every task split alike, so that the machines end together.
     alike = (count == problem.n_tasks) & (total > 0)
     with np.errstate(over="ignore"):
         split = 1.0 / float((1.0 / total[alike]).sum()) if alike.any() else np.inf
-    rounds, nobody = min(max(work, low), high), np.empty(0, np.int64)
-    bound = bounds_kernels.area_bound(
-        etc, first_weights(total, count), rounds, split * (1 - EXACT), nobody
+    nobody = np.empty(0, np.int64)
+    bound, weights = bounds_kernels.area_bound(
+        etc, first_weights(total, count), rounds, split * (1 - EXACT), nobody, least
     )
-    return float(bound) + float(problem.arrival.min())
+    return float(bound) + float(problem.arrival.min()), weights
+
+
+def _clipped(rounds: int, limits: tuple[int, int]) -> int:
+    return min(max(rounds, limits[0]), limits[1])
 
 
 def lower_bound(problem: Problem, level: str = "cheap") -> float:
-    """Return the greater of the critical-path and the area bound on the makespan, s.
+    """Return a makespan, s, that no schedule can beat.
 
     Parameters
     ----------
-    level : "cheap" takes less time than HEFT; "strong" takes as long as it needs, up to some
-        hundred times as many steps, for a bound that is higher where machines are not related.
+    level : "cheap" is the greater of the longest path and the area bound, in less time than HEFT
+        takes, or little more where that is some ten microseconds. "strong" takes more steps for the
+        latter, and adds what follows from windows, see
+        :func:`~deepsched.baselines.windows.windows_bound`; it takes some ten to some hundred times
+        as long as HEFT.
 
     Raises
     ------
@@ -75,7 +92,31 @@ def lower_bound(problem: Problem, level: str = "cheap") -> float:
     """
     if level not in LEVELS:
         raise UnknownName("level", level, LEVELS)
-    return max(critical_path(problem, arrivals=True), area_bound(problem, level))
+    if level == "cheap":
+        path = _path(problem)
+        return max(path, _area(problem, level, path - float(problem.arrival.min()))[0])
+    area, weights = _area(problem, level)
+    return windows_bound(problem, weights, max(_path(problem), area))
+
+
+def _path(problem: Problem) -> float:
+    """Return the longest path, s, with transfers on all but large problems."""
+    if problem.n_edges == 0 or problem.etc.size > CHEAP_CELLS:
+        return critical_path(problem, arrivals=True)
+    ends = np.empty(problem.etc.shape)
+    soonest = windows_kernels.earliest_ends(
+        problem.topo,
+        problem.etc,
+        np.empty((0, 0), np.bool_),
+        problem.arrival,
+        problem.predecessors,
+        problem.machines.links,
+        False,
+        CHEAP_SHARING,
+        False,
+        ends,
+    )
+    return float(soonest.max())
 
 
 def mean_waiting_bound(problem: Problem) -> float:

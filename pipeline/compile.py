@@ -60,7 +60,7 @@ def command() -> None:
         for scheduler in bar.track([*SCHEDULERS.values(), *networks], description="compiling"):
             for problem in problems:
                 timed(scheduler, problem, lambda: np.random.default_rng(0))
-    lower_bound(problems[0])
+    lower_bound(problems[0], "strong")
     critical_path(problems[0])
     what = "all schedulers"
     if importlib.util.find_spec("torch"):

@@ -33,16 +33,17 @@ def machine_sums(etc):
 
 
 @jit
-def area_bound(etc, weights, rounds, enough, proc):
-    """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent over λ.
+def area_bound(etc, weights, rounds, enough, proc, least=0.0):
+    """Return the greatest Σ_i min_q λ_q etc[i, q] met in `rounds` steps of ascent, and its λ (p,).
 
-    It ends before where the value is `enough`. `proc` (n,) is filled with the minima's machines of
-    the step that loads none of them as much as others do; (0,): nobody wants them.
+    It ends before where the value is `enough`, or can be no greater than `least`. `proc` (n,) is
+    filled with the minima's machines of the step that loads none of them as much as others do;
+    (0,): nobody wants them.
     """
     n, p = etc.shape
     weights = weights.copy()
     load, chosen = np.empty(p), np.empty(proc.size, np.int64)
-    best, lightest = 0.0, np.inf
+    best, lightest, greatest = 0.0, np.inf, weights.copy()
     for step in range(rounds):
         load[:] = 0.0
         total = 0.0
@@ -56,12 +57,15 @@ def area_bound(etc, weights, rounds, enough, proc):
             load[machine] += etc[i, machine]
             if chosen.size > 0:
                 chosen[i] = machine
-        best = max(best, total)
+        if total > best:
+            best = total
+            greatest[:] = weights
         if chosen.size > 0 and load.max() < lightest:
             lightest = load.max()
             proc[:] = chosen
         mean = load.mean()
-        if mean == 0.0 or best >= enough:
+        # No λ gives more than an assignment's greatest load.
+        if mean == 0.0 or best >= enough or load.max() <= least:
             break
         # The load of the greedy assignment is a supergradient: raise the price of loaded machines.
         scale = 1.0 / (p * (1.0 + step) ** 0.75)
@@ -71,4 +75,37 @@ def area_bound(etc, weights, rounds, enough, proc):
             norm += weights[q]
         for q in range(p):
             weights[q] /= norm
-    return best
+    return best, greatest
+
+
+@jit
+def shares(etc, shut, weights):
+    """Return (n,) min_q λ_q etc[i, q]: what each task adds to the area bound of any set of tasks.
+
+    `shut` (n, p) marks machines that are not looked at; a task that has no other gets inf.
+    """
+    n, p = etc.shape
+    found = np.full(n, np.inf)
+    for i in range(n):
+        for q in range(p):
+            if not shut[i, q]:
+                found[i] = min(found[i], weights[q] * etc[i, q])
+    return found
+
+
+@jit
+def best_set(heads, tails, shares, lengths):
+    """Return the greatest a + Σ shares + b over tasks of heads ≥ a and tails ≥ b, and a and b.
+
+    `lengths` are the b that are tried.
+    """
+    order = np.argsort(-heads)
+    best, from_head, from_tail = 0.0, 0.0, 0.0
+    for b in lengths:
+        area = 0.0
+        for i in order:
+            if tails[i] >= b:
+                area += shares[i]
+                if heads[i] + area + b > best:
+                    best, from_head, from_tail = heads[i] + area + b, heads[i], b
+    return best, from_head, from_tail

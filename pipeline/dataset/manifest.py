@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "deepsched-dataset"
-VERSION: Final = 6  # of the schema; it changes with any rule that decides problems or labels
+VERSION: Final = 7  # of the schema; it changes with any rule that decides problems or labels
 MANIFEST = "manifest.json"  # published last: a dataset exists when its manifest does
 MACHINES = "machines.json"  # the machines that all samples share, if they do
 OLD_MANIFESTS = "manifests"  # earlier generations
@@ -98,7 +98,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["deepsched-dataset"]
-    version: Literal[6]
+    version: Literal[7]
     generation: Annotated[int, Field(ge=1)]
     spec: dict[str, Any]
     samples: Annotated[int, Field(ge=1)]

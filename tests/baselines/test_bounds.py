@@ -72,10 +72,10 @@ def test_on_related_machines_the_first_step_is_exact_and_the_only_one(
     problem = generate(spec, 3)
     speed = problem.machines.speed(problem.alpha)
     exact = float(np.asarray(problem.work).sum() / speed.sum())
-    assert lower_bound(problem) == lower_bound(problem, "strong") == pytest.approx(exact, rel=1e-12)
+    assert area_bound(problem, "cheap") == area_bound(problem) == pytest.approx(exact, rel=1e-12)
     # With no step allowed but the first, nothing is lost.
     monkeypatch.setattr("deepsched.baselines.bounds.CHEAP_ROUNDS", (1, 1))
-    assert lower_bound(problem) == lower_bound(problem, "strong")
+    assert area_bound(problem, "cheap") == area_bound(problem)
     total, _ = kernels.machine_sums(problem.etc)
     split = 1 / (1 / total).sum()
     assert split == pytest.approx(exact, rel=1e-12)

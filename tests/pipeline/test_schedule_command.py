@@ -87,7 +87,7 @@ def test_the_summary_shows_the_measures(example: Path, capsys: pytest.CaptureFix
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "heft")
     assert (done.returncode, said_by(done)) == (0, [])
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("HEFT 8 s, bound 7; 2 machines, σ 0; ")
+    assert lines[0].startswith("HEFT 8 s, optimal; 2 machines, σ 0; ")
     assert lines[1] == "example: 4 tasks, 4 edges, 2 machines"
     shown = {line[2:18].strip(): line[19:] for line in lines[2:]}
     # By hand: split (0 to 2) and left (2 to 5) on `fast`, right (3 to 6) and join on `slow`.
@@ -134,7 +134,7 @@ def test_every_output_is_written(
     options = [part for key, name in names.items() for part in (f"--{key}", tmp_path / name)]
     done = deepsched_here(capsys, "schedule", example, "--scheduler", "cpop", *options)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "HEFT 8 → cpop 10 s (+25.0 %), bound 7; 2 machines, σ 0; " in done.stderr
+    assert "HEFT 8 → cpop 10 s (+25.0 %), bound 8; 2 machines, σ 0; " in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"example.json", *names.values()}
     document = json.loads((tmp_path / "s.json").read_text())
     checked(document, example)
@@ -419,12 +419,12 @@ TOPCUOGLU = ROOT / "tests/data/topcuoglu.json"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 41; 3 machines, σ 0; 32 samples, .* m?s"),
-        (("--samples", 1), r"HEFT 80 → deepsched 74 s \(−7.5 %\), bound 41; .*; one pass, .*"),
-        (("--samples", 1, "--decode", "argmax"), "deepsched 80 s, same as HEFT, bound 41; .*"),
-        (("--scheduler", "HEFT"), "HEFT 80 s, bound 41; 3 machines, σ 0; .*"),
-        (("--scheduler", "min_min"), r"HEFT 80 → min-min 76 s \(−5.0 %\), bound 41; .*"),
-        (("--scheduler", "Round-Robin"), r"HEFT 80 → round-robin .* s \(\+.* %\), bound 41; .*"),
+        ((), r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 54; 3 machines, σ 0; 32 samples, .* m?s"),
+        (("--samples", 1), r"HEFT 80 → deepsched 74 s \(−7.5 %\), bound 54; .*; one pass, .*"),
+        (("--samples", 1, "--decode", "argmax"), "deepsched 80 s, same as HEFT, bound 54; .*"),
+        (("--scheduler", "HEFT"), "HEFT 80 s, bound 54; 3 machines, σ 0; .*"),
+        (("--scheduler", "min_min"), r"HEFT 80 → min-min 76 s \(−5.0 %\), bound 54; .*"),
+        (("--scheduler", "Round-Robin"), r"HEFT 80 → round-robin .* s \(\+.* %\), bound 54; .*"),
         (("--objective", "turnaround"), r"mean turnaround: HEFT .* → deepsched .* s \(−.* %\), .*"),
     ],
 )

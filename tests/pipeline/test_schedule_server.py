@@ -63,7 +63,7 @@ def test_every_output_is_written(
     options = [part for kind in kinds for part in (f"--{kind}", tmp_path / f"out-{kind}")]
     done = deepsched_here(capsys, "schedule", example, "--server", stub.url, *options)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "deepsched 8 s, same as HEFT, bound 7; 2 machines, σ 0; 32 samples, 2 ms" in done.stderr
+    assert "deepsched 8 s, same as HEFT, optimal; 2 machines, σ 0; 32 samples, 2 ms" in done.stderr
     assert all((tmp_path / f"out-{kind}").stat().st_size for kind in kinds)
     document = json.loads((tmp_path / "out-json").read_text())
     assert (document["scheduler"], document["winner"], document["makespan"]) == (

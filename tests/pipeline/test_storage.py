@@ -243,7 +243,7 @@ def test_an_unfinished_dataset_is_not_opened(copied: Path) -> None:
     ("change", "message"),
     [
         ({"version": 1}, "'deepsched-dataset' version 1; this version reads"),
-        ({"format": "other"}, "'other' version 6"),
+        ({"format": "other"}, "'other' version 7"),
         ({"samples": 24}, "problems has 5 parts with 23 rows; 5 parts with 24 expected"),
         ({"samples": "many"}, "samples: Input should be a valid integer"),
         ({"problems": []}, "problems has 0 parts"),
