@@ -332,7 +332,7 @@ class DeepSchedScheduler:
             # Longer ones are of no use but to be told of.
             short = options.objective == "makespan" and not report.heft_wanted
             heft = heft_within(problem, front.view, start.makespan if short else np.inf)
-            report.heft = heft and heft.makespan
+            report.heft = None if heft is None else heft.makespan
             if heft is not None and measure(problem, heft) < measure(problem, start):
                 start = make_schedule(NAME, heft.proc, heft.ast, heft.aft, winner=heft.scheduler)
                 if self._decode == "full":
