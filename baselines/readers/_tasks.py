@@ -211,12 +211,16 @@ def parse_machines(document: dict[str, Any], where: str, *, speeds_needed: str =
     """Return the machines and links of a document; `speeds_needed` says why, if they are.
 
     An entry with `slots` is a node of that many machines; one with `node` is a slot of that node.
-    Rows and columns of links are those of the entries.
+    Rows and columns of links are those of the entries. Machines that several documents share stand
+    in them as `Machines`, read before with their links.
 
     Raises
     ------
     InvalidInput, InvalidProblem
     """
+    if isinstance(document.get("machines"), Machines):
+        shared: Machines = document["machines"]
+        return shared
     items = entries(document, "machines", where)
     if not items:
         raise InvalidInput(f"{where}: machines is empty: there is no machine; give at least one")

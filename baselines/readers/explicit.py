@@ -90,6 +90,18 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
     )
 
 
+def shared_machines(document: dict[str, Any], where: str) -> Machines:
+    """Return the machines of a document, which may stand in others in place of their entries.
+
+    Raises
+    ------
+    InvalidInput, InvalidProblem
+        Also where an entry lacks what only tasks that give work need.
+    """
+    found = parse_machines(document, where, speeds_needed="some task may give work")
+    return own_machines(found, ReadOptions(), where)
+
+
 def problem_document(problem: Problem) -> dict[str, Any]:
     """Return the problem as a JSON document that `read` turns into the same problem.
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
-from deepsched.baselines.machines import DEFAULT_MACHINES
+from deepsched.baselines.machines import DEFAULT_MACHINES, Machines
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
+from deepsched.baselines.readers.explicit import TITLE, shared_machines
 from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
 from deepsched.pipeline.serving.json_bodies import parse_body
@@ -20,7 +21,6 @@ from deepsched.pipeline.wire.arrow import problems_from_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepsched.baselines.machines import Machines
     from deepsched.baselines.problem import Problem
     from deepsched.pipeline.serving.query import Query
     from deepsched.pipeline.serving.quick_limit import QuickLimit
@@ -47,6 +47,7 @@ TASK_PLACES = (
 )
 SLOT_PLACES = ("machines", "graph.machines")  # where an entry may be a node of several slots
 EDGE_PLACES = ("edges", "links", "task_graph.dependencies")
+OF_MACHINES = {"machines", "bandwidth", "latency"}  # keys of the explicit format
 MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 
@@ -159,15 +160,31 @@ class Reading:
         most = self.args.max_problems
         if len(problems) > most:
             raise RequestError(413, f"{len(problems)} problems; this service takes {most}")
+        machines = self._shared_machines(document)
         for k, problem in enumerate(problems):
             where = f"{WHERE}: problems[{k}]"
             if not isinstance(problem, dict):
                 yield InvalidInput(f"{where} must be an object")
                 continue
+            whole = {**document, **problem}
+            if machines and OF_MACHINES.isdisjoint(problem) and whole.get("format") == TITLE:
+                whole["machines"] = machines
             try:
-                yield self._of_document({**document, **problem}, where)
+                yield self._of_document(whole, where)
             except DeepSchedError as error:
                 yield error
+
+    def _shared_machines(self, document: dict[str, Any]) -> Machines | None:
+        """Return the machines that stand in a list of problems once, read once.
+
+        None if that fails: read for each problem, it is said what is wrong, if the problem minds.
+        """
+        if "machines" not in document or _machines(document) > self.args.max_machines:
+            return None
+        try:
+            return shared_machines(document, WHERE)
+        except DeepSchedError:
+            return None
 
 
 def check_encoding(encoding: str) -> None:
@@ -230,12 +247,19 @@ def check_size(
         413, naming the limit.
     """
     tasks = max(_count(document, place) for place in TASK_PLACES)
-    machines = max(_count(document, place) for place in MACHINE_PLACES)
-    machines = max(machines, *(_slots(document, place) for place in SLOT_PLACES))
-    machines = machines or query.settings.machines or len(shared or ()) or DEFAULT_MACHINES
+    known = query.settings.machines or len(shared or ()) or DEFAULT_MACHINES
+    machines = _machines(document) or known
     edges = max(_count(document, place) for place in EDGE_PLACES)
     check_counts(tasks, machines, edges, query, args)
     return tasks, machines
+
+
+def _machines(document: Any) -> int:
+    """Return how many machines there are, as far as it can be seen."""
+    return max(
+        *(_count(document, place) for place in MACHINE_PLACES),
+        *(_slots(document, place) for place in SLOT_PLACES),
+    )
 
 
 def check_counts(tasks: int, machines: int, edges: int, query: Query, args: ServeArgs) -> None:
@@ -297,4 +321,4 @@ def _count(document: Any, place: str) -> int:
     value = _at(document, place)
     if isinstance(value, str):
         return value.count(",") + 1
-    return len(value) if isinstance(value, list | dict) else 0
+    return len(value) if isinstance(value, list | dict | Machines) else 0

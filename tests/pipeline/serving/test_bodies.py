@@ -234,6 +234,43 @@ def test_in_a_batch_what_stands_beside_the_problems_holds_for_each_that_lacks_it
     assert third.task_ids == ("b",)
 
 
+def test_in_a_batch_shared_machines_are_read_once_and_as_if_each_brought_them():
+    machines = [
+        {"id": "a", "cores": 4.0, "frequency": 3000.0},
+        {"id": "b", "node": "b", "cores": 1.0, "frequency": 1000.0, "memory": 10.0},
+    ]
+    links = {"bandwidth": [[1, 5e6], [None, 1]], "latency": 0.25}
+    edge = {"from": "a", "to": "b", "bytes": 1e6}
+    tasks = [{"id": "a", "work": 3.0}, {"id": "b", "work": 2.0, "memory": 9.0}]
+    problem = {"tasks": tasks, "edges": [edge]}
+    title = {"format": "deepsched-problem/1"}
+    shared = {"machines": machines, **links}
+    batch = {**shared, "problems": [title | problem, title | problem | links, title | problem]}
+    first, own, third = read(batch, many=True)
+    [alone] = read(title | shared | problem)
+    assert first.machines is third.machines is not own.machines
+    for found in (first, own, third):
+        assert_same(found, alone)
+        assert found.machines.origin == alone.machines.origin
+
+
+def test_in_a_batch_shared_machines_are_wrong_only_for_who_minds():
+    timed = {"tasks": [{"id": "t", "etc": [1, 2]}]}
+    bare = {"machines": [{"id": "x"}, {"id": "y"}]}
+    common = {"format": "deepsched-problem/1", "edges": [], **bare}
+    data = json.dumps(common | {"problems": [timed, {"tasks": [{"id": "t", "work": 1}]}]}).encode()
+    fine, wrong = Reading(query=query(), args=ServeArgs()).problems(data, "json", many=True)
+    assert fine.n_machines == 2
+    assert str(wrong) == (
+        "request body: problems[1]: machines[0].cores is missing; tasks[0] gives work, not etc"
+    )
+    # Too many are refused before anything of their size is built.
+    many = {"machines": [{"id": "x", "slots": 4096}]}
+    data = json.dumps(common | many | {"problems": [timed]}).encode()
+    [refusal] = Reading(query=query(), args=ServeArgs()).problems(data, "json", many=True)
+    assert str(refusal) == "4096 machines; this service takes 1000"
+
+
 def test_in_a_batch_a_wrong_problem_is_the_error_in_its_place():
     batch = {"problems": [SMALL, 7, SMALL | {"tasks": [TASK] * 3}, {}, SMALL]}
     args = ServeArgs(max_tasks=2)
