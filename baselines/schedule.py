@@ -160,7 +160,9 @@ class Schedule:
         columns = "".join(f"<th>{name}</th>" for name in ("task", "machine", "start", "finish"))
         return f"{head}<table><tr>{columns}</tr>{cells}</table>{more}"
 
-    def to_json(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
+    def to_json(
+        self, problem: Problem, seconds: float | None = None, bound: str = "strong"
+    ) -> dict[str, Any]:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
 
         Keys: those of :meth:`summary`, and tasks: a list of id, machine (its id), start, finish.
@@ -171,7 +173,7 @@ class Schedule:
         InvalidInput
             If the schedule is none of this problem's.
         """
-        summary = self.summary(problem, seconds)
+        summary = self.summary(problem, seconds, bound)
         ids = problem.machines.ids
         rows = zip(
             problem.task_ids, self.proc.tolist(), self.ast.tolist(), self.aft.tolist(), strict=True
@@ -183,16 +185,25 @@ class Schedule:
             ],
         }
 
-    def summary(self, problem: Problem, seconds: float | None = None) -> dict[str, Any]:
+    def summary(
+        self, problem: Problem, seconds: float | None = None, bound: str = "strong"
+    ) -> dict[str, Any]:
         """Return what there is to say of the schedule as a whole, JSON-ready.
 
         Keys: scheduler, winner, makespan, mean_turnaround, mean_waiting, lower_bound (on the
         makespan), seconds (which scheduling took; left out where it is None). All times in s.
 
+        Parameters
+        ----------
+        bound : the level of :func:`~deepsched.baselines.bounds.lower_bound`; "cheap" where some
+            milliseconds count.
+
         Raises
         ------
         InvalidInput
             If the schedule is none of this problem's.
+        UnknownName
+            If there is no such level.
         """
         check_belongs(problem, self)
         return {
@@ -201,7 +212,7 @@ class Schedule:
             "makespan": self.makespan,
             "mean_turnaround": float((self.aft - problem.arrival).mean()),
             "mean_waiting": float((self.ast - problem.arrival).mean()),
-            "lower_bound": lower_bound(problem),
+            "lower_bound": lower_bound(problem, bound),
             **({} if seconds is None else {"seconds": float(seconds)}),
         }
 

@@ -308,7 +308,7 @@ def _write(found: Found, outputs: Mapping[str, str | None]) -> None:
 
 def summary(problem: Problem, schedule: Schedule, seconds: float) -> str:
     """Return the schedule's measures as a few aligned lines."""
-    least = lower_bound(problem)
+    least = lower_bound(problem, "strong")
     makespan = METRICS["makespan"](problem, schedule)
     above = f"  (makespan is {makespan / least:.3f} x this)" if least > 0 else ""
     head = (

@@ -120,7 +120,7 @@ def chart_data(
     return {
         "problem": problem.name,
         "origin": origin_of(schedules),
-        "lower_bound": lower_bound(problem),
+        "lower_bound": lower_bound(problem, "strong"),
         "tasks": list(problem.task_ids),
         "machines": list(problem.machines.ids),
         "row": _packed(row, "<i4"),

@@ -289,8 +289,8 @@ def _answer(
     }
     if found.ask.arrow:
         arrays = {"proc": schedule.proc, "ast": schedule.ast, "aft": schedule.aft}
-        return schedule.summary(problem, seconds) | values | arrays
-    answer = schedule.to_json(problem, seconds) | values
+        return schedule.summary(problem, seconds, "cheap") | values | arrays
+    answer = schedule.to_json(problem, seconds, "cheap") | values
     if found.ask.query.settings.edges:
         parents, children, _ = problem.edge_list()
         answer["machines"] = list(problem.machines.ids)

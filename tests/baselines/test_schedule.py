@@ -112,13 +112,15 @@ def test_a_schedule_becomes_its_json_document(chain: Problem) -> None:
         "makespan": 11.0,
         "mean_turnaround": ((3 - 1) + 11) / 2,
         "mean_waiting": (0 + 8) / 2,
-        "lower_bound": lower_bound(chain),
+        "lower_bound": lower_bound(chain, "strong"),
         "tasks": [
             {"id": "a", "machine": "m1", "start": 1.0, "finish": 3.0},
             {"id": "b", "machine": "m0", "start": 8.0, "finish": 11.0},
         ],
     }
     assert schedule.to_json(chain, 2) == document | {"seconds": 2.0}
+    cheap = schedule.to_json(chain, bound="cheap")
+    assert cheap == document | {"lower_bound": lower_bound(chain)}
 
 
 @pytest.mark.parametrize(

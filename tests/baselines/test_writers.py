@@ -143,7 +143,7 @@ def test_the_document_has_exactly_the_promised_layout(
     assert document["makespan"] == schedule.aft.max()
     assert document["mean_turnaround"] == metrics.mean_turnaround(problem, schedule)
     assert document["mean_waiting"] == metrics.mean_waiting(problem, schedule)
-    assert document["lower_bound"] == lower_bound(problem)
+    assert document["lower_bound"] == lower_bound(problem, "strong")
     assert document["seconds"] == 0.25
     for i, task in enumerate(document["tasks"]):
         assert task == {
