@@ -18,6 +18,7 @@ from deepsched.pipeline.benchmarks.quality_problems import (
     hcsp_problems,
     job_shop_problems,
     large_problems,
+    related_problems,
     stg_problems,
     trace_problems,
 )
@@ -149,7 +150,13 @@ def _parts(quick: bool, data: Path | None) -> Iterator[Part]:
     yield "generated, makespan", grid_problems(quick), Runner.run
     yield "generated, mean turnaround", grid_problems(quick), Runner.turnaround
     yield "the paper's scale, makespan", large_problems(), Runner.large
+    if not quick:
+        yield "HEFT and the network, makespan", grid_problems(quick), Runner.network
     if data is not None:
+        in_time = functools.partial(Runner.network, search=True)
+        if not quick:
+            yield "traces in 1 s, makespan", trace_problems(data, True), in_time
+            yield "related machines in 1 s, makespan", related_problems(data), in_time
         yield "real traces, makespan", trace_problems(data, quick), Runner.run
         if not quick:
             many = trace_problems(data, False, TRACE_MANY_MACHINES)

@@ -60,6 +60,20 @@ def cell_cases(cell: Mapping[str, Any]) -> list[Case]:
     return [partial(case, cell["first_seed"] + k) for k in range(cell["graphs"])]
 
 
+def related_problems(data: Path) -> list[Case]:
+    """Return the real traces on machines that differ in speed only: one cell a family."""
+
+    def case(path: Path) -> tuple[str, Problem]:
+        options = ReadOptions(n_machines=max(TRACE_MACHINES), bandwidth=max(TRACE_BANDWIDTHS))
+        return path.parent.name, read_problem(path, options)
+
+    return [partial(case, path) for path in _traces(data)]
+
+
+def _traces(data: Path) -> list[Path]:
+    return sorted((data / "wfinstances").glob("*/*.json.gz"))
+
+
 def trace_problems(data: Path, quick: bool, counts: tuple[int, ...] = TRACE_MACHINES) -> list[Case]:
     """Return the real traces in the trace setting, on so many machines: one cell a family."""
 
@@ -75,7 +89,7 @@ def trace_problems(data: Path, quick: bool, counts: tuple[int, ...] = TRACE_MACH
 
     return [
         partial(case, path, machines, seed, bandwidth)
-        for path in sorted((data / "wfinstances").glob("*/*.json.gz"))
+        for path in _traces(data)
         for machines in counts
         for seed in range(1 if quick else 3)
         for bandwidth in TRACE_BANDWIDTHS

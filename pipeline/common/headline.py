@@ -41,7 +41,7 @@ class Found:
 
 
 def headline(found: Found) -> str:
-    """Return the line, such as `HEFT 80 → deepsched 73 s (−8.8 %), bound 68.9407; 3 machines, σ 0; …`.
+    """Return the line, such as `HEFT 80 → deepsched 73 s (−8.8 %), bound 69; 3 machines, σ 0; …`.
 
     It says `same as HEFT` where nothing was gained, and `optimal` where the bound is reached.
     """

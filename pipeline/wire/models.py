@@ -55,7 +55,7 @@ class ScheduleAnswer(Record):
     mean_turnaround: Seconds
     mean_waiting: Seconds
     heft_makespan: Seconds = Field(description="s, HEFT's on the same problem")
-    lower_bound: Seconds = Field(description="s, below which no makespan of it can come; the cheap bound")
+    lower_bound: Seconds = Field(description="s, the cheap bound: no makespan is below")
     seconds: Seconds = Field(description="s that scheduling took")
     timing: Timing
     tasks: list[ScheduledTask]

@@ -215,6 +215,7 @@ def test_the_command_prints_and_writes_every_part(
         "generated, makespan",
         "generated, mean turnaround",
         "the paper's scale, makespan",
+        "HEFT and the network, makespan",
         "anytime, 0.02 s",
     ]
     assert list(found["parts"]) == parts

@@ -419,12 +419,18 @@ TOPCUOGLU = ROOT / "tests/data/topcuoglu.json"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 68.9407; 3 machines, σ 0; 32 samples, .* m?s"),
+        (
+            (),
+            r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 68.9407; 3 machines, σ 0; 32 samples, .* m?s",
+        ),
         (("--samples", 1), r"HEFT 80 → deepsched 74 s \(−7.5 %\), bound 68.9407; .*; one pass, .*"),
         (("--samples", 1, "--decode", "argmax"), "deepsched 80 s, same as HEFT, bound 68.9407; .*"),
         (("--scheduler", "HEFT"), "HEFT 80 s, bound 68.9407; 3 machines, σ 0; .*"),
         (("--scheduler", "min_min"), r"HEFT 80 → min-min 76 s \(−5.0 %\), bound 68.9407; .*"),
-        (("--scheduler", "Round-Robin"), r"HEFT 80 → round-robin .* s \(\+.* %\), bound 68.9407; .*"),
+        (
+            ("--scheduler", "Round-Robin"),
+            r"HEFT 80 → round-robin .* s \(\+.* %\), bound 68.9407; .*",
+        ),
         (("--objective", "turnaround"), r"mean turnaround: HEFT .* → deepsched .* s \(−.* %\), .*"),
     ],
 )
