@@ -421,7 +421,8 @@ TOPCUOGLU = ROOT / "tests/data/topcuoglu.json"
     [
         (
             (),
-            r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 68.9407; 3 machines, σ 0; 32 samples, .* m?s",
+            r"HEFT 80 → deepsched 73 s \(−8.8 %\), bound 68.9407; 3 machines, σ 0; "
+            r"32 samples, .* m?s",
         ),
         (("--samples", 1), r"HEFT 80 → deepsched 74 s \(−7.5 %\), bound 68.9407; .*; one pass, .*"),
         (("--samples", 1, "--decode", "argmax"), "deepsched 80 s, same as HEFT, bound 68.9407; .*"),
