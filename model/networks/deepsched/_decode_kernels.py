@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 
 from deepsched.baselines.kernels.placement import Limit, PlacementTerms, insertion_schedule
@@ -9,6 +11,23 @@ from deepsched.baselines.kernels.random_numbers import nearly_normal, normal, un
 from deepsched.baselines.kernels.ranks import ready_order
 from deepsched.baselines.kernels.structures import jit
 from deepsched.model.networks.deepsched._candidate_kernels import candidate_schedule
+
+if TYPE_CHECKING:
+    from deepsched.baselines.arrays import FloatArray, IntArray
+    from deepsched.baselines.kernels.structures import EdgeRows, Links
+
+
+class Known(NamedTuple):
+    """What the decoder takes of a problem and its view, beside tables and candidates."""
+
+    rank: FloatArray  # (n,) s, upward rank
+    step: float  # s, what an output of 1 shifts it by
+    topo_index: IntArray  # (n,)
+    etc: FloatArray  # (n, p) s
+    arrival: FloatArray  # (n,) s
+    preds: EdgeRows
+    links: Links
+
 
 # What an output of 1 means: so many steps of the upward rank, and weights of the placement rule.
 UNITS = (1.0, 0.5, 0.5, 0.5)
@@ -30,61 +49,36 @@ def limit_of(most, terms, links):
 
 
 @jit
-def decode(
-    outputs, most, rank, step, topo_index, pred_ptr, terms, candidates, etc, arrival, preds, links
-):
+def decode(outputs, most, terms, candidates, known):
     """Return machine, AST and AFT of each task; overwrites the weights of `terms`.
 
     Where the makespan will exceed `most`, s, each AFT may be inf: the work is not finished.
     """
-    n = rank.size
+    n = known.rank.size
     priority = np.empty(n)
     weights = terms.weights
     for i in range(n):
-        priority[i] = rank[i] + step * _number(outputs[i, 0])
+        priority[i] = known.rank[i] + known.step * _number(outputs[i, 0])
         for k in range(3):
             weights[i, k] = UNITS[k + 1] * _number(outputs[i, k + 1])
-    order = ready_order(priority, topo_index, terms.succs, pred_ptr)
+    order = ready_order(priority, known.topo_index, terms.succs, known.preds.ptr)
+    placed = (order, known.etc, known.arrival, known.preds, known.links)
     if candidates is None:
-        limit = limit_of(most, terms, links)
-        return insertion_schedule(order, etc, arrival, preds, links, None, None, terms, limit)
-    return candidate_schedule(order, etc, arrival, preds, links, terms, candidates)
+        limit = limit_of(most, terms, known.links)
+        return insertion_schedule(*placed, None, None, terms, limit)
+    return candidate_schedule(*placed, terms, candidates)
 
 
 @jit
-def best_decode(
-    heads,
-    objective,
-    rank,
-    step,
-    topo_index,
-    pred_ptr,
-    terms,
-    candidates,
-    etc,
-    arrival,
-    preds,
-    links,
-):
+def best_decode(heads, objective, terms, candidates, known):
     """Return the first of (heads, n, outputs) whose schedule is best, and that schedule."""
     least, best = np.inf, 0
     proc, ast, aft = np.empty(0, np.int64), np.empty(0), np.empty(0)
     for k in range(heads.shape[0]):
         host, start, finish = decode(
-            heads[k],
-            least if objective == 0 else np.inf,
-            rank,
-            step,
-            topo_index,
-            pred_ptr,
-            terms,
-            candidates,
-            etc,
-            arrival,
-            preds,
-            links,
+            heads[k], least if objective == 0 else np.inf, terms, candidates, known
         )
-        value = (finish - arrival).mean() if objective == 1 else finish.max()
+        value = (finish - known.arrival).mean() if objective == 1 else finish.max()
         if k == 0 or value < least:
             least, best, proc, ast, aft = value, k, host, start, finish
     return best, proc, ast, aft
@@ -105,40 +99,14 @@ def own_weights(terms):
 
 
 @jit
-def values(
-    centre,
-    perturbations,
-    rank,
-    step,
-    topo_index,
-    pred_ptr,
-    terms,
-    candidates,
-    etc,
-    arrival,
-    preds,
-    links,
-):
+def values(centre, perturbations, terms, candidates, known):
     found = np.empty((perturbations.shape[0], 2))
     room = own_weights(terms)
     for k in range(perturbations.shape[0]):
         outputs = centre + perturbations[k]
-        _, _, aft = decode(
-            outputs,
-            np.inf,
-            rank,
-            step,
-            topo_index,
-            pred_ptr,
-            room,
-            candidates,
-            etc,
-            arrival,
-            preds,
-            links,
-        )
+        _, _, aft = decode(outputs, np.inf, room, candidates, known)
         found[k, 0] = aft.max()
-        found[k, 1] = (aft - arrival).mean()
+        found[k, 1] = (aft - known.arrival).mean()
     return found
 
 
@@ -171,25 +139,7 @@ def perturbed(centre, level, own, shared, common, seed, found):
 
 @jit
 def sampled(
-    centre,
-    level,
-    own,
-    shared,
-    common,
-    seeds,
-    lowest,
-    objective,
-    enough,
-    rank,
-    step,
-    topo_index,
-    pred_ptr,
-    terms,
-    candidates,
-    etc,
-    arrival,
-    preds,
-    links,
+    centre, level, own, shared, common, seeds, lowest, objective, enough, terms, candidates, known
 ):
     """Return (k,) the objective, s, of the centre perturbed by each of k seeds.
 
@@ -202,20 +152,9 @@ def sampled(
     for k in range(seeds.size):
         perturbed(centre, level, own, shared, common, seeds[k], outputs)
         _, _, aft = decode(
-            outputs,
-            lowest[-1] if objective == 0 else np.inf,
-            rank,
-            step,
-            topo_index,
-            pred_ptr,
-            room,
-            candidates,
-            etc,
-            arrival,
-            preds,
-            links,
+            outputs, lowest[-1] if objective == 0 else np.inf, room, candidates, known
         )
-        found[k] = (aft - arrival).mean() if objective == 1 else aft.max()
+        found[k] = (aft - known.arrival).mean() if objective == 1 else aft.max()
         at = lowest.size - 1
         if found[k] < lowest[at]:
             while at > 0 and found[k] < lowest[at - 1]:
@@ -252,25 +191,7 @@ def perturb(outputs, state):
 
 
 @jit
-def hill_climb(
-    best,
-    value,
-    objective,
-    steps,
-    state,
-    enough,
-    stop,
-    rank,
-    step,
-    topo_index,
-    pred_ptr,
-    terms,
-    candidates,
-    etc,
-    arrival,
-    preds,
-    links,
-):
+def hill_climb(best, value, objective, steps, state, enough, stop, terms, candidates, known):
     """Perturb `best` (n, outputs) again and again, keep what is no worse; return its value, s.
 
     It ends before `steps` where the value is at most `enough`, s, or where `stop[0]` is set, which
@@ -281,21 +202,8 @@ def hill_climb(
             break
         tried = best.copy()
         perturb(tried, state)
-        _, _, aft = decode(
-            tried,
-            value if objective == 0 else np.inf,
-            rank,
-            step,
-            topo_index,
-            pred_ptr,
-            terms,
-            candidates,
-            etc,
-            arrival,
-            preds,
-            links,
-        )
-        found = (aft - arrival).mean() if objective == 1 else aft.max()
+        _, _, aft = decode(tried, value if objective == 0 else np.inf, terms, candidates, known)
+        found = (aft - known.arrival).mean() if objective == 1 else aft.max()
         if found <= value:
             value = found
             best[:] = tried

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepsched.baselines.kernels.placement import PlacementTerms
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
+    from deepsched.model.networks.deepsched._candidate_kernels import CandidateMachines
     from deepsched.model.networks.deepsched.features import Float32Array, GraphView
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
@@ -91,22 +92,20 @@ def decode_values(
 
 def kernel_arguments(
     problem: Problem, view: GraphView, terms: PlacementTerms | None = None
-) -> tuple[Any, ...]:
+) -> tuple[PlacementTerms, CandidateMachines | None, _decode_kernels.Known]:
     """Return what the kernels take of a problem and its view, in their order.
 
     Parameters
     ----------
     terms : in place of the view's.
     """
-    return (
-        view.rank,
-        view.step,
-        problem.topo_index,
-        problem.pred_ptr,
-        view.terms if terms is None else terms,
-        view.candidates,
-        problem.etc,
-        problem.arrival,
-        problem.predecessors,
-        problem.machines.links,
+    known = _decode_kernels.Known(
+        rank=view.rank,
+        step=view.step,
+        topo_index=problem.topo_index,
+        etc=problem.etc,
+        arrival=problem.arrival,
+        preds=problem.predecessors,
+        links=problem.machines.links,
     )
+    return view.terms if terms is None else terms, view.candidates, known
