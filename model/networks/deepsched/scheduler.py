@@ -251,7 +251,7 @@ class DeepSchedScheduler:
         heads = self._layers.heads
         n, p = problem.etc.shape
         if self._descends(problem):
-            return slice(0, heads)
+            return slice(0, min(heads, LARGER_HEADS) if self._hurries(problem) else heads)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
 
     def __call__(
@@ -396,6 +396,13 @@ class DeepSchedScheduler:
         most = MOST_DESCENDED if self.samples_for(problem) == 1 else MOST_LARGER
         return problem.n_tasks <= most
 
+    def _hurries(self, problem: Problem) -> bool:
+        """Return whether re-insertions and both ends take the time of all samples there are."""
+        if self.options.objective != "makespan":
+            return False
+        few = 1 < self.samples_for(problem) < SAMPLES_PER_DESCENT
+        return few and MOST_DESCENDED < problem.n_tasks <= MOST_LARGER
+
     def _effort(self, problem: Problem, samples: int) -> Effort:
         """Return what is done beyond one decode, in little more time or in that of samples."""
         short, full = self.options.objective == "makespan", self._decode == "full"
@@ -428,7 +435,9 @@ class DeepSchedScheduler:
         spent += heads - 1 + (backward + SAMPLES_OF_SIDE if backward else 0)
         return Effort(
             backward=backward,
-            samples=max(samples - spent, min(samples, LEAST_SAMPLES)),
+            samples=max(
+                samples - spent, 1 if self._hurries(problem) else min(samples, LEAST_SAMPLES)
+            ),
             improved=improved,
             pushed=short,
             steps=steps,
