@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from deepsched.baselines.kernels.lanes import LANES, least_of
 from deepsched.baselines.kernels.structures import EdgeRows, inlined, jit
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ class Limit(NamedTuple):
 
 
 ROUNDING = 4e-16  # relative error of one float64 operation, rounded up
-LANES = 16  # machines that are looked at side by side
 FIRST_GAP_CAPACITY = 32  # idle gaps kept per machine before the table grows
 
 
@@ -130,7 +130,7 @@ def insertion_schedule(
     longest_gap = np.zeros(p)
     tail, ready = np.zeros(p), np.empty(p)
     earliest, appended, extra = np.empty(p), np.empty(p), np.zeros(p)
-    lows = np.empty(LANES)
+    lanes = np.empty(LANES)
     host, largest = np.empty(0, np.int64), np.empty(0)
     if terms is not None:
         host, largest = np.full(n, -1), np.zeros(n)
@@ -157,7 +157,7 @@ def insertion_schedule(
             for q in range(p):
                 if q != only:
                     earliest[q] = appended[q] = np.inf
-        machine, gap = first_least(appended, lows), -1
+        machine, gap = first_least(appended, lanes), -1
         best, begin = appended[machine], max(tail[machine], ready[machine])
         for q in range(p):
             if earliest[q] > best:
@@ -193,8 +193,8 @@ def insertion_schedule(
 
 
 @inlined
-def first_least(values, lows):
-    """Return the first index of the least value; `lows` (LANES,) is room."""
+def first_least(values, lanes):
+    """Return the first index of the least value; `lanes` (LANES,) is room."""
     p = values.size
     if p < 2 * LANES:
         low, at = values[0], 0
@@ -202,18 +202,7 @@ def first_least(values, lows):
             if values[q] < low:
                 low, at = values[q], q
         return at
-    # Lanes side by side: one after the other each comparison would wait for the one before.
-    lows[:] = values[:LANES]
-    whole = p - p % LANES
-    for first in range(LANES, whole, LANES):
-        for c in range(LANES):
-            value = values[first + c]
-            lows[c] = value if value < lows[c] else lows[c]
-    low = lows[0]
-    for c in range(1, LANES):
-        low = min(low, lows[c])
-    for q in range(whole, p):
-        low = min(low, values[q])
+    low = least_of(values, lanes)
     at = 0
     while values[at] != low:
         at += 1

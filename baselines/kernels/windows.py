@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepsched.baselines.kernels.lanes import LANES, least_of
 from deepsched.baselines.kernels.structures import inlined, jit
-
-LANES = 16
 
 
 @jit
@@ -77,25 +76,8 @@ def earliest_ends(topo, etc, shut, release, preds, links, exact, fewest, again, 
             barred = shut[i]
             for q in range(p):
                 end[q] = np.inf if barred[q] else end[q]
-        soonest[i] = _least(end, lanes)
+        soonest[i] = least_of(end, lanes)
     return soonest
-
-
-@inlined
-def _least(values, lanes):
-    """Return the least value, found in lanes side by side, which the processor can do at once."""
-    lanes[:] = np.inf
-    whole = values.size - values.size % LANES
-    for first in range(0, whole, LANES):
-        for c in range(LANES):
-            value = values[first + c]
-            lanes[c] = value if value < lanes[c] else lanes[c]
-    found = np.inf
-    for c in range(LANES):
-        found = min(found, lanes[c])
-    for q in range(whole, values.size):
-        found = min(found, values[q])
-    return found
 
 
 @jit
@@ -107,7 +89,7 @@ def heads(etc, ends):
         end, own = ends[i], etc[i]
         for q in range(p):
             starts[q] = end[q] - own[q] if end[q] < np.inf else np.inf
-        found[i] = _least(starts, lanes)
+        found[i] = least_of(starts, lanes)
     return found
 
 
