@@ -252,9 +252,12 @@ class _Progress:
                 self._attempts = status.attempt
                 grown = status.world > self._last.world
                 why = "there is room for more" if grown else "a training process died"
+                if not grown and status.died_of:
+                    why += f" ({status.died_of})"
                 messages.print(
                     f"{why}: {status.world} go on from step {status.begun} (restart "
-                    f"{self._attempts - 1}; at most {self._max_failures} crashes within an hour)"
+                    f"{self._attempts - 1}; at most {self._max_failures} crashes within an hour)",
+                    markup=False,
                 )
             if self._shown < 0 and status.attempt:
                 self._shown = sum(record["step"] <= status.begun for record in status.history)

@@ -31,6 +31,7 @@ class Status:
     steps_per_second, tasks_per_second : lately; 0 before there is a second step.
     history : of the validations.
     notes : what the user should know, such as a state that was damaged.
+    died_of : the error that ended the attempt before, if a process could still tell.
     error : a user's mistake, or a training that diverged: a restart would only meet it again.
     gave_up : processes crashed more often within an hour than they may; `error` says so too.
     """
@@ -44,6 +45,7 @@ class Status:
     tasks_per_second: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    died_of: str | None = None
     error: str | None = None
     gave_up: bool = False
 
@@ -59,6 +61,7 @@ class Board:
         self._status = Status(notes=list(notes))
         self._max_failures = max_failures
         self._crashes: list[float] = []  # s, when those of the last hour were noticed
+        self._died_of: str | None = None  # of the present attempt
         self._points: deque[tuple[float, int, int]] = deque()  # s, steps, tasks
 
     def status(self) -> Status:
@@ -73,6 +76,7 @@ class Board:
             self._crashes.append(now)
         if len(self._crashes) > self._max_failures:
             message = f"the training processes crashed {len(self._crashes)} times within an hour"
+            message += f", the last time of {self._died_of}" if self._died_of else ""
             self._status = replace(self._status, error=message, gave_up=True)
             return False
         self._points.clear()
@@ -87,7 +91,9 @@ class Board:
             tasks_per_second=0.0,
             history=history,
             notes=notes,
+            died_of=self._died_of,
         )
+        self._died_of = None
         return True
 
     def step(self, step: int, measures: dict[str, float], tasks: int) -> None:
@@ -109,6 +115,10 @@ class Board:
     def validation(self, record: dict[str, Any]) -> None:
         """Take note of a validation."""
         self._status = replace(self._status, history=[*self._status.history, record])
+
+    def died(self, error: str) -> None:
+        """Take note of what a process dies of; what others then die of follows from it."""
+        self._died_of = self._died_of or error
 
     def fail(self, error: str) -> None:
         """Take note of an error."""

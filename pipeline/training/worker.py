@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deepsched.pipeline.training.history import History, Record
 
 NOTE_SECONDS = 0.5  # least time between two notes of a step
+LONGEST_REASON = 300  # characters
 PARENT_SECONDS = 1.0  # between two looks at whether the raylet still lives
 
 
@@ -104,6 +105,16 @@ def train_worker(task: dict[str, Any]) -> None:
         ray.get(board.fail.remote(str(error)))
         if world > 1:
             raise  # the others may be waiting for this process: only Ray Train can end them
+    except Exception as error:
+        ray.get(board.died.remote(short_reason(error)))
+        raise
+
+
+def short_reason(error: Exception) -> str:
+    """Return an error's kind and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return said if len(said) <= LONGEST_REASON else said[: LONGEST_REASON - 1] + "…"
 
 
 def end_with_parent() -> None:

@@ -451,6 +451,53 @@ def test_crashes_are_counted_by_the_hour(monkeypatch: pytest.MonkeyPatch) -> Non
     assert board.status().error == "the training processes crashed 3 times within an hour"
 
 
+def test_what_processes_died_of_is_told_of_the_attempt_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    board, show = Board(2), train._Progress(10, 2)  # noqa: SLF001
+    board.begin(0, [], [], 2)
+    show.status(board.status())
+    board.died("RuntimeError: no room [left]")
+    board.died("DistBackendError: the peer is gone")
+    for _ in range(2):
+        board.begin(0, [], [], 2)
+        show.status(board.status())
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("a training process died (RuntimeError: no room [left]): 2 go on from")
+    assert second.startswith("a training process died: 2 go on from")
+    board.died("RuntimeError: again")
+    assert not board.begin(0, [], [], 2)
+    told = str(board.status().error)
+    assert told.endswith("3 times within an hour, the last time of RuntimeError: again")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_an_error_that_is_nobodys_mistake_is_told_to_the_driver(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.config import ScalingConfig
+
+    from deepsched.pipeline.training import worker
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory\nmore of it")
+
+    monkeypatch.setattr(worker, "fit", broken)
+    board: Any = ray.remote(num_cpus=0)(Board).remote(3)
+    spec = worker.WorkerSpec(
+        data=dataset, states=str(tmp_path), config=config(PAPER_EPOCHS), meta={}
+    )
+    task = {"spec": spec, "board": board}
+    alone: Any = ScalingConfig(num_workers=0)
+    with pytest.raises(Exception, match="no memory"):
+        TorchTrainer(worker.train_worker, train_loop_config=task, scaling_config=alone).fit()
+    ray.get(board.begin.remote(0, [], [], 1))
+    assert ray.get(board.status.remote()).died_of == "RuntimeError: no memory"
+
+
 def test_there_is_no_pace_before_the_second_step_after_a_restart() -> None:
     board = Board(3)
     board.begin(0, [], [], 1)

@@ -8,6 +8,7 @@ every problem, and a task's burst times are features side by side, one a machine
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from deepsched.baselines.errors import TooLarge
 from deepsched.model.networks.paper.batch import Batch, Prediction
 from deepsched.model.networks.paper.features import MACHINE_FEATURES, PAIR_FEATURES, TASK_FEATURES
-from deepsched.model.networks.paper.recurrence import autocasts
+from deepsched.model.networks.paper.recurrence import LONGEST, autocasts
 from deepsched.model.networks.paper.times import start_and_finish
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ class PaddedPaperNetwork(nn.Module):
         if autocasts(input_BTF):
             with torch.autocast(input_BTF.device.type, enabled=False):
                 return self._context(input_BTF.float())
-        found: Tensor = self.task_gru(input_BTF)[0]
+        # Without cuDNN, torch's own goes step by step, which takes a while but any length.
+        long = input_BTF.shape[1] > LONGEST
+        with torch.backends.cudnn.flags(enabled=False) if long else contextlib.nullcontext():
+            found: Tensor = self.task_gru(input_BTF)[0]
         return found
 
     def padded(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-CHUNK = 1024  # steps between two states that are kept for the backward pass
+CHUNK = 1024  # steps at a time, and between two states that are kept for the backward pass
+LONGEST = (
+    65_535  # steps of a sequence that cuDNN takes, https://github.com/pytorch/pytorch/issues/133751
+)
 
 
 class BidirectionalGRU(nn.Module):
@@ -72,23 +75,29 @@ def _run(gru: nn.GRU, rows_TF: Tensor, lengths: Sequence[int], window: int | Non
     rows_LBF = pad_sequence(list(torch.split(rows_TF, list(lengths))))
     if torch.is_grad_enabled() and window is not None and len(rows_LBF) > window:
         hidden_LBD = _in_windows(gru, rows_LBF, window)
-    elif torch.is_grad_enabled() and len(rows_LBF) > CHUNK:
-        hidden_LBD = _in_chunks(gru, rows_LBF)
     else:
-        hidden_LBD, _ = gru(rows_LBF)
+        hidden_LBD = _in_chunks(gru, rows_LBF, _zero_state(gru, rows_LBF))
     return torch.cat([hidden_LBD[:length, b] for b, length in enumerate(lengths)])
 
 
-def _in_chunks(gru: nn.GRU, rows_LBF: Tensor) -> Tensor:
-    """Run a GRU as ever, but remember only its state after each chunk for the backward pass.
+def _zero_state(gru: nn.GRU, rows_LBF: Tensor) -> Tensor:
+    return rows_LBF.new_zeros((1, rows_LBF.shape[1], gru.hidden_size))
 
-    The gradient is that of the whole sequence; within a chunk the pass is run once more.
+
+def _in_chunks(gru: nn.GRU, rows_LBF: Tensor, state_1BD: Tensor) -> Tensor:
+    """Run a GRU as ever, chunk after chunk: cuDNN takes no longer sequence than `LONGEST`.
+
+    Only the state after each chunk is remembered for the backward pass, whose gradient is that of
+    the whole sequence; within a chunk the pass is run once more.
     """
-    state_1BD = rows_LBF.new_zeros((1, rows_LBF.shape[1], gru.hidden_size))
+    again = torch.is_grad_enabled() and len(rows_LBF) > CHUNK
     parts = []
     for chunk_LBF in torch.split(rows_LBF, CHUNK):
-        # Reentrant, or the graph of all steps would be kept, if without its numbers.
-        part_LBD, state_1BD = checkpoint(gru, chunk_LBF, state_1BD, use_reentrant=True)
+        if again:
+            # Reentrant, or the graph of all steps would be kept, if without its numbers.
+            part_LBD, state_1BD = checkpoint(gru, chunk_LBF, state_1BD, use_reentrant=True)
+        else:
+            part_LBD, state_1BD = gru(chunk_LBF, state_1BD)
         parts.append(part_LBD)
     return torch.cat(parts)
 
@@ -99,15 +108,15 @@ def _in_windows(gru: nn.GRU, rows_LBF: Tensor, window: int) -> Tensor:
     Axes: K window, W step in a window.
     """
     n_steps, n_sequences, _ = rows_LBF.shape
+    first_1BD = _zero_state(gru, rows_LBF)
     with torch.no_grad():
-        hidden_LBD, _ = gru(rows_LBF)
-    first_1BD = rows_LBF.new_zeros((1, n_sequences, gru.hidden_size))
+        hidden_LBD = _in_chunks(gru, rows_LBF, first_1BD)
     begin_KBD = torch.cat([first_1BD, hidden_LBD[window - 1 : n_steps - 1 : window]])
     n_windows = len(begin_KBD)
     filling = n_windows * window - n_steps
     filled_LBF = functional.pad(rows_LBF, (0, 0, 0, 0, 0, filling))
     side_WBF = torch.cat(torch.split(filled_LBF, window), dim=1)  # window after window
-    part_WBD, _ = gru(side_WBF, begin_KBD.flatten(0, 1)[None])
+    part_WBD = _in_chunks(gru, side_WBF, begin_KBD.flatten(0, 1)[None])
     return torch.cat(torch.split(part_WBD, n_sequences, dim=1))[:n_steps]
 
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.model.networks import build_network, network_config
+from deepsched.model.networks.paper import recurrence
 from deepsched.model.networks.paper.batch import collate
 from deepsched.model.networks.paper.config import PaperConfig
 from deepsched.model.networks.paper.features import encode
-from deepsched.model.networks.paper.recurrence import BidirectionalGRU
+from deepsched.model.networks.paper.recurrence import LONGEST, BidirectionalGRU
 from tests.model.examples import layered
 
 CHANNELS, HIDDEN = 5, 4
@@ -34,7 +35,11 @@ def learned(made: nn.Module, found: Tensor, given: Tensor) -> list[Tensor]:
     """Return the gradients of inputs and weights for some gradient of the states."""
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(found.shape, generator=generator).to(found.dtype)
-    return list(torch.autograd.grad((found * weight).sum(), [given, *made.parameters()]))
+    wanted = [given, *made.parameters()]
+    for one in wanted:
+        one.grad = None
+    (found * weight.to(found.device)).sum().backward()
+    return [one.grad for one in wanted if one.grad is not None]
 
 
 def step_by_step(made: BidirectionalGRU, given: Tensor, window: int | None) -> Tensor:
@@ -117,3 +122,40 @@ def test_a_gru_is_kept_from_autocast(limits: dict[str, int]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         made(collate([encode(layered(6, 3, 0))]))
     assert not short[-1]
+
+
+@pytest.mark.parametrize("window", [None, 20, 5])
+@pytest.mark.parametrize("learns", [True, False])
+def test_no_more_steps_at_a_time_than_a_chunk_and_the_same_result(
+    window: int | None, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, given = built(window, torch.float64), rows(torch.float64)
+    with torch.set_grad_enabled(learns):
+        whole = made(given, LENGTHS)
+    expected = learned(made, whole, given) if learns else []
+    monkeypatch.setattr(recurrence, "CHUNK", 7)
+    asked: list[int] = []
+    for gru in (made.forwards, made.backwards):
+        gru.register_forward_hook(lambda _, given, __: asked.append(len(given[0])))
+    with torch.set_grad_enabled(learns):
+        found = made(given, LENGTHS)
+    torch.testing.assert_close(found, whole, atol=1e-12, rtol=1e-12)
+    assert max(asked) == 7
+    for mine, theirs in zip(learned(made, found, given) if learns else [], expected, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("window", [None, 1024])
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_gpu_reads_longer_sequences_than_cudnn_takes(window: int | None, learns: bool) -> None:
+    made = built(window, torch.float32)
+    given = torch.randn(LONGEST + 2, CHANNELS)
+    with torch.no_grad():
+        expected = made(given, [len(given)])
+    made, there = made.to("cuda"), given.to("cuda").requires_grad_()
+    with torch.set_grad_enabled(learns):
+        found = made(there, [len(given)])
+    torch.testing.assert_close(found.detach().cpu(), expected, atol=5e-3, rtol=0)  # TF32
+    if learns:
+        assert all(torch.isfinite(one).all() for one in learned(made, found, there))
