@@ -18,7 +18,7 @@ from deepsched.baselines.peft import peft
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
-from deepsched.model.networks.deepsched.features import graph_view
+from deepsched.model.networks.deepsched.features import decoder_view
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import hill_climb, thread_count
 from deepsched.pipeline.benchmarks.quality_controls import CONSTANTS, Averaged, BestConstants
@@ -198,7 +198,7 @@ class Search:
     def __call__(self, problem: Problem, rng: np.random.Generator) -> Schedule:
         """Return the best schedule found in the time given, HEFT's at worst."""
         begin = time.perf_counter()
-        view = graph_view(problem)
+        view = decoder_view(problem)
         start = np.zeros((problem.n_tasks, len(OUTPUTS)), np.float32)
         value = heft(problem).makespan
         left = self._seconds - (time.perf_counter() - begin)

@@ -99,6 +99,25 @@ def own_weights(terms):
 
 
 @jit
+def first_finish(constants, order, terms, candidates, known):
+    """Return the mean AFT, s, of the second half of tasks in `order`, which are placed alone.
+
+    `constants` (3,) are all tasks' outputs but the priority.
+    """
+    room = own_weights(terms)
+    for i in order:
+        for k in range(3):
+            room.weights[i, k] = UNITS[k + 1] * _number(constants[k])
+    placed = (order, known.etc, known.arrival, known.preds, known.links)
+    if candidates is None:
+        limit = limit_of(np.inf, room, known.links)
+        _, _, aft = insertion_schedule(*placed, None, None, room, limit)
+    else:
+        _, _, aft = candidate_schedule(*placed, room, candidates)
+    return aft[order[order.size // 2 :]].mean()
+
+
+@jit
 def values(centre, perturbations, terms, candidates, known):
     found = np.empty((perturbations.shape[0], 2))
     room = own_weights(terms)

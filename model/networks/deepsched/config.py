@@ -19,6 +19,13 @@ class DeepSchedConfig(Settings):
         at_least=1,
         at_most=16,
     )
+    constants: int = setting(
+        0,
+        "Where tasks are more than 1,000, and 100 for each machine, the makespan is made short by "
+        "the best of so many constant outputs, without the network; 0: by the network.",
+        at_least=0,
+        at_most=16,
+    )
     decode: str = setting(
         "full",
         "Candidate machines of a task while the network learns: all, or a few promising ones.",

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
     from deepsched.model.networks.deepsched._candidate_kernels import CandidateMachines
-    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+    from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
 
 
 def decode_schedule(
-    problem: Problem, view: GraphView, outputs: Float32Array, scheduler: str
+    problem: Problem, view: DecoderView, outputs: Float32Array, scheduler: str
 ) -> Schedule:
     """Schedule by HEFT's rule, biased by the outputs; valid whatever they are.
 
@@ -43,7 +43,7 @@ def decode_schedule(
 
 
 def decode_best(
-    problem: Problem, view: GraphView, heads: Float32Array, scheduler: str
+    problem: Problem, view: DecoderView, heads: Float32Array, scheduler: str
 ) -> tuple[Float32Array, Schedule]:
     """Return the head whose schedule is the best by the view's objective, and that schedule.
 
@@ -57,7 +57,7 @@ def decode_best(
     return heads[best], make_schedule(scheduler, proc, ast, aft)
 
 
-def heft_within(problem: Problem, view: GraphView, most: float) -> Schedule | None:
+def heft_within(problem: Problem, view: DecoderView, most: float) -> Schedule | None:
     """Return HEFT's schedule; or None, as soon as it is seen that it is longer than `most`, s.
 
     Nothing is seen early where links differ, or some machines only are looked at.
@@ -71,7 +71,7 @@ def heft_within(problem: Problem, view: GraphView, most: float) -> Schedule | No
 
 def decode_values(
     problem: Problem,
-    view: GraphView,
+    view: DecoderView,
     centre: Float32Array,
     perturbations: Float32Array,
 ) -> FloatArray:
@@ -91,7 +91,7 @@ def decode_values(
 
 
 def kernel_arguments(
-    problem: Problem, view: GraphView, terms: PlacementTerms | None = None
+    problem: Problem, view: DecoderView, terms: PlacementTerms | None = None
 ) -> tuple[PlacementTerms, CandidateMachines | None, _decode_kernels.Known]:
     """Return what the kernels take of a problem and its view, in their order.
 

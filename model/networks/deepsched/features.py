@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,14 @@ from deepsched.model.networks.deepsched._candidate_kernels import (
     cheapest_machines,
 )
 from deepsched.model.networks.deepsched._feature_kernels import SMALLEST, TINY
-from deepsched.model.networks.deepsched.concurrency import in_background
+from deepsched.model.networks.deepsched.concurrency import in_background, in_halves
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
 if TYPE_CHECKING:
     from deepsched.baselines.arrays import FloatArray, IntArray
     from deepsched.baselines.kernels.structures import EdgeRows
     from deepsched.baselines.problem import Problem
+    from deepsched.model.networks.deepsched.concurrency import Pending
 
 Float32Array = NDArray[np.float32]
 
@@ -62,16 +63,12 @@ CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class GraphView:
-    """A problem as the network and its decoder see it.
+class DecoderView:
+    """A problem as the decoder sees it.
 
     Attributes
     ----------
-    features : (n, len(TASK_FEATURES)); the last column is the objective.
-    children : (m,) the child of each edge, edges by parent.
-    child_ptr : (n + 1,) the edges of task i lie in `child_ptr[i]:child_ptr[i + 1]`.
-    weight : (m,) log of one more than the mean transfer time / mean cost.
-    objective : one of `OBJECTIVES`; a feature of all tasks too.
+    objective : one of `OBJECTIVES`.
     rank : (n,) s, upward rank.
     step : s, what an upward rank loses from a task to its critical child, in the mean.
     terms : the decoder's tables; their weights are room for one decoder at a time. Without a table
@@ -79,10 +76,6 @@ class GraphView:
     candidates : the machines looked at for each task; None: all.
     """
 
-    features: Float32Array
-    children: IntArray
-    child_ptr: IntArray
-    weight: Float32Array
     objective: str
     rank: FloatArray
     step: float
@@ -95,6 +88,49 @@ class GraphView:
         return int(self.rank.size)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GraphView(DecoderView):
+    """A problem as the network and its decoder see it.
+
+    Attributes
+    ----------
+    features : (n, len(TASK_FEATURES)); the last column is the objective.
+    children : (m,) the child of each edge, edges by parent.
+    child_ptr : (n + 1,) the edges of task i lie in `child_ptr[i]:child_ptr[i + 1]`.
+    weight : (m,) log of one more than the mean transfer time / mean cost.
+    """
+
+    features: Float32Array
+    children: IntArray
+    child_ptr: IntArray
+    weight: Float32Array
+
+
+class _Begun(NamedTuple):
+    """What the decoder's view begins with, while a thread fills its tables."""
+
+    costs: FloatArray  # (n, 4), see `cost_statistics`
+    slow: FloatArray  # (p,) mean slowness of machines
+    mean: FloatArray  # (n,) s, mean costs
+    unit: float  # s, mean of them
+    comm: FloatArray  # (m,) s, mean transfer times of the edges by parent
+    graph: FloatArray  # (n, 6), see `edge_statistics`
+    rank: FloatArray
+    ahead_unit: float  # s, of the table
+    through: Float32Array
+    cheap: IntArray  # (n, k), of `CandidateMachines`
+    tables: Pending | None
+
+
+def decoder_view(
+    problem: Problem, objective: str = "makespan", decode: str = "full"
+) -> DecoderView:
+    """Return the tables of a problem alone, for outputs that come from no network."""
+    begun = _begin(problem, decode)
+    least_ahead, _ = _regret(problem, begun)
+    return DecoderView(**_of_decoder(problem, begun, least_ahead, objective, decode))
+
+
 def graph_view(problem: Problem, objective: str = "makespan", decode: str = "full") -> GraphView:
     """Return features and tables of a problem.
 
@@ -104,18 +140,58 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
     """
     n, p = problem.etc.shape
+    begun = _begin(problem, decode)
+    up, mean, comm = begun.rank, begun.mean, begun.comm
+    down = _feature_kernels.downward(problem.topo, mean, problem.successors, comm)
+    path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
+    of_problem = (
+        math.log(total / (path * p)),
+        math.log(p),
+        math.log1p(float(comm.sum()) / total),
+        math.log(n),
+        float(begun.slow.std()),
+        float(OBJECTIVES.index(objective)),
+    )
+    found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
+    _feature_kernels.task_features(
+        up,
+        down,
+        begun.costs,
+        begun.graph,
+        _crowding(down, mean),
+        problem.arrival,
+        path,
+        begun.unit,
+        p,
+        of_problem,
+        found,
+    )
+    weight = _feature_kernels.edge_features(comm, begun.unit)
+    least_ahead, regret = _regret(problem, begun)
+    _feature_kernels.regret_feature(regret, begun.unit, found)
+    return GraphView(
+        **_of_decoder(problem, begun, least_ahead, objective, decode),
+        features=found,
+        children=problem.succ,
+        child_ptr=problem.succ_ptr,
+        weight=weight,
+    )
+
+
+def _begin(problem: Problem, decode: str) -> _Begun:
+    n, p = problem.etc.shape
     costs, slow = _costs(problem.etc)
     mean = costs[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)
     # A power of two, so that dividing by it rounds nothing.
-    unit_ahead = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
+    ahead_unit = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
     # From numpy, which asks for large pages: touching small ones takes longer than filling them.
-    weights = np.zeros((n, 3))
     table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
+    cheap = np.empty((n, {"full": 0, "topk": min(CHEAPEST, p)}.get(decode, 1)), np.int64)
     if decode == "full":
-        tables = in_background(
+        tables: Pending | None = in_background(
             n,
             _feature_kernels.optimistic,
             problem.topo,
@@ -123,59 +199,59 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
             costs[:, 3].copy(),
             succs,
             comm,
-            unit_ahead,
+            ahead_unit,
             table,
             problem.machines.links,
         )
     else:
-        cheap = np.empty((n, min(CHEAPEST, p) if decode == "topk" else 1), np.int64)
-        tables = in_background(n, cheapest_machines, problem.etc, cheap)
-    down = _feature_kernels.downward(problem.topo, mean, succs, comm)
-    graph = _feature_kernels.edge_statistics(succs, comm)
-    path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
-    unit = total / n
-    of_problem = (
-        math.log(total / (path * p)),
-        math.log(p),
-        math.log1p(float(comm.sum()) / total),
-        math.log(n),
-        float(slow.std()),
-        float(OBJECTIVES.index(objective)),
-    )
-    found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
-    crowding = _crowding(down, mean)
-    _feature_kernels.task_features(
-        up, down, costs, graph, crowding, problem.arrival, path, unit, p, of_problem, found
-    )
-    weight = _feature_kernels.edge_features(comm, unit)
-    candidates = None
-    if decode == "full":
-        least_ahead, regret = tables.result()
-    else:
-        tables.result()
-        least_ahead = regret = np.zeros(n)
-        candidates = _candidates(cheap, slow, wide=decode == "topk")
-    _feature_kernels.regret_feature(regret, unit, found)
-    least = costs[:, 1].copy()
-    return GraphView(
-        features=found,
-        children=problem.succ,
-        child_ptr=problem.succ_ptr,
-        weight=weight,
-        objective=objective,
+        in_halves(n, lambda rows: cheapest_machines(problem.etc[rows], cheap[rows]))
+        tables = None
+    return _Begun(
+        costs=costs,
+        slow=slow,
+        mean=mean,
+        unit=max(float(mean.sum()), TINY) / n,
+        comm=comm,
+        graph=_feature_kernels.edge_statistics(succs, comm),
         rank=up,
-        step=unit + float(graph[:, 5].mean()),
-        terms=PlacementTerms(
-            weights=weights,
-            through=table,
-            unit=unit_ahead,
-            least_optimistic=least_ahead,
-            least_cost=least,
-            succs=succs,
-            mean_comm=comm,
-        ),
-        candidates=candidates,
+        ahead_unit=ahead_unit,
+        through=table,
+        cheap=cheap,
+        tables=tables,
     )
+
+
+def _regret(problem: Problem, begun: _Begun) -> tuple[FloatArray, FloatArray]:
+    """Wait for the tables; return (n,) least optimistic costs and regrets, s, or zeros."""
+    if begun.tables is not None:
+        least_ahead, regret = begun.tables.result()
+        return least_ahead, regret
+    nothing = np.zeros(problem.n_tasks)
+    return nothing, nothing
+
+
+def _of_decoder(
+    problem: Problem, begun: _Begun, least_ahead: FloatArray, objective: str, decode: str
+) -> dict[str, Any]:
+    """Return the fields of `DecoderView`."""
+    candidates = None
+    if decode != "full":
+        candidates = _candidates(begun.cheap, begun.slow, wide=decode == "topk")
+    return {
+        "objective": objective,
+        "rank": begun.rank,
+        "step": begun.unit + float(begun.graph[:, 5].mean()),
+        "terms": PlacementTerms(
+            weights=np.zeros((problem.n_tasks, 3)),
+            through=begun.through,
+            unit=begun.ahead_unit,
+            least_optimistic=least_ahead,
+            least_cost=begun.costs[:, 1].copy(),
+            succs=problem.successors,
+            mean_comm=begun.comm,
+        ),
+        "candidates": candidates,
+    }
 
 
 def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:

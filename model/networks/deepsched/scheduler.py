@@ -20,12 +20,14 @@ from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
+from deepsched.model.networks.deepsched.constants import best_constants, is_large
 from deepsched.model.networks.deepsched.decode import (
     OUTPUTS,
     decode_best,
     decode_schedule,
     heft_within,
 )
+from deepsched.model.networks.deepsched.features import decoder_view
 from deepsched.model.networks.deepsched.forward import ALL, expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
@@ -42,14 +44,14 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
-    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+    from deepsched.model.networks.deepsched.features import DecoderView, Float32Array, GraphView
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
 # up to `MOST_LARGER` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
-SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 80
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
@@ -104,14 +106,14 @@ class Side(NamedTuple):
     problem : the one that is decoded: the same, or reversed.
     view : of it, for the decoder.
     heads : (heads, n, outputs), of those that are decoded.
-    hidden : (n, w) the last hidden state.
+    hidden : (n, w) the last hidden state; None where no network was asked.
     """
 
     whole: Problem
     problem: Problem
-    view: GraphView
+    view: DecoderView
     heads: Float32Array
-    hidden: Float32Array
+    hidden: Float32Array | None
 
     def decoded(self, outputs: Float32Array) -> Schedule:
         """Return the schedule of `problem` that outputs mean."""
@@ -157,6 +159,7 @@ class DeepSchedScheduler:
         self.options = options or DeepSchedOptions()
         self._weights = dict(weights)
         self._layers = layers_of(weights)
+        self._constants = self._weights.get("constants")
         self._decode = self.options.decode or DECODES[0]
         self._threads = self.options.threads or thread_count()
 
@@ -220,6 +223,7 @@ class DeepSchedScheduler:
         weights = {
             key: np.zeros_like(value[: len(OUTPUTS)]) if key.startswith("leave.") else value
             for key, value in self._weights.items()
+            if key != "constants"
         }
         return DeepSchedScheduler(weights, self.options)
 
@@ -247,9 +251,11 @@ class DeepSchedScheduler:
         return self.options.samples or default_samples(problem.n_tasks, problem.n_machines)
 
     def heads_for(self, problem: Problem) -> slice:
-        """Return which of the network's heads are decoded: of large problems one or two."""
+        """Return which heads are decoded: of large problems one or two."""
         heads = self._layers.heads
         n, p = problem.etc.shape
+        if self._asks_constants(problem):
+            return slice(0, 1)
         if self._descends(problem):
             return slice(0, min(heads, LARGER_HEADS) if self._hurries(problem) else heads)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
@@ -387,7 +393,16 @@ class DeepSchedScheduler:
         return best
 
     def _side(self, whole: Problem, problem: Problem, heads: slice) -> Side:
-        return Side(whole, problem, *self.forward(problem, heads))
+        if self._constants is None or not self._asks_constants(problem):
+            return Side(whole, problem, *self.forward(problem, heads))
+        view = decoder_view(problem, self.options.objective, self._decode)
+        outputs = best_constants(problem, view, self._constants, self._threads)
+        return Side(whole, problem, view, outputs[None], None)
+
+    def _asks_constants(self, problem: Problem) -> bool:
+        """Return whether constants take the place of what the network says."""
+        short = self.options.objective == "makespan"
+        return self._constants is not None and short and is_large(problem)
 
     def _descends(self, problem: Problem) -> bool:
         """Return whether re-insertions follow one pass, or the samples."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.arrays import BoolArray, FloatArray
     from deepsched.baselines.problem import Problem
-    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+    from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
 CHUNK = 4  # samples decoded together
 FEW = 64_000  # samples x tasks x machines up to which threads cost more than they bring
@@ -51,7 +51,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 def sample(
     problem: Problem,
-    view: GraphView,
+    view: DecoderView,
     centre: Float32Array,
     hidden: Float32Array | None,
     count: int,
@@ -119,7 +119,7 @@ def sample(
 
 def hill_climb(
     problem: Problem,
-    view: GraphView,
+    view: DecoderView,
     start: Float32Array,
     value: float,
     seconds: float,

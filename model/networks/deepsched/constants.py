@@ -1,0 +1,76 @@
+"""Outputs for large problems: the same for all tasks, the best of some on the first tasks.
+
+What a network says of single tasks brings nothing where machines have many tasks each, and
+constants come without a forward pass.
+Which of some suit a problem shows soon: they are tried on the first tasks of HEFT's order, of which
+the second half tells, machines being busy by then; the least mean AFT wins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepsched.baselines.ranks import heft_order
+from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.decode import OUTPUTS, kernel_arguments
+from deepsched.model.networks.deepsched.search import pool
+
+if TYPE_CHECKING:
+    from deepsched.baselines.problem import Problem
+    from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
+
+# More tasks than this, and so many for each machine: constants are asked, and no network.
+LARGE, PER_MACHINE = 1_000, 100
+# They are tried on this share of the tasks, and no more than so many.
+FIRST_SHARE, FIRST = 0.2, 3_000
+# Optimistic cost, cost, affinity; without priorities, which change nothing where all are alike.
+CONSTANTS = {
+    "full": (
+        (0.4, 4.5, 0.5),
+        (0.4, 14.0, 0.0),
+        (1.0, 0.5, 1.2),
+        (1.0, 0.5, 0.0),
+        (0.4, 8.0, 2.0),
+        (0.0, 2.0, 0.5),
+    ),
+    "topk": (
+        (0.0, 4.5, 0.5),
+        (0.0, 8.0, 0.0),
+        (0.0, 0.6, 1.2),
+        (0.0, 0.1, 0.5),
+        (0.0, 8.0, 2.0),
+        (0.0, 2.0, 0.5),
+    ),
+}
+
+
+def is_large(problem: Problem) -> bool:
+    """Return whether constants suit a problem better than what a network says of it."""
+    n, p = problem.etc.shape
+    return n > LARGE and n >= PER_MACHINE * p
+
+
+def best_constants(
+    problem: Problem, view: DecoderView, constants: Float32Array, threads: int
+) -> Float32Array:
+    """Return (n, outputs): for all tasks the constants that suit the first of them best.
+
+    The result does not depend on the threads.
+
+    Parameters
+    ----------
+    constants : (k, outputs - 1), of all outputs but the priority.
+    """
+    n = problem.n_tasks
+    first = heft_order(problem, view.rank)[: max(1, min(FIRST, round(FIRST_SHARE * n)))]
+    arguments = kernel_arguments(problem, view)
+
+    def run(weights: Float32Array) -> float:
+        return float(_decode_kernels.first_finish(weights, first, *arguments))
+
+    found = list(pool(threads).map(run, constants) if threads > 1 else map(run, constants))
+    outputs = np.zeros((n, len(OUTPUTS)), np.float32)
+    outputs[:, 1:] = constants[int(np.argmin(found))]
+    return outputs
