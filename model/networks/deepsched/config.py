@@ -21,8 +21,8 @@ class DeepSchedConfig(Settings):
     )
     constants: int = setting(
         0,
-        "Where tasks are more than 1,000, and 100 for each machine, the makespan is made short by "
-        "the best of so many constant outputs, without the network; 0: by the network.",
+        "Outputs alike for all tasks, tried beside the network's on large problems, and in their "
+        "place in one pass over more than 10,000 tasks; 0: the network is always asked.",
         at_least=0,
         at_most=16,
     )

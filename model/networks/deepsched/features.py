@@ -59,7 +59,7 @@ TASK_FEATURES = (
     "heterogeneity",  # standard deviation of the machines' slowness
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
-CHEAPEST, GROUPS = 4, 8  # of `topk`: machines a task, groups of machines by slowness
+CHEAPEST, GROUPS = 4, 12  # of `topk`: machines a task, groups of machines by slowness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

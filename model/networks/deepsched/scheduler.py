@@ -55,6 +55,8 @@ SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
+# To try constants on the first tasks, and to decode the best.
+SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
@@ -254,7 +256,7 @@ class DeepSchedScheduler:
         """Return which heads are decoded: of large problems one or two."""
         heads = self._layers.heads
         n, p = problem.etc.shape
-        if self._asks_constants(problem):
+        if self._constants_alone(problem):
             return slice(0, 1)
         if self._descends(problem):
             return slice(0, min(heads, LARGER_HEADS) if self._hurries(problem) else heads)
@@ -395,14 +397,26 @@ class DeepSchedScheduler:
     def _side(self, whole: Problem, problem: Problem, heads: slice) -> Side:
         if self._constants is None or not self._asks_constants(problem):
             return Side(whole, problem, *self.forward(problem, heads))
-        view = decoder_view(problem, self.options.objective, self._decode)
-        outputs = best_constants(problem, view, self._constants, self._threads)
-        return Side(whole, problem, view, outputs[None], None)
+        if self._constants_alone(problem):
+            view = decoder_view(problem, self.options.objective, self._decode)
+            outputs = best_constants(problem, view, self._constants, self._threads)
+            return Side(whole, problem, view, outputs[None], None)
+        seen, said, hidden = self.forward(problem, heads)
+        outputs = best_constants(problem, seen, self._constants, self._threads)
+        return Side(whole, problem, seen, np.concatenate([said, outputs[None]]), hidden)
 
     def _asks_constants(self, problem: Problem) -> bool:
-        """Return whether constants take the place of what the network says."""
-        short = self.options.objective == "makespan"
-        return self._constants is not None and short and is_large(problem)
+        """Return whether constants are tried, beside the network or in its place."""
+        if self._constants is None or self.options.objective != "makespan":
+            return False
+        return is_large(problem) and (not self._once(problem) or problem.n_tasks > MOST_LARGER)
+
+    def _constants_alone(self, problem: Problem) -> bool:
+        """Return whether there is no time for what the network says."""
+        return self._asks_constants(problem) and self._once(problem)
+
+    def _once(self, problem: Problem) -> bool:
+        return self.samples_for(problem) == 1 and not self.options.budget
 
     def _descends(self, problem: Problem) -> bool:
         """Return whether re-insertions follow one pass, or the samples."""
@@ -448,6 +462,7 @@ class DeepSchedScheduler:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
         spent += heads - 1 + (backward + SAMPLES_OF_SIDE if backward else 0)
+        spent += SAMPLES_OF_CONSTANTS if self._asks_constants(problem) else 0
         return Effort(
             backward=backward,
             samples=max(

@@ -62,14 +62,13 @@ def test_the_decoder_sees_the_same_with_and_without_features(decode: str) -> Non
     assert one.aft.tobytes() == other.aft.tobytes()
 
 
-@pytest.mark.parametrize("samples", [1, 6])
 @pytest.mark.parametrize("decode", ["full", "topk"])
-def test_a_large_problem_asks_no_network(
-    decode: str, samples: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_one_pass_over_a_large_problem_asks_no_network(
+    decode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = DeepSchedConfig(width=8, rounds=1, constants=4, decode=decode)
     save_checkpoint(tmp_path, build_network("deepsched", config), "deepsched", config, {})
-    made = DeepSchedScheduler.load(tmp_path, samples=samples)
+    made = DeepSchedScheduler.load(tmp_path, samples=1)
     asked: list[int] = []
     forward = scheduler.forward_pass
 
@@ -79,20 +78,51 @@ def test_a_large_problem_asks_no_network(
 
     monkeypatch.setattr(scheduler, "forward_pass", counted)
     problem = layered(300, 8, ccr=3.0)
-    made(problem)
-    assert asked
+
+    def asks(made: DeepSchedScheduler) -> bool:
+        asked.clear()
+        found = made(problem)
+        assert violations(problem, found) == []
+        assert made(problem).aft.tobytes() == found.aft.tobytes()
+        return bool(asked)
+
     monkeypatch.setattr(constants, "LARGE", 200)
-    made(problem)
-    assert asked.pop()  # not a hundred for each machine
+    monkeypatch.setattr(scheduler, "MOST_LARGER", 200)
+    assert asks(made)  # not a hundred tasks for each machine
     monkeypatch.setattr(constants, "PER_MACHINE", 30)
-    asked.clear()
-    found = made(problem)
-    assert not asked
-    assert violations(problem, found) == []
-    assert found.makespan < heft(problem).makespan
-    assert made(problem).aft.tobytes() == found.aft.tobytes()
-    made.with_options(objective="turnaround")(problem)
-    assert asked
+    assert not asks(made)
+    assert made(problem).makespan < heft(problem).makespan
+    assert asks(made.with_options(samples=6))
+    assert asks(made.with_options(objective="turnaround"))
+    monkeypatch.setattr(scheduler, "MOST_LARGER", 400)
+    assert asks(made)
+
+
+@pytest.mark.parametrize("more", [{"samples": 6}, {"samples": 1, "budget": 0.05}])
+def test_beside_a_network_they_are_another_head(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = DeepSchedConfig(width=8, rounds=1, constants=4)
+    save_checkpoint(tmp_path, build_network("deepsched", config), "deepsched", config, {})
+    monkeypatch.setattr(constants, "LARGE", 200)
+    monkeypatch.setattr(constants, "PER_MACHINE", 30)
+    made = DeepSchedScheduler.load(tmp_path, guard=False, **more)
+    decoded: list[int] = []
+    best = scheduler.decode_best
+
+    def counted(problem: Problem, view: Any, heads: np.ndarray, name: str) -> Any:
+        decoded.append(len(heads))
+        return best(problem, view, heads, name)
+
+    monkeypatch.setattr(scheduler, "decode_best", counted)
+    problem = layered(300, 8, ccr=3.0)
+    made(problem)
+    first = decoded[0]
+    assert first == made.heads_for(problem).stop + 1
+    decoded.clear()
+    monkeypatch.setattr(constants, "LARGE", 300)
+    made(problem)
+    assert decoded[0] == first - 1
 
 
 def test_without_constants_the_network_is_asked_at_any_size(
