@@ -50,7 +50,8 @@ def command() -> None:
         for family in ("layered", "layered", "independent")
     ]
     networks = [
-        DeepSchedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET) for decode in DECODES
+        DeepSchedScheduler.load(decode=decode, samples=SAMPLES, budget=BUDGET).shortened()
+        for decode in DECODES
     ]
     networks += [
         DeepSchedScheduler.load(samples=1),

@@ -17,6 +17,7 @@ from deepsched.baselines.metrics import makespan, mean_turnaround
 from deepsched.baselines.peft import peft
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import violations
+from deepsched.baselines.timing import warm_up
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 from deepsched.model.networks.deepsched.features import decoder_view
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
@@ -77,6 +78,8 @@ class Runner:
 
     def warm_up(self) -> None:
         """Run everything once on small problems, so that no time holds a compilation."""
+        for network in (self._one, self._topk):  # what only large problems need, too
+            warm_up(network)
         for family in ("layered", "independent"):
             problem = generate(GeneratorSpec(family=family, tasks=40, machines=4), 0)
             self.run("", problem)

@@ -111,7 +111,8 @@ def train_worker(task: dict[str, Any]) -> None:
 
 
 def short_reason(error: Exception) -> str:
-    """Return an error's kind and the first line of what it says."""
+    """Return an error's kind and the first line of what it says; of a Ray task, its own."""
+    error = getattr(error, "cause", None) or error
     lines = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return said if len(said) <= LONGEST_REASON else said[: LONGEST_REASON - 1] + "…"

@@ -38,7 +38,9 @@ class Timing(Record):
     queue: Seconds = Field(description="s until a process took it")
     parse: Seconds = Field(description="s until the problem was built")
     schedule: Seconds = Field(description="s of the scheduler, network and decoding included")
-    network: Seconds | None = Field(default=None, description="s of the network's forward pass")
+    network: Seconds | None = Field(
+        default=None, description="s of the network's forward pass, or of what takes its place"
+    )
     decode: Seconds | None = Field(
         default=None, description="s of decoding, samples, guard and search"
     )

@@ -19,13 +19,6 @@ class DeepSchedConfig(Settings):
         at_least=1,
         at_most=16,
     )
-    constants: int = setting(
-        0,
-        "Outputs alike for all tasks, tried beside the network's on large problems, and in their "
-        "place in one pass over more than 10,000 tasks; 0: the network is always asked.",
-        at_least=0,
-        at_most=16,
-    )
     decode: str = setting(
         "full",
         "Candidate machines of a task while the network learns: all, or a few promising ones.",

@@ -8,16 +8,19 @@ the second half tells, machines being busy by then; the least mean AFT wins.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.ranks import heft_order
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.decode import OUTPUTS, kernel_arguments
 from deepsched.model.networks.deepsched.search import pool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deepsched.baselines.problem import Problem
     from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
@@ -25,24 +28,29 @@ if TYPE_CHECKING:
 LARGE, PER_MACHINE = 1_000, 100
 # They are tried on this share of the tasks, and no more than so many.
 FIRST_SHARE, FIRST = 0.2, 4_000
-# Optimistic cost, cost, affinity; without priorities, which change nothing where all are alike.
-CONSTANTS = {
-    "full": (
-        (0.0, 2.0, 0.5),
-        (1.0, 0.5, 0.5),
-        (0.0, 8.0, 0.5),
-        (1.0, 0.5, 0.0),
-        (0.0, 14.0, 0.0),
-        (0.0, 0.5, 0.5),
-    ),
-    "topk": (
-        (0.0, 2.0, 0.5),
-        (0.0, 0.5, 0.0),
-        (0.0, 14.0, 0.0),
-        (0.0, 0.0, 0.5),
-        (0.0, 0.5, 0.5),
-    ),
-}
+KEPT_AS = "constants"  # in a checkpoint's `meta`
+
+
+def constants_of(meta: Mapping[str, Any]) -> Float32Array | None:
+    """Return (k, outputs - 1), the constants that were kept with a network; None if none were.
+
+    They are optimistic cost, cost and affinity: a priority alike for all tasks changes nothing.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not rows of so many finite numbers.
+    """
+    if meta.get(KEPT_AS) is None:
+        return None
+    width = len(OUTPUTS) - 1
+    try:
+        found = np.array(meta[KEPT_AS], np.float32)
+    except (TypeError, ValueError, OverflowError):
+        found = np.zeros(0, np.float32)
+    if found.ndim != 2 or found.shape[1] != width or not found.size or not np.isfinite(found).all():
+        raise InvalidInput(f"meta.{KEPT_AS}: not rows of {width} numbers each")
+    return found
 
 
 def is_large(problem: Problem) -> bool:

@@ -152,8 +152,6 @@ def expected_shapes(weights: Mapping[str, Float32Array]) -> dict[str, tuple[int,
         layers[f"rounds.{k}.mix"] = (width, 4 * width)
         found |= {f"rounds.{k}.{way}_edge.weight": (width, 1) for way in ("up", "down")}
         layers[f"rounds.{k}.norm"] = (width,)
-    if "constants" in weights:
-        found["constants"] = (len(weights["constants"]), len(OUTPUTS) - 1)
     for layer, shape in layers.items():
         found |= {f"{layer}.weight": shape, f"{layer}.bias": shape[:1]}
     return found

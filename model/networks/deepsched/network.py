@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepsched.model.networks.deepsched.constants import CONSTANTS
 from deepsched.model.networks.deepsched.decode import OUTPUTS
 from deepsched.model.networks.deepsched.features import (
     TASK_FEATURES,
@@ -84,9 +83,6 @@ class DeepSchedNetwork(nn.Module):
         self.leave = nn.Linear(width, config.heads * len(OUTPUTS))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
-        if config.constants:
-            chosen = CONSTANTS[config.decode][: config.constants]
-            self.register_buffer("constants", torch.tensor(chosen))
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Return (n, heads, len(OUTPUTS)), bounded."""

@@ -60,6 +60,9 @@ class DeepSchedOptions(Settings):
         at_least=1,
         public=False,
     )
+    compiling: bool = setting(
+        False, "Try constants beside the network on problems of any size.", public=False
+    )
 
 
 class NoiseScales(NamedTuple):

@@ -20,7 +20,7 @@ class Report:
     improved : called with each better value of the objective, s, from any thread; optional.
     best : the last of these.
     heft : HEFT's makespan, s, where the guard ran it to its end.
-    network : s of the forward pass.
+    network : s of the forward pass, or of trying constants in its place.
     decode : s of everything after it.
     """
 

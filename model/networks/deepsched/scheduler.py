@@ -20,7 +20,7 @@ from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
-from deepsched.model.networks.deepsched.constants import best_constants, is_large
+from deepsched.model.networks.deepsched.constants import best_constants, constants_of, is_large
 from deepsched.model.networks.deepsched.decode import (
     OUTPUTS,
     decode_best,
@@ -55,7 +55,7 @@ SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 120
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
-# To try constants on the first tasks, and to decode the best.
+# To try constants on the first tasks, and to decode the best; at either end.
 SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
@@ -161,7 +161,7 @@ class DeepSchedScheduler:
         self.options = options or DeepSchedOptions()
         self._weights = dict(weights)
         self._layers = layers_of(weights)
-        self._constants = self._weights.get("constants")
+        self._constants = constants_of(self.meta)
         self._decode = self.options.decode or DECODES[0]
         self._threads = self.options.threads or thread_count()
 
@@ -202,7 +202,10 @@ class DeepSchedScheduler:
             raise InvalidInput(
                 f"{folder / CONFIG}: decode is {decode!r}; one of: {', '.join(DECODES)}"
             )
-        return cls(weights, replace(chosen, decode=decode), meta=document["meta"])
+        try:
+            return cls(weights, replace(chosen, decode=decode), meta=document["meta"])
+        except InvalidInput as error:
+            raise InvalidInput(f"{folder / CONFIG}: {error}") from None
 
     def with_options(self, **options: Any) -> DeepSchedScheduler:
         """Return a scheduler of the same network with other values of some options.
@@ -217,15 +220,17 @@ class DeepSchedScheduler:
         return DeepSchedScheduler(self._weights, chosen, meta=self.meta)
 
     def shortened(self) -> DeepSchedScheduler:
-        """Return the same scheduler with a search that is over soon, to be compiled by."""
-        return self.with_options(budget=min(self.options.budget, WARM_UP))
+        """Return the same scheduler with a search that is over soon, to be compiled by.
+
+        It tries constants on problems of any size.
+        """
+        return self.with_options(budget=min(self.options.budget, WARM_UP), compiling=True)
 
     def without_network(self) -> DeepSchedScheduler:
         """Return the same decoder and search with one head, whose outputs are 0: the control."""
         weights = {
             key: np.zeros_like(value[: len(OUTPUTS)]) if key.startswith("leave.") else value
             for key, value in self._weights.items()
-            if key != "constants"
         }
         return DeepSchedScheduler(weights, self.options)
 
@@ -253,11 +258,9 @@ class DeepSchedScheduler:
         return self.options.samples or default_samples(problem.n_tasks, problem.n_machines)
 
     def heads_for(self, problem: Problem) -> slice:
-        """Return which heads are decoded: of large problems one or two."""
+        """Return which of the network's heads are decoded: of large problems one or two."""
         heads = self._layers.heads
         n, p = problem.etc.shape
-        if self._constants_alone(problem):
-            return slice(0, 1)
         if self._descends(problem):
             return slice(0, min(heads, LARGER_HEADS) if self._hurries(problem) else heads)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
@@ -407,13 +410,16 @@ class DeepSchedScheduler:
 
     def _asks_constants(self, problem: Problem) -> bool:
         """Return whether constants are tried, beside the network or in its place."""
-        if self._constants is None or self.options.objective != "makespan":
+        short, several = self.options.objective == "makespan", self._decode != "argmax"
+        if self._constants is None or not short or not several:
             return False
+        if self.options.compiling:
+            return True
         return is_large(problem) and (not self._once(problem) or problem.n_tasks > MOST_LARGER)
 
     def _constants_alone(self, problem: Problem) -> bool:
         """Return whether there is no time for what the network says."""
-        return self._asks_constants(problem) and self._once(problem)
+        return self._asks_constants(problem) and self._once(problem) and not self.options.compiling
 
     def _once(self, problem: Problem) -> bool:
         return self.samples_for(problem) == 1 and not self.options.budget
@@ -462,7 +468,8 @@ class DeepSchedScheduler:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
         spent += heads - 1 + (backward + SAMPLES_OF_SIDE if backward else 0)
-        spent += SAMPLES_OF_CONSTANTS if self._asks_constants(problem) else 0
+        if self._asks_constants(problem):
+            spent += SAMPLES_OF_CONSTANTS * (2 if backward else 1)
         return Effort(
             backward=backward,
             samples=max(

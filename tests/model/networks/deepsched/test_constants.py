@@ -1,32 +1,46 @@
-"""Constants in the network's place, for very large problems."""
+"""Constants beside the network and in its place, for large problems."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
 from deepsched.baselines.ranks import heft_order
 from deepsched.baselines.schedule import violations
+from deepsched.baselines.timing import warm_up
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
-from deepsched.model.networks.deepsched import constants, scheduler
+from deepsched.model.networks.deepsched import _decode_kernels, constants, scheduler
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
-from deepsched.model.networks.deepsched.constants import CONSTANTS, best_constants
+from deepsched.model.networks.deepsched.constants import best_constants
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 from deepsched.model.networks.deepsched.features import decoder_view, graph_view
-from deepsched.model.networks.deepsched.options import DeepSchedOptions
-from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
+from deepsched.model.networks.deepsched.scheduler import (
+    PRETRAINED,
+    PRETRAINED_TOPK,
+    DeepSchedScheduler,
+)
 from tests.model.examples import layered, limited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from deepsched.baselines.problem import Problem
+
+SHIPPED = {"full": PRETRAINED, "topk": PRETRAINED_TOPK}
+CONFIG = DeepSchedConfig(width=8, rounds=1)
+
+
+def shipped(decode: str) -> list[list[float]]:
+    document = json.loads((SHIPPED[decode] / "config.json").read_text(encoding="utf-8"))
+    found: list[list[float]] = document["meta"]["constants"]
+    return found
 
 
 def outputs(problem: Problem, weights: Any) -> np.ndarray:
@@ -35,12 +49,48 @@ def outputs(problem: Problem, weights: Any) -> np.ndarray:
     return same
 
 
+def saved(folder: Path, decode: str = "full", kept: Any = None) -> Path:
+    config = DeepSchedConfig(width=8, rounds=1, decode=decode)
+    network = build_network("deepsched", config)
+    meta = {"constants": shipped(decode) if kept is None else kept}
+    save_checkpoint(folder, network, "deepsched", config, meta)
+    return folder
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[DeepSchedScheduler, Problem], bool]:
+    """Return what tells whether a scheduler asks its network about a problem."""
+    passes: list[int] = []
+    forward = scheduler.forward_pass
+
+    def counted(*given: Any, **more: Any) -> Any:
+        passes.append(1)
+        return forward(*given, **more)
+
+    monkeypatch.setattr(scheduler, "forward_pass", counted)
+
+    def asks(made: DeepSchedScheduler, problem: Problem) -> bool:
+        passes.clear()
+        assert violations(problem, made(problem)) == []
+        return bool(passes)
+
+    return asks
+
+
+@pytest.fixture
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "LARGE", 200)
+    monkeypatch.setattr(constants, "PER_MACHINE", 30)
+    monkeypatch.setattr(scheduler, "MOST_LARGER", 200)
+    monkeypatch.setattr(scheduler, "MOST_DESCENDED", 200)
+
+
 @pytest.mark.parametrize("decode", ["full", "topk"])
 @pytest.mark.parametrize("seed", range(6))
 def test_they_are_those_under_which_the_first_tasks_end_soonest(decode: str, seed: int) -> None:
     problem = limited(seed) if seed == 0 else layered(400, 12, seed, ccr=0.5 * seed)
     view = decoder_view(problem, decode=decode)
-    tried = np.array(CONSTANTS[decode], np.float32)
+    tried = np.array(shipped(decode), np.float32)
     first = heft_order(problem, view.rank)[: max(1, round(0.2 * problem.n_tasks))]
     late = first[len(first) // 2 :]
     ends = [
@@ -62,51 +112,49 @@ def test_the_decoder_sees_the_same_with_and_without_features(decode: str) -> Non
     assert one.aft.tobytes() == other.aft.tobytes()
 
 
+@pytest.mark.usefixtures("small_is_large")
 @pytest.mark.parametrize("decode", ["full", "topk"])
-def test_one_pass_over_a_large_problem_asks_no_network(
-    decode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_one_pass_over_a_large_problem_is_theirs_alone(
+    decode: str, asked: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = DeepSchedConfig(width=8, rounds=1, constants=4, decode=decode)
-    save_checkpoint(tmp_path, build_network("deepsched", config), "deepsched", config, {})
-    made = DeepSchedScheduler.load(tmp_path, samples=1)
-    asked: list[int] = []
-    forward = scheduler.forward_pass
-
-    def counted(*given: Any, **more: Any) -> Any:
-        asked.append(1)
-        return forward(*given, **more)
-
-    monkeypatch.setattr(scheduler, "forward_pass", counted)
+    made = DeepSchedScheduler.load(saved(tmp_path, decode), samples=1, guard=False)
     problem = layered(300, 8, ccr=3.0)
-
-    def asks(made: DeepSchedScheduler) -> bool:
-        asked.clear()
-        found = made(problem)
-        assert violations(problem, found) == []
-        assert made(problem).aft.tobytes() == found.aft.tobytes()
-        return bool(asked)
-
-    monkeypatch.setattr(constants, "LARGE", 200)
-    monkeypatch.setattr(scheduler, "MOST_LARGER", 200)
-    assert asks(made)  # not a hundred tasks for each machine
-    monkeypatch.setattr(constants, "PER_MACHINE", 30)
-    assert not asks(made)
-    assert made(problem).makespan < heft(problem).makespan
-    assert asks(made.with_options(samples=6))
-    assert asks(made.with_options(objective="turnaround"))
-    monkeypatch.setattr(scheduler, "MOST_LARGER", 400)
-    assert asks(made)
+    assert not asked(made, problem)
+    view = decoder_view(problem, decode=decode)
+    best = best_constants(problem, view, np.array(shipped(decode), np.float32), 1)
+    own = decode_schedule(problem, view, best, "x")
+    assert made(problem).aft.tobytes() == own.aft.tobytes() != heft(problem).aft.tobytes()
+    assert asked(made.with_options(samples=6), problem)
+    assert asked(made.with_options(budget=0.05), problem)
+    assert asked(made.with_options(objective="turnaround"), problem)
+    assert asked(made.with_options(decode="argmax"), problem)
+    for size, most in ((constants, "LARGE"), (scheduler, "MOST_LARGER")):
+        with monkeypatch.context() as patch:
+            patch.setattr(size, most, 300)
+            assert asked(made, problem)
+    monkeypatch.setattr(constants, "PER_MACHINE", 40)
+    assert asked(made, problem)
 
 
+@pytest.mark.usefixtures("small_is_large")
+def test_a_network_without_any_is_asked_at_any_size(
+    asked: Callable[..., bool], tmp_path: Path
+) -> None:
+    network = build_network("deepsched", CONFIG)
+    save_checkpoint(tmp_path, network, "deepsched", CONFIG, {"steps": 3})
+    problem = layered(300, 8)
+    assert asked(DeepSchedScheduler.load(tmp_path, samples=1), problem)
+    with_them = DeepSchedScheduler.load(saved(tmp_path / "with"), samples=1)
+    assert not asked(with_them, problem)
+    assert asked(with_them.without_network(), problem)
+
+
+@pytest.mark.usefixtures("small_is_large")
 @pytest.mark.parametrize("more", [{"samples": 6}, {"samples": 1, "budget": 0.05}])
 def test_beside_a_network_they_are_another_head(
     more: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = DeepSchedConfig(width=8, rounds=1, constants=4)
-    save_checkpoint(tmp_path, build_network("deepsched", config), "deepsched", config, {})
-    monkeypatch.setattr(constants, "LARGE", 200)
-    monkeypatch.setattr(constants, "PER_MACHINE", 30)
-    made = DeepSchedScheduler.load(tmp_path, guard=False, **more)
+    made = DeepSchedScheduler.load(saved(tmp_path), guard=False, **more)
     decoded: list[int] = []
     best = scheduler.decode_best
 
@@ -125,37 +173,56 @@ def test_beside_a_network_they_are_another_head(
     assert decoded[0] == first - 1
 
 
-def test_without_constants_the_network_is_asked_at_any_size(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    weights = {key: value.numpy() for key, value in build_network("deepsched").state_dict().items()}
-    assert "constants" not in weights
-    monkeypatch.setattr(constants, "LARGE", 1)
-    problem = layered(400, 4)
-    made = DeepSchedScheduler(weights, DeepSchedOptions(samples=1, guard=False))
-    assert made(problem).aft.tobytes() == heft(problem).aft.tobytes()  # an untrained network
+@pytest.mark.parametrize("decode", ["full", "topk"])
+def test_those_that_come_with_the_package(decode: str) -> None:
+    folder = SHIPPED[decode]
+    assert load_checkpoint(folder).config.decode == decode
+    kept = constants.constants_of(DeepSchedScheduler.load(folder).meta)
+    assert kept is not None
+    assert kept.shape == (len(shipped(decode)), len(OUTPUTS) - 1)
+    assert decode == "full" or not kept[:, 0].any()  # there is no table of optimistic costs
 
 
-def test_they_are_kept_with_the_weights(tmp_path: Path) -> None:
-    config = DeepSchedConfig(width=8, rounds=1, constants=3)
-    network = build_network("deepsched", config)
-    network.constants[0, 0] = 7.0
-    save_checkpoint(tmp_path, network, "deepsched", config, {})
-    read: Any = load_checkpoint(tmp_path).network
-    assert torch.equal(read.constants, network.constants)
-    assert read.constants.shape == (3, len(OUTPUTS) - 1)
-    assert DeepSchedScheduler.load(tmp_path).without_network().options.decode == "full"
-
-
-@pytest.mark.parametrize("wrong", [torch.zeros(2, 2), torch.tensor([[1.0, 2.0, torch.nan]])])
-def test_wrong_ones_are_refused(wrong: torch.Tensor, tmp_path: Path) -> None:
-    config = DeepSchedConfig(width=8, rounds=1, constants=3)
-    network = build_network("deepsched", config)
-    network.constants = wrong
-    save_checkpoint(tmp_path, network, "deepsched", config, {})
-    with pytest.raises(InvalidInput, match=r"model\.safetensors"):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        [[]],
+        [[1, 2]],
+        [1, 2, 3],
+        [[1, 2, "x"]],
+        [[1, 2, None]],
+        [[1, 2, 1e400]],
+        {},
+        5,
+        [[1], 2],
+    ],
+)
+def test_wrong_ones_are_refused(wrong: Any, tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / "config.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["meta"]["constants"] = wrong
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"config\.json: meta\.constants: not rows of 3 numbers"):
         DeepSchedScheduler.load(tmp_path)
 
 
-def test_those_of_topk_weigh_no_optimistic_cost() -> None:
-    assert not np.array(CONSTANTS["topk"])[:, 0].any()
+@pytest.mark.parametrize("decode", ["full", "topk"])
+def test_warming_up_compiles_them_too(
+    decode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    placed: list[int] = []
+    first_finish = _decode_kernels.first_finish
+
+    def counted(*given: Any) -> float:
+        placed.append(1)
+        return float(first_finish(*given))
+
+    monkeypatch.setattr(_decode_kernels, "first_finish", counted)
+    made = DeepSchedScheduler.load(saved(tmp_path, decode), samples=1)
+    warm_up(made)
+    assert placed
+    placed.clear()
+    made(layered(20, 2))
+    assert not placed

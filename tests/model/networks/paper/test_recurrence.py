@@ -39,7 +39,9 @@ def learned(made: nn.Module, found: Tensor, given: Tensor) -> list[Tensor]:
     for one in wanted:
         one.grad = None
     (found * weight.to(found.device)).sum().backward()
-    return [one.grad for one in wanted if one.grad is not None]
+    found_of = [one.grad for one in wanted]
+    assert all(isinstance(one, Tensor) for one in found_of)
+    return found_of
 
 
 def step_by_step(made: BidirectionalGRU, given: Tensor, window: int | None) -> Tensor:
