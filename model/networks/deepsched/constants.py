@@ -1,9 +1,9 @@
 """Outputs for large problems: the same for all tasks, the best of some on the first tasks.
 
 Where machines have many tasks each, a network that learned on few brings no more, and constants
-come without a forward pass.
-Which of some suit a problem shows soon: they are tried on the first tasks of HEFT's order, of which
-the second half tells, machines being busy by then; the least mean AFT wins.
+come without a forward pass. Which of some suit a problem shows soon: they are tried on the first
+tasks of HEFT's order, of which the second half tells, machines being busy by then; the least mean
+AFT wins.
 """
 
 from __future__ import annotations
