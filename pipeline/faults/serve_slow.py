@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 IDLE = 6.0  # s, for which it is seen how long small things take undisturbed
 PROBE_RATE = 5.0  # 1/s
 MOST_RATIO = 3.0  # of a probe's p99 to that without disturbance
+MAY_BE_REFUSED = ("small 503",)  # no fault: there is no room, and it is told
 LITTLE = 50.0  # ms, below which it is no matter how many times as long that is
 MOST_PEAK = 1_500.0  # MB that all processes may take more for a while
 LARGEST = 64_000_000  # bytes, the service's default for a body
@@ -136,7 +137,7 @@ def held_up(idle: Probes, disturbed: Probes) -> list[str]:
     found = [
         f"{count} probes of {kind}"
         for kind, count in disturbed.others.items()
-        if not kind.endswith("small 503")  # which may find no room, but has to be told so
+        if not kind.endswith(MAY_BE_REFUSED)
     ]
     for kind in disturbed.ms:
         now, then = disturbed.p99(kind), idle.p99(kind)

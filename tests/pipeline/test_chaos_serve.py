@@ -170,6 +170,10 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("deepsched.pipeline.faults.serve_slow.MOST_RATIO", 100.0)
     monkeypatch.setattr("deepsched.pipeline.faults.serve_slow.LITTLE", 1_000.0)
+    # Beside other tests a process that is ended and begins anew may take longer than /health waits.
+    monkeypatch.setattr(
+        "deepsched.pipeline.faults.serve_slow.MAY_BE_REFUSED", ("small 503", "health 503")
+    )
     monkeypatch.setattr("deepsched.pipeline.faults.serve_gone.MOST_CPU", 0.5)
 
 
