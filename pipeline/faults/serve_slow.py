@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 IDLE = 6.0  # s, for which it is seen how long small things take undisturbed
 PROBE_RATE = 5.0  # 1/s
 MOST_RATIO = 3.0  # of a probe's p99 to that without disturbance
-MAY_BE_REFUSED = ("small 503",)  # no fault: there is no room, and it is told
 LITTLE = 50.0  # ms, below which it is no matter how many times as long that is
+MAY_BE_REFUSED = ("small 503",)  # no fault: there is no room, and it is told
 MOST_PEAK = 1_500.0  # MB that all processes may take more for a while
 LARGEST = 64_000_000  # bytes, the service's default for a body
 HEADERS = 300_000_000  # bytes of headers on one connection

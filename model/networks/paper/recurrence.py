@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 
 CHUNK = 1024  # steps at a time, and between two states that are kept for the backward pass
-LONGEST = (
-    65_535  # steps of a sequence that cuDNN takes, https://github.com/pytorch/pytorch/issues/133751
-)
+# Steps of the longest sequence cuDNN takes: https://github.com/pytorch/pytorch/issues/133751
+LONGEST = 65_535
 
 
 class BidirectionalGRU(nn.Module):
