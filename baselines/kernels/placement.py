@@ -108,6 +108,21 @@ def _uniform_data_ready(first, last, preds, links, proc, aft, ready):
             ready[q] = local
 
 
+@inlined
+def ready_on(machine, i, arrival, preds, links, proc, aft):
+    """Return the time at which task i has arrived and all its inputs are on one machine."""
+    ready = arrival[i]
+    for e in range(preds.ptr[i], preds.ptr[i + 1]):
+        source = proc[preds.task[e]]
+        there = aft[preds.task[e]]
+        if links.node[source] != links.node[machine]:
+            # One sum after the other, as in `data_ready`.
+            latency, bandwidth = links.latency[source, machine], links.bandwidth[source, machine]
+            there += latency + preds.data[e] / bandwidth
+        ready = there if there > ready else ready
+    return ready
+
+
 @jit
 def insertion_schedule(
     order, etc, arrival, preds, links, bias=None, pinned=None, terms=None, limit=None
@@ -135,6 +150,22 @@ def insertion_schedule(
     if terms is not None:
         host, largest = np.full(n, -1), np.zeros(n)
     for i in order:
+        if pinned is not None and pinned[i] >= 0:
+            machine = pinned[i]
+            length = etc[i, machine]
+            there = ready_on(machine, i, arrival, preds, links, proc, aft)
+            gap, begin = -1, max(tail[machine], there)
+            if length <= longest_gap[machine] and there < tail[machine]:
+                starts, ends, count = gap_start[machine], gap_end[machine], n_gaps[machine]
+                g, start = find_gap(starts, ends, count, there, length, 0.0, begin + length, False)
+                if g >= 0:
+                    gap, begin = g, start
+            proc[i], ast[i], aft[i] = machine, begin, begin + length
+            occupy(gap_start, gap_end, n_gaps, longest_gap, tail, machine, gap, begin, aft[i])
+            if n_gaps[machine] == capacity:
+                gap_start, gap_end = doubled(gap_start), doubled(gap_end)
+                capacity *= 2
+            continue
         data_ready(i, arrival, preds, links, proc, aft, ready)
         duration = etc[i]
         # Per machine: the value of starting as soon as the inputs are there, which no gap beats,
@@ -152,11 +183,6 @@ def insertion_schedule(
             for q in range(p):
                 earliest[q] += extra[q]
                 appended[q] += extra[q]
-        if pinned is not None and pinned[i] >= 0:
-            only = pinned[i]
-            for q in range(p):
-                if q != only:
-                    earliest[q] = appended[q] = np.inf
         machine, gap = first_least(appended, lanes), -1
         best, begin = appended[machine], max(tail[machine], ready[machine])
         for q in range(p):
