@@ -7,6 +7,7 @@ off or overwritten there. A kernel must run in any case: what cannot be read is 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
@@ -201,8 +202,22 @@ class _CheckedCache(caching.FunctionCache):
         self._cache_file = _CheckedFiles(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
-            source_stamp=self._impl.locator.get_source_stamp(),
+            source_stamp=_stamp(Path(function.__code__.co_filename)),
         )
+
+
+@functools.cache
+def _stamp(file: Path) -> str:
+    """Return what changes with the source of any kernel that those of a file may call.
+
+    numba looks at the file of a kernel alone. After an update of another one it would run code that
+    was compiled into the first, which may know other tables.
+    """
+    ours, beside = Path(__file__).parent.glob("*.py"), file.parent.glob("*kernels.py")
+    found = DIGEST()
+    for path in sorted({file, *ours, *beside}):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 _said: list[str] = []  # at most one line a process

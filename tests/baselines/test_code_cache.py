@@ -104,6 +104,20 @@ def test_where_files_can_be_written_they_are_and_nothing_is_said(tmp_path: Path)
         assert place.endswith(f" {hits}")
 
 
+def test_code_is_compiled_anew_when_a_kernel_that_it_may_call_changes(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    for part in ("deepsched", "baselines"):
+        shutil.copytree(ROOT / part, package / part, ignore=shutil.ignore_patterns("__pycache__"))
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    other = package / "baselines" / "kernels" / "lanes.py"
+    for hits in (0, 1, 0, 1):
+        if hits == 0:
+            other.write_text(other.read_text() + "# changed\n")
+        answer, place, _ = run(package, **variables)
+        assert answer == "[2.0]"
+        assert place.endswith(f" {hits}")
+
+
 def flip(data: bytes) -> bytes:
     """Return bytes of which one in the middle, so of the machine code, is another."""
     middle = len(data) // 2
