@@ -106,11 +106,18 @@ class GraphView(DecoderView):
     weight: Float32Array
 
 
+class TaskCosts(NamedTuple):
+    """What a view needs of the ETC matrix alone, whichever way the edges point."""
+
+    described: FloatArray  # (n, 4), see `cost_statistics`
+    slow: FloatArray  # (p,) mean slowness of machines
+    cheap: IntArray  # (n, k), of `CandidateMachines`; k is 0 for `full`
+
+
 class _Begun(NamedTuple):
     """What the decoder's view begins with, while a thread fills its tables."""
 
-    costs: FloatArray  # (n, 4), see `cost_statistics`
-    slow: FloatArray  # (p,) mean slowness of machines
+    costs: TaskCosts
     mean: FloatArray  # (n,) s, mean costs
     unit: float  # s, mean of them
     comm: FloatArray  # (m,) s, mean transfer times of the edges by parent
@@ -118,29 +125,48 @@ class _Begun(NamedTuple):
     rank: FloatArray
     ahead_unit: float  # s, of the table
     through: Float32Array
-    cheap: IntArray  # (n, k), of `CandidateMachines`
     tables: Pending | None
 
 
 def decoder_view(
-    problem: Problem, objective: str = "makespan", decode: str = "full"
+    problem: Problem,
+    objective: str = "makespan",
+    decode: str = "full",
+    costs: TaskCosts | None = None,
+    *,
+    optimistic: bool = True,
 ) -> DecoderView:
-    """Return the tables of a problem alone, for outputs that come from no network."""
-    begun = _begin(problem, decode)
+    """Return the tables of a problem alone, for outputs that come from no network.
+
+    Parameters
+    ----------
+    costs : `task_costs`, if they are known.
+    optimistic : whether with the optimistic costs, the dearest table; else their output must be 0.
+    """
+    begun = _begin(problem, decode, costs, optimistic=optimistic)
     least_ahead, _ = _regret(problem, begun)
     return DecoderView(**_of_decoder(problem, begun, least_ahead, objective, decode))
 
 
-def graph_view(problem: Problem, objective: str = "makespan", decode: str = "full") -> GraphView:
+def graph_view(
+    problem: Problem,
+    objective: str = "makespan",
+    decode: str = "full",
+    costs: TaskCosts | None = None,
+) -> GraphView:
     """Return features and tables of a problem.
 
     All decodings but `full` do without the optimistic costs, the dearest table; what the network
     sees of them is then 0.
 
     No entry is NaN or infinite, whatever the problem: zero costs, no edges, one machine.
+
+    Parameters
+    ----------
+    costs : `task_costs`, if they are known.
     """
     n, p = problem.etc.shape
-    begun = _begin(problem, decode)
+    begun = _begin(problem, decode, costs)
     up, mean, comm = begun.rank, begun.mean, begun.comm
     down = _feature_kernels.downward(problem.topo, mean, problem.successors, comm)
     path, total = max(float(up.max()), TINY), max(float(mean.sum()), TINY)
@@ -149,14 +175,14 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
         math.log(p),
         math.log1p(float(comm.sum()) / total),
         math.log(n),
-        float(begun.slow.std()),
+        float(begun.costs.slow.std()),
         float(OBJECTIVES.index(objective)),
     )
     found = np.empty((n, len(TASK_FEATURES)), dtype=np.float32)
     _feature_kernels.task_features(
         up,
         down,
-        begun.costs,
+        begun.costs.described,
         begun.graph,
         _crowding(down, mean),
         problem.arrival,
@@ -178,37 +204,48 @@ def graph_view(problem: Problem, objective: str = "makespan", decode: str = "ful
     )
 
 
-def _begin(problem: Problem, decode: str) -> _Begun:
+def task_costs(etc: FloatArray, decode: str = "full") -> TaskCosts:
+    """Return what a view for a decoding needs of an (n, p) ETC matrix, s."""
+    n, p = etc.shape
+    cheap = np.empty((n, {"full": 0, "topk": min(CHEAPEST, p)}.get(decode, 1)), np.int64)
+    if decode != "full":
+        in_halves(n, lambda rows: cheapest_machines(etc[rows], cheap[rows]))
+    return TaskCosts(*_costs(etc), cheap)
+
+
+def _begin(
+    problem: Problem, decode: str, costs: TaskCosts | None, *, optimistic: bool = True
+) -> _Begun:
     n, p = problem.etc.shape
-    costs, slow = _costs(problem.etc)
-    mean = costs[:, 0].copy()
+    costs = costs or task_costs(problem.etc, decode)
+    mean = costs.described[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
     up = upward_rank(problem.topo, mean, succs, comm)
     # A power of two, so that dividing by it rounds nothing.
     ahead_unit = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
+    tables: Pending | None = None
     # From numpy, which asks for large pages: touching small ones takes longer than filling them.
-    table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
-    cheap = np.empty((n, {"full": 0, "topk": min(CHEAPEST, p)}.get(decode, 1)), np.int64)
-    if decode == "full":
-        tables: Pending | None = in_background(
+    table = np.empty((n, p) if optimistic else (1, p), np.float32)
+    if decode == "full" and optimistic:
+        tables = in_background(
             n,
             _feature_kernels.optimistic,
             problem.topo,
             problem.etc,
-            costs[:, 3].copy(),
+            costs.described[:, 3].copy(),
             succs,
             comm,
             ahead_unit,
             table,
             problem.machines.links,
         )
+    elif decode == "full":
+        table[:] = 0.0
     else:
-        in_halves(n, lambda rows: cheapest_machines(problem.etc[rows], cheap[rows]))
-        tables = None
+        table = np.empty((0, 0), np.float32)
     return _Begun(
         costs=costs,
-        slow=slow,
         mean=mean,
         unit=max(float(mean.sum()), TINY) / n,
         comm=comm,
@@ -216,7 +253,6 @@ def _begin(problem: Problem, decode: str) -> _Begun:
         rank=up,
         ahead_unit=ahead_unit,
         through=table,
-        cheap=cheap,
         tables=tables,
     )
 
@@ -236,7 +272,7 @@ def _of_decoder(
     """Return the fields of `DecoderView`."""
     candidates = None
     if decode != "full":
-        candidates = _candidates(begun.cheap, begun.slow, wide=decode == "topk")
+        candidates = _candidates(begun.costs.cheap, begun.costs.slow, wide=decode == "topk")
     return {
         "objective": objective,
         "rank": begun.rank,
@@ -246,7 +282,7 @@ def _of_decoder(
             through=begun.through,
             unit=begun.ahead_unit,
             least_optimistic=least_ahead,
-            least_cost=begun.costs[:, 1].copy(),
+            least_cost=begun.costs.described[:, 1].copy(),
             succs=problem.successors,
             mean_comm=begun.comm,
         ),

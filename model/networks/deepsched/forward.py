@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from deepsched.baselines.arrays import FloatArray
     from deepsched.baselines.problem import Problem
-    from deepsched.model.networks.deepsched.features import Float32Array, GraphView
+    from deepsched.model.networks.deepsched.features import Float32Array, GraphView, TaskCosts
 
 ALL = slice(None)
 SHARPEST = 4.0  # outputs are bounded by ±SHARPEST
@@ -92,6 +92,7 @@ def forward_pass(
     objective: str = "makespan",
     decode: str = "full",
     heads: slice = ALL,
+    costs: TaskCosts | None = None,
 ) -> tuple[GraphView, Float32Array, Float32Array]:
     """Return a problem's view for the decoder, and what `forward` says of it.
 
@@ -99,8 +100,9 @@ def forward_pass(
     ----------
     objective, decode : of `OBJECTIVES` and `DECODES`.
     heads : those that are wanted.
+    costs : of the problem's ETC matrix, if they are known.
     """
-    view = graph_view(problem, objective, decode)
+    view = graph_view(problem, objective, decode, costs)
     return view, *forward(layers, view, heads)
 
 

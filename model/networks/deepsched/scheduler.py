@@ -20,6 +20,7 @@ from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
+from deepsched.model.networks.deepsched.concurrency import in_background
 from deepsched.model.networks.deepsched.constants import best_constants, constants_of, is_large
 from deepsched.model.networks.deepsched.decode import (
     OUTPUTS,
@@ -27,7 +28,7 @@ from deepsched.model.networks.deepsched.decode import (
     decode_schedule,
     heft_within,
 )
-from deepsched.model.networks.deepsched.features import decoder_view
+from deepsched.model.networks.deepsched.features import decoder_view, task_costs
 from deepsched.model.networks.deepsched.forward import ALL, expected_shapes, forward_pass, layers_of
 from deepsched.model.networks.deepsched.options import (
     DECODES,
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
     from deepsched.baselines.arrays import BoolArray
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
-    from deepsched.model.networks.deepsched.features import DecoderView, Float32Array, GraphView
+    from deepsched.model.networks.deepsched.features import (
+        DecoderView,
+        Float32Array,
+        GraphView,
+        TaskCosts,
+    )
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # trained on generated graphs only
 PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turnaround"
@@ -128,6 +134,26 @@ class Side(NamedTuple):
     def best_head(self) -> tuple[Float32Array, Schedule]:
         """Return the outputs of the best head, and their schedule of `problem`."""
         return decode_best(self.problem, self.view, self.heads, NAME)
+
+
+class Decoded(NamedTuple):
+    """The best head of a side.
+
+    Attributes
+    ----------
+    outputs : of this head.
+    start : the schedule of the whole problem that they mean.
+    value : the objective, s, of the schedule of the side's problem that they mean.
+    network : s until the outputs were there.
+    once : s that one decode takes.
+    """
+
+    side: Side
+    outputs: Float32Array
+    start: Schedule
+    value: float
+    network: float
+    once: float
 
 
 class DeepSchedScheduler:
@@ -245,13 +271,18 @@ class DeepSchedScheduler:
         """Return None: the network biases a rule, it predicts no schedule."""
 
     def forward(
-        self, problem: Problem, heads: slice = ALL
+        self, problem: Problem, heads: slice = ALL, costs: TaskCosts | None = None
     ) -> tuple[GraphView, Float32Array, Float32Array]:
         """Return a problem's view for the decoder, some heads' outputs, and the last hidden state.
 
         They are (heads, n, outputs) and (n, w).
+
+        Parameters
+        ----------
+        costs : of the problem's ETC matrix, if they are known.
         """
-        return forward_pass(self._layers, problem, self.options.objective, self._decode, heads)
+        objective, decode = self.options.objective, self._decode
+        return forward_pass(self._layers, problem, objective, decode, heads, costs)
 
     def samples_for(self, problem: Problem) -> int:
         """Return how many schedules are decoded from one forward pass."""
@@ -303,21 +334,8 @@ class DeepSchedScheduler:
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
         effort = self._effort(problem, samples)
         measure = MEASURES[options.objective]
-        side = front = self._side(problem, problem, self.heads_for(problem))
-        report.network = time.perf_counter() - begin
-        once = time.perf_counter()
-        outputs, start = side.best_head()
-        value = measure(problem, start)
-        once = (time.perf_counter() - once) / len(front.heads)
-        if effort.backward:
-            back = time.perf_counter()
-            other = self._side(problem, reversed_problem(problem), slice(0, effort.backward))
-            report.network += time.perf_counter() - back
-            tried, decoded = other.best_head()
-            found = other.ahead(decoded)
-            if measure(problem, found) < value:
-                side, start, outputs = other, found, tried
-                value = measure(other.problem, decoded)
+        front, head = self._both_ends(problem, effort, report)
+        side, outputs, start, value = head.side, head.outputs, head.start, head.value
         seed = 0 if rng is None else int(rng.integers(2**63))
         least = -np.inf
         if samples > 1 or options.budget > 0:
@@ -342,13 +360,13 @@ class DeepSchedScheduler:
         if options.guard:
             # Longer ones are of no use but to be told of.
             short = options.objective == "makespan" and not report.heft_wanted
-            heft = heft_within(problem, front.view, start.makespan if short else np.inf)
+            heft = heft_within(problem, front.side.view, start.makespan if short else np.inf)
             report.heft = None if heft is None else heft.makespan
             if heft is not None and measure(problem, heft) < measure(problem, start):
                 start = make_schedule(NAME, heft.proc, heft.ast, heft.aft, winner=heft.scheduler)
                 if self._decode == "full":
                     # Zeros are HEFT itself: the search goes on from there.
-                    side, outputs = front, np.zeros_like(outputs)
+                    side, outputs = front.side, np.zeros_like(outputs)
                     value = measure(problem, heft)
         report.better(measure(problem, start))
         if measure(problem, start) <= least:
@@ -362,7 +380,7 @@ class DeepSchedScheduler:
         if options.objective == "makespan" and applies(problem):
             return balanced(problem, best, left, seed, self._threads, stop, improved=report.better)
         # After a search its result is decoded, and improved like that of samples.
-        left -= once * (3 if effort.pushed else 1)
+        left -= front.once * (3 if effort.pushed else 1)
         if left > 0:
             deadline = time.perf_counter() + left
             outputs, _ = hill_climb(
@@ -397,14 +415,52 @@ class DeepSchedScheduler:
                 )
         return best
 
-    def _side(self, whole: Problem, problem: Problem, heads: slice) -> Side:
+    def _both_ends(
+        self, problem: Problem, effort: Effort, report: Report
+    ) -> tuple[Decoded, Decoded]:
+        """Return the best head from the beginning, and that of both ends where both are seen."""
+        alone = self._constants_alone(problem)
+        costs, end = task_costs(problem.etc, self._decode), None
+        if effort.backward:
+            # Without network a thread has enough to do at one end; else both ends use two.
+            tasks = problem.n_tasks if alone else 0
+            turned, heads = reversed_problem(problem), slice(0, effort.backward)
+            end = in_background(tasks, self._best_head, problem, turned, heads, costs)
+        front = self._best_head(problem, problem, self.heads_for(problem), costs)
+        report.network = front.network
+        if end is None:
+            return front, front
+        back: Decoded = end.result()
+        if not alone:  # else it was meanwhile
+            report.network += back.network
+        measure = MEASURES[self.options.objective]
+        return front, back if measure(problem, back.start) < front.value else front
+
+    def _best_head(
+        self, whole: Problem, problem: Problem, heads: slice, costs: TaskCosts
+    ) -> Decoded:
+        """Decode some heads for a problem, which is the whole one or that from its end."""
+        begin = time.perf_counter()
+        side = self._side(whole, problem, heads, costs)
+        seen = time.perf_counter()
+        outputs, schedule = side.best_head()
+        once = (time.perf_counter() - seen) / len(side.heads)
+        value = MEASURES[self.options.objective](problem, schedule)
+        return Decoded(side, outputs, side.ahead(schedule), value, seen - begin, once)
+
+    def _side(self, whole: Problem, problem: Problem, heads: slice, costs: TaskCosts) -> Side:
         if self._constants is None or not self._asks_constants(problem):
-            return Side(whole, problem, *self.forward(problem, heads))
+            return Side(whole, problem, *self.forward(problem, heads, costs))
         if self._constants_alone(problem):
-            view = decoder_view(problem, self.options.objective, self._decode)
-            outputs = best_constants(problem, view, self._constants, self._threads)
+            # From the end those without optimistic cost do, whose table takes a third of the time.
+            few = self._constants[self._constants[:, 0] == 0]
+            lean = problem is not whole and len(few) > 0
+            objective, decode = self.options.objective, self._decode
+            view = decoder_view(problem, objective, decode, costs, optimistic=not lean)
+            constants = few if lean else self._constants
+            outputs = best_constants(problem, view, constants, self._threads)
             return Side(whole, problem, view, outputs[None], None)
-        seen, said, hidden = self.forward(problem, heads)
+        seen, said, hidden = self.forward(problem, heads, costs)
         outputs = best_constants(problem, seen, self._constants, self._threads)
         return Side(whole, problem, seen, np.concatenate([said, outputs[None]]), hidden)
 
@@ -448,6 +504,8 @@ class DeepSchedScheduler:
         # Without edges both ends look alike; where tasks arrive, one would have to meet deadlines.
         ends = full and short and problem.n_edges > 0 and not problem.arrival.any()
         backward = min(heads, BACKWARD_HEADS) if ends else 0
+        if self._constants_alone(problem):
+            return Effort(backward=int(problem.n_edges > 0 and not problem.arrival.any()))
         if samples == 1:
             if _one_decode(n, p) or not full or not self.options.guard:
                 return Effort()
