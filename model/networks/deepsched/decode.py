@@ -13,11 +13,10 @@ from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
 if TYPE_CHECKING:
-    from deepsched.baselines.arrays import FloatArray
+    from deepsched.baselines.arrays import FloatArray, IntArray
     from deepsched.baselines.kernels.placement import PlacementTerms
     from deepsched.baselines.problem import Problem
     from deepsched.baselines.schedule import Schedule
-    from deepsched.model.networks.deepsched._candidate_kernels import CandidateMachines
     from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
@@ -92,7 +91,7 @@ def decode_values(
 
 def kernel_arguments(
     problem: Problem, view: DecoderView, terms: PlacementTerms | None = None
-) -> tuple[PlacementTerms, CandidateMachines | None, _decode_kernels.Known]:
+) -> tuple[PlacementTerms, IntArray | None, _decode_kernels.Known]:
     """Return what the kernels take of a problem and its view, in their order.
 
     Parameters

@@ -19,12 +19,8 @@ from deepsched.baselines.kernels.placement import PlacementTerms
 from deepsched.baselines.kernels.ranks import upward_rank
 from deepsched.baselines.ranks import mean_communication
 from deepsched.model.networks.deepsched import _feature_kernels
-from deepsched.model.networks.deepsched._candidate_kernels import (
-    CandidateMachines,
-    cheapest_machines,
-)
 from deepsched.model.networks.deepsched._feature_kernels import SMALLEST, TINY
-from deepsched.model.networks.deepsched.concurrency import in_background, in_halves
+from deepsched.model.networks.deepsched.concurrency import in_background
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -59,7 +55,6 @@ TASK_FEATURES = (
     "heterogeneity",  # standard deviation of the machines' slowness
     "objective",  # 0 the makespan is to be short, 1 the mean turnaround
 )
-CHEAPEST, GROUPS = 4, 12  # of `topk`: machines a task, groups of machines by slowness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,14 +68,14 @@ class DecoderView:
     step : s, what an upward rank loses from a task to its critical child, in the mean.
     terms : the decoder's tables; their weights are room for one decoder at a time. Without a table
         of optimistic costs where `candidates` are set.
-    candidates : the machines looked at for each task; None: all.
+    candidates : (n,) the only machine looked at for a task, -1: a few; None: all for all tasks.
     """
 
     objective: str
     rank: FloatArray
     step: float
     terms: PlacementTerms
-    candidates: CandidateMachines | None
+    candidates: IntArray | None
 
     @property
     def n_tasks(self) -> int:
@@ -111,7 +106,6 @@ class TaskCosts(NamedTuple):
 
     described: FloatArray  # (n, 4), see `cost_statistics`
     slow: FloatArray  # (p,) mean slowness of machines
-    cheap: IntArray  # (n, k), of `CandidateMachines`; k is 0 for `full`
 
 
 class _Begun(NamedTuple):
@@ -204,20 +198,11 @@ def graph_view(
     )
 
 
-def task_costs(etc: FloatArray, decode: str = "full") -> TaskCosts:
-    """Return what a view for a decoding needs of an (n, p) ETC matrix, s."""
-    n, p = etc.shape
-    cheap = np.empty((n, {"full": 0, "topk": min(CHEAPEST, p)}.get(decode, 1)), np.int64)
-    if decode != "full":
-        in_halves(n, lambda rows: cheapest_machines(etc[rows], cheap[rows]))
-    return TaskCosts(*_costs(etc), cheap)
-
-
 def _begin(
     problem: Problem, decode: str, costs: TaskCosts | None, *, optimistic: bool = True
 ) -> _Begun:
     n, p = problem.etc.shape
-    costs = costs or task_costs(problem.etc, decode)
+    costs = costs or task_costs(problem.etc)
     mean = costs.described[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors
@@ -272,7 +257,8 @@ def _of_decoder(
     """Return the fields of `DecoderView`."""
     candidates = None
     if decode != "full":
-        candidates = _candidates(begun.costs.cheap, begun.costs.slow, wide=decode == "topk")
+        only = decode == "argmax"
+        candidates = problem.etc.argmin(axis=1) if only else np.full(problem.n_tasks, -1)
     return {
         "objective": objective,
         "rank": begun.rank,
@@ -290,8 +276,8 @@ def _of_decoder(
     }
 
 
-def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what `cost_statistics` says of tasks (n, 4), and each machine's mean slowness (p,).
+def task_costs(etc: FloatArray) -> TaskCosts:
+    """Return what a view needs of an (n, p) ETC matrix, s.
 
     Two halves are added up beside each other, whatever the number of CPUs: sums depend on order.
     """
@@ -306,22 +292,7 @@ def _costs(etc: FloatArray) -> tuple[FloatArray, FloatArray]:
     other = in_background(n, describe, 1, slice(half, n))
     describe(0, slice(0, half))
     other.result()
-    return found, slow.sum(axis=0) / np.maximum(held.sum(axis=0), 1.0)
-
-
-def _candidates(cheap: IntArray, slow: FloatArray, *, wide: bool) -> CandidateMachines:
-    """Return the machines that a task may choose from, the others in groups of like slowness."""
-    p = slow.size
-    groups = min(GROUPS, p)
-    group = np.empty(p, np.int64)
-    group[np.argsort(slow, kind="stable")] = np.arange(p) * groups // p
-    return CandidateMachines(
-        cheap=cheap,
-        group=group,
-        members=np.argsort(group, kind="stable"),
-        group_ptr=np.searchsorted(np.sort(group), np.arange(groups + 1)),
-        wide=wide,
-    )
+    return TaskCosts(found, slow.sum(axis=0) / np.maximum(held.sum(axis=0), 1.0))
 
 
 def _crowding(start: FloatArray, length: FloatArray) -> FloatArray:

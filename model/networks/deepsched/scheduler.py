@@ -420,7 +420,7 @@ class DeepSchedScheduler:
     ) -> tuple[Decoded, Decoded]:
         """Return the best head from the beginning, and that of both ends where both are seen."""
         alone = self._constants_alone(problem)
-        costs, end = task_costs(problem.etc, self._decode), None
+        costs, end = task_costs(problem.etc), None
         if effort.backward:
             # Without network a thread has enough to do at one end; else both ends use two.
             tasks = problem.n_tasks if alone else 0
