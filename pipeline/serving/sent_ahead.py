@@ -13,8 +13,8 @@ from collections import OrderedDict
 from typing import Protocol
 
 LONG = 0.02  # s, after which what is not answered yet holds up the line no more
-# A new connection is accepted in one pass of the event loop, read some passes later, and its request
-# begun in the next: so whatever came meanwhile is begun before the next that was sent ahead.
+# A new connection is accepted in one pass of the event loop, read some passes later, its request
+# begun in the next: so what came meanwhile is begun before the next that was sent ahead.
 PASSES = 6
 
 
