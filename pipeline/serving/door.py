@@ -25,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.serving.sent_ahead import Line
 from deepsched.pipeline.serving.settings import KILOBYTE
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r?\n)", re.IGNO
 AGAIN = "Retry-After: 2\r\n"
 HEAD_END = re.compile(rb"\n\r?\n")
 MOST_HELD = 65_536  # bytes of a body, from which on it is taken as it comes
+CHUNKED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 EXPECTS = re.compile(rb"\nexpect:", re.IGNORECASE)
 LOOK_EVERY = 1.0  # s between two looks at all connections
 BACKLOG = 1024  # connections that wait to be accepted
@@ -56,6 +58,7 @@ class GuardedProtocol(H11Protocol):
     silent: dict[GuardedProtocol, None]  # of which no request has come yet, the oldest first
     refused: Callable[[str], None]  # told of a connection that is turned away
     full: Callable[[int, bytes], float]  # s to wait, for a body of that length and that query; or 0
+    line: Line  # for those whose next request was sent ahead
 
     def connection_made(self, transport: Any) -> None:
         """Take the connection, or turn it away with a word where there are too many."""
@@ -63,6 +66,8 @@ class GuardedProtocol(H11Protocol):
         self.since = time.monotonic()  # of the state that it is in
         self.unsent = 0
         self.held = bytearray()  # of a request that is not whole
+        self.ahead = False  # whether the next request was sent ahead, and is not begun
+        self.completing = False  # whether an answer is just out
         self.silent[self] = None
         self.extra = len(self.connections) - len(self.silent) >= self.limit
         if len(self.connections) > self.limit + MORE:
@@ -72,6 +77,7 @@ class GuardedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.silent.pop(self, None)
+        self.line.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +99,10 @@ class GuardedProtocol(H11Protocol):
             self.held.clear()
             if self._refused_whole(data):
                 self.silent.pop(self, None)
+                return
+            if sends_ahead(data):
+                self.conn.receive_data(data)
+                self._stand_in_line()
                 return
         super().data_received(data)
         if self.cycle is not None:
@@ -138,9 +148,62 @@ class GuardedProtocol(H11Protocol):
         self._turn_away(status if status == 431 else 400, msg)
 
     def on_response_complete(self) -> None:
-        """Note when the wait for the next request began."""
+        """Note when the wait for the next request began; what is here already waits in the line."""
         self.since = time.monotonic()
+        self.completing = True
         super().on_response_complete()
+        self.completing = False
+        self.line.done(self)
+
+    def handle_events(self) -> None:
+        """Begin with what has come, unless it was sent ahead."""
+        if self.ahead:
+            return
+        if self.completing and self.conn.trailing_data[0]:
+            self._stand_in_line()
+        else:
+            super().handle_events()
+
+    def _stand_in_line(self) -> None:
+        self.silent.pop(self, None)
+        self._unset_keepalive_if_required()
+        self.flow.pause_reading()
+        self.ahead = True
+        if not self.flow.write_paused:  # else once its client takes what it has asked for
+            self.line.join(self)
+
+    def go_on(self) -> bool:
+        """Begin with what was sent ahead; return whether there is an answer to wait for."""
+        self.ahead = False
+        self.since = time.monotonic()
+        if self.transport.is_closing():
+            return False
+        before = self.cycle
+        self.flow.resume_reading()
+        try:
+            super().handle_events()
+        except Exception:  # as in the event loop, where it ends this connection alone
+            self.logger.exception("a request that was sent ahead failed")
+            self.transport.abort()
+            return False
+        return self.cycle is not before
+
+    def pause_writing(self) -> None:
+        """Hold up nobody who waits in the line for a client that takes no answer."""
+        super().pause_writing()
+        self.line.done(self)
+
+    def resume_writing(self) -> None:
+        """Go on, also with what was sent ahead."""
+        super().resume_writing()
+        if self.ahead and not self.transport.is_closing():
+            self.line.join(self)
+
+    def shutdown(self) -> None:
+        """End the connection with the answer to what is being worked on, or next in the line."""
+        if self.line.leave(self):
+            self.go_on()
+        super().shutdown()
 
     @property
     def idle(self) -> bool:
@@ -159,6 +222,9 @@ class GuardedProtocol(H11Protocol):
                 self._cut()  # nobody takes the answer
             return
         self.unsent = 0
+        if self.ahead:
+            self.since = now  # it is us whom it waits for
+            return
         waited = now - self.since
         if self.conn.their_state is not h11.IDLE and not self.held:
             # A body and its answer have their own limits; what comes after the answer has not.
@@ -190,6 +256,16 @@ class GuardedProtocol(H11Protocol):
         type(self).refused(str(status))
         self.transport.write(_refusal(status, message, f"{headers}Connection: close\r\n"))
         self.transport.close()
+
+
+def sends_ahead(data: bytes) -> bool:
+    """Return whether more than the first request has come, as far as that is easy to see."""
+    end = HEAD_END.search(data)
+    if end is None or len(data) == end.end():
+        return False
+    length = LENGTH.search(data, 0, end.end())
+    more = len(data) - end.end() - (int(length[1]) if length else 0)
+    return more > 0 and not CHUNKED.search(data, 0, end.end())
 
 
 def _refusal(status: int, message: str, headers: str) -> bytes:
@@ -284,6 +360,7 @@ def open_door(
     refused : told the status with which a connection is turned away.
     full : s after which a body of that length, with that query, may find room; 0: it does now.
     """
+    line = Line()
     protocol = type(
         "Protocol",
         (GuardedProtocol,),
@@ -294,6 +371,7 @@ def open_door(
             "silent": {},
             "refused": staticmethod(refused),
             "full": staticmethod(full),
+            "line": line,
         },
     )
     config = uvicorn.Config(
@@ -315,6 +393,7 @@ def open_door(
     tasks = [
         loop.create_task(server.serve(sockets=[socket_])),
         loop.create_task(_look(server, args)),
+        loop.create_task(line.serve()),
     ]
     return Door(server, tasks)
 

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import json
 import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.serving import door as module
-from deepsched.pipeline.serving import receiving
+from deepsched.pipeline.serving import receiving, sent_ahead
 from deepsched.pipeline.serving.door import listening, open_door
 from deepsched.pipeline.serving.settings import ServeArgs
 from tests.pipeline.serving.asgi import Behind, opened
@@ -77,6 +79,26 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     head = [(b"content-length", str(len(scope["path"])).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+class Holding:
+    """Answers like :func:`hello`, but "/held" not before it may; notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
+        if scope["path"] == "/held":
+            await self.may.wait()
+        await hello(scope, receive, send)
+
+
+def in_line(found: Opened) -> int:
+    """Return of how many connections the next request was sent ahead, and is not begun."""
+    connections: Any = found.door._server.server_state.connections  # noqa: SLF001
+    return sum(connection.ahead for connection in connections)
 
 
 class Client:
@@ -154,6 +176,160 @@ async def test_requests_that_come_at_once_are_answered_in_their_order():
     async with standing(hello) as found, client(found, data) as one:
         for path in paths:
             assert (await one.response()).endswith(b"\r\n\r\n" + path)
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["stays", "closes"])
+@in_a_loop
+async def test_what_is_sent_ahead_with_bodies_is_answered_like_that_too(last):
+    def post(body: bytes, more: bytes = b"") -> bytes:
+        return POST.format(len(body), more.decode()).encode() + body
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message["more_body"]
+        head = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    bodies = [b"%d" % k * size for k, size in enumerate((1, 0, 70_000, 3, 200_000, 5))]
+    data = b"".join(map(post, bodies)) + post(b"last", last)
+    async with standing(echo) as found, contextlib.AsyncExitStack() as stack:
+        several = [await stack.enter_async_context(client(found)) for _ in range(5)]
+        sending = [asyncio.create_task(one.send(data + post(b"more"))) for one in several]
+        for one in several:
+            for body in (*bodies, b"last"):
+                assert (await one.response()).partition(b"\r\n\r\n")[2] == body
+            if last:
+                assert await one.all() == b""
+            else:
+                assert (await one.response()).endswith(b"\r\n\r\nmore")
+        await asyncio.gather(*sending)
+    assert found.refused == []
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["kept", "new"])
+@in_a_loop
+async def test_who_asks_one_thing_is_behind_one_that_is_sent_ahead_not_behind_all(new):
+    asked: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await asyncio.sleep(0)
+        await hello(scope, receive, send)
+
+    def ask(path: bytes) -> bytes:
+        return GET.replace(b"/ ", path + b" ")
+
+    async with standing(app) as found, contextlib.AsyncExitStack() as stack:
+        kept = stack.enter_context(socket.create_connection(("127.0.0.1", found.port)))
+        kept.sendall(ask(b"/first"))
+        await until(lambda: asked == ["/first"])
+        for _ in range(30):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", found.port)))
+            one.sendall(ask(b"/ahead") * 400)
+        for k in range(10):
+            count = len(asked) + 50
+            await until(lambda count=count: len(asked) > count)
+            path = b"/one/%d" % k
+            before = len(asked)
+            if new:
+                other = socket.create_connection(("127.0.0.1", found.port))
+                stack.enter_context(other)
+            else:
+                other = kept
+            other.sendall(ask(path))
+            while path.decode() not in asked:
+                await asyncio.sleep(0)
+            assert asked.index(path.decode()) - before <= 1
+
+
+@in_a_loop
+async def test_who_takes_no_answer_holds_up_nobody_who_sends_ahead(monkeypatch):
+    monkeypatch.setattr(sent_ahead, "LONG", 3600.0)
+    begun = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        if scope["path"] != "/large":
+            await hello(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with standing(app) as found:
+        with socket.create_connection(("127.0.0.1", found.port)) as one:
+            one.sendall(GET.replace(b"/ ", b"/large ") * 2)
+            await until(lambda: begun)
+            async with client(found, GET * 20) as other:
+                for _ in range(20):
+                    assert (await other.response()).endswith(b"\r\n\r\n/")
+        assert begun.count("/large") == 1
+
+
+@in_a_loop
+async def test_who_waits_in_the_line_is_not_taken_for_slow_and_may_leave_it(monkeypatch):
+    monkeypatch.setattr(sent_ahead, "LONG", 3600.0)
+    app, limits = Holding(), {"header_timeout_s": SOON, "idle_timeout_s": SOON}
+    async with (
+        standing(app, **limits, body_timeout_s=SOON) as found,
+        client(found, GET.replace(b"/ ", b"/held ") * 2) as first,
+    ):
+        await until(lambda: app.asked == ["/held"])
+        async with client(found, GET * 2), client(found, GET.replace(b"/ ", b"/a ") * 3) as last:
+            await until(lambda: in_line(found) == 2)
+            await asyncio.sleep(3 * SOON)
+            assert in_line(found) == 2
+            gone = socket.create_connection(("127.0.0.1", found.port))
+            gone.sendall(GET.replace(b"/ ", b"/gone ") * 100)
+            await until(lambda: in_line(found) == 3)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+            app.may.set()
+            for _ in range(3):
+                assert (await last.response()).endswith(b"\r\n\r\n/a")
+            for _ in range(2):
+                assert (await first.response()).endswith(b"\r\n\r\n/held")
+        await until(lambda: found.door.connections == 0)  # and the idle are let go, as always
+        assert app.asked.count("/gone") < 100
+    assert found.refused == []
+
+
+@in_a_loop
+async def test_what_is_sent_ahead_and_no_request_ends_its_own_connection_alone(monkeypatch):
+    async with standing(hello) as found:
+        async with client(found, GET + b"hello\r\n\r\n") as one:
+            assert (await one.response()).endswith(b"\r\n\r\n/")
+            assert refusal(await one.all()) == (400, "Invalid HTTP request received.")
+        with monkeypatch.context() as patch:
+            patch.setattr(H11Protocol, "handle_events", lambda _: 1 / 0)
+            async with client(found, GET * 2) as two:
+                assert await two.all() == b""
+        async with client(found, GET * 2) as three:
+            for _ in range(2):
+                assert (await three.response()).endswith(b"\r\n\r\n/")
+        assert found.door.open
+    assert found.refused == ["400"]
+
+
+@pytest.mark.parametrize(
+    ("data", "several"),
+    [
+        (GET, False),
+        (GET + b"G", True),
+        (GET[:-2], False),
+        (POST.format(2, "").encode() + b"{", False),
+        (POST.format(2, "").encode() + b"{}", False),
+        (POST.format(2, "").encode() + b"{}" + GET[:9], True),
+        (GET[:-2] + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", False),
+    ],
+)
+def test_what_is_sent_ahead_is_seen_by_its_length(data, several):
+    assert module.sends_ahead(data) is several
 
 
 @in_a_loop
@@ -536,6 +712,34 @@ async def test_a_closing_door_answers_what_has_begun_and_lets_nobody_new_in():
         assert (await one.all()).endswith(b"\r\n\r\n/")
         await closing
         await until(lambda: not found.door.open)
+
+
+@in_a_loop
+async def test_a_closing_door_answers_one_thing_more_to_each_that_waits_in_the_line(monkeypatch):
+    monkeypatch.setattr(sent_ahead, "LONG", 3600.0)
+    monkeypatch.setattr(module, "PARTING", 0.0)
+    app = Holding()
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(standing(app))
+
+        async def asking(path: bytes) -> Client:
+            data = GET.replace(b"/ ", path + b" ") * 2
+            return await stack.enter_async_context(client(found, data))
+
+        held = await asking(b"/held")
+        await until(lambda: app.asked)
+        others = {path: await asking(path) for path in (b"/a", b"/b", b"/c")}
+        await until(lambda: in_line(found) == 3)
+        closing = asyncio.create_task(found.door.close())
+        for path, one in others.items():
+            answer = await one.all()
+            assert answer.endswith(b"\r\n\r\n" + path)
+            assert answer.count(b"HTTP/1.1 200") == 1
+        assert not closing.done()
+        app.may.set()
+        assert (await held.all()).endswith(b"\r\n\r\n/held")
+        await closing
+        assert sorted(app.asked) == ["/a", "/b", "/c", "/held"]
 
 
 @in_a_loop
