@@ -97,7 +97,10 @@ class _CheckedFiles(caching.IndexDataCacheFile):
         file = io.BytesIO(content)
         if pickle.load(file) != self._version:
             return {}
-        stamp, overloads = pickle.load(file)
+        try:
+            stamp, overloads = pickle.load(file)
+        except Exception:  # of before an update, with types that there are no more
+            return {}
         return overloads if stamp == self._source_stamp else {}
 
     def _save_index(self, overloads: Any) -> None:

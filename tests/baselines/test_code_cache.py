@@ -118,6 +118,30 @@ def test_code_is_compiled_anew_when_a_kernel_that_it_may_call_changes(tmp_path: 
         assert place.endswith(f" {hits}")
 
 
+def test_an_index_of_types_that_there_are_no_more_is_written_anew(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    for part in ("deepsched", "baselines"):
+        shutil.copytree(ROOT / part, package / part, ignore=shutil.ignore_patterns("__pycache__"))
+    kernels = package / "baselines" / "kernels" / "costs.py"
+    now = kernels.read_text()
+    kernels.write_text(
+        now + "from typing import NamedTuple\n\n\nclass Gone(NamedTuple):\n    etc: object\n\n\n"
+        "@jit\ndef of_a_type(gone):\n    return gone.etc\n"
+    )
+    # The two are one function to numba: its name and its line are the same.
+    line = len(kernels.read_text().splitlines()) - 2
+    program = "from deepsched.baselines.kernels import costs\nprint(costs.of_a_type({}))\n"
+    program += "print(costs.of_a_type._cache.cache_path, len(costs.of_a_type.stats.cache_hits))\n"
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    assert run(package, program.format("costs.Gone(7.0)"), **variables)[0] == "7.0"
+    padding = "\n" * (line - len(now.splitlines()) - 1)
+    kernels.write_text(now + padding + "@jit\ndef of_a_type(gone):\n    return gone\n")
+    for hits in (0, 1):
+        answer, place, said = run(package, program.format("7.0"), **variables)
+        assert (answer, said) == ("7.0", "")
+        assert place.endswith(f" {hits}")
+
+
 def flip(data: bytes) -> bytes:
     """Return bytes of which one in the middle, so of the machine code, is another."""
     middle = len(data) // 2
