@@ -25,8 +25,7 @@ class PlacementTerms(NamedTuple):
     """
 
     weights: FloatArray  # (n, 3)
-    through: NDArray[np.float32]  # (n, p), PEFT's optimistic costs + the execution times / unit; or
-    # (1, p) zeros where w0 is 0 for all tasks
+    through: NDArray[np.float32]  # (n, p), PEFT's optimistic costs + the execution times / unit
     unit: float  # s
     least_optimistic: FloatArray  # (n,) s, its least entry over the machines that can hold the task
     least_cost: FloatArray  # (n,) s, the same of the execution times
@@ -42,7 +41,7 @@ class Limit(NamedTuple):
     """
 
     most: float  # s
-    through: NDArray[np.float32]  # as of the terms
+    through: NDArray[np.float32]  # (n, p), as of the terms
     unit: float  # s, so much less than theirs as the table may be rounded up
 
 
@@ -179,8 +178,7 @@ def insertion_schedule(
             extra[:] = bias[i]
         if terms is not None:
             w = terms.weights[i]
-            through = terms.through[min(i, terms.through.shape[0] - 1)]
-            placement_bias(i, w[0], w[1], w[2], through, duration, terms, host, extra)
+            placement_bias(i, w[0], w[1], w[2], terms.through[i], duration, terms, host, extra)
         if bias is not None or terms is not None:
             for q in range(p):
                 earliest[q] += extra[q]
@@ -206,11 +204,9 @@ def insertion_schedule(
             )
             if g >= 0:
                 best, machine, gap, begin = start + duration[q] + extra[q], q, g, start
-        if limit is not None:
-            rest = limit.through[min(i, limit.through.shape[0] - 1), machine]
-            if begin + limit.unit * rest > limit.most:
-                aft[:] = np.inf
-                break
+        if limit is not None and begin + limit.unit * limit.through[i, machine] > limit.most:
+            aft[:] = np.inf
+            break
         finish = begin + duration[machine]
         proc[i], ast[i], aft[i] = machine, begin, finish
         if terms is not None:

@@ -127,17 +127,14 @@ def decoder_view(
     objective: str = "makespan",
     decode: str = "full",
     costs: TaskCosts | None = None,
-    *,
-    optimistic: bool = True,
 ) -> DecoderView:
     """Return the tables of a problem alone, for outputs that come from no network.
 
     Parameters
     ----------
     costs : `task_costs`, if they are known.
-    optimistic : whether with the optimistic costs, the dearest table; else their output must be 0.
     """
-    begun = _begin(problem, decode, costs, optimistic=optimistic)
+    begun = _begin(problem, decode, costs)
     least_ahead, _ = _regret(problem, begun)
     return DecoderView(**_of_decoder(problem, begun, least_ahead, objective, decode))
 
@@ -198,9 +195,7 @@ def graph_view(
     )
 
 
-def _begin(
-    problem: Problem, decode: str, costs: TaskCosts | None, *, optimistic: bool = True
-) -> _Begun:
+def _begin(problem: Problem, decode: str, costs: TaskCosts | None) -> _Begun:
     n, p = problem.etc.shape
     costs = costs or task_costs(problem.etc)
     mean = costs.described[:, 0].copy()
@@ -211,8 +206,8 @@ def _begin(
     ahead_unit = 2.0 ** np.floor(np.log2(max(float(up.max()), SMALLEST)))
     tables: Pending | None = None
     # From numpy, which asks for large pages: touching small ones takes longer than filling them.
-    table = np.empty((n, p) if optimistic else (1, p), np.float32)
-    if decode == "full" and optimistic:
+    table = np.empty((n, p) if decode == "full" else (0, 0), np.float32)
+    if decode == "full":
         tables = in_background(
             n,
             _feature_kernels.optimistic,
@@ -225,10 +220,6 @@ def _begin(
             table,
             problem.machines.links,
         )
-    elif decode == "full":
-        table[:] = 0.0
-    else:
-        table = np.empty((0, 0), np.float32)
     return _Begun(
         costs=costs,
         mean=mean,

@@ -452,12 +452,11 @@ class DeepSchedScheduler:
         if self._constants is None or not self._asks_constants(problem):
             return Side(whole, problem, *self.forward(problem, heads, costs))
         if self._constants_alone(problem):
-            # From the end those without optimistic cost do, whose table takes a third of the time.
+            # From the end those without optimistic cost do, which need no table, and few machines.
             few = self._constants[self._constants[:, 0] == 0]
             lean = problem is not whole and len(few) > 0
-            objective, decode = self.options.objective, self._decode
-            view = decoder_view(problem, objective, decode, costs, optimistic=not lean)
-            constants = few if lean else self._constants
+            decode, constants = ("topk", few) if lean else (self._decode, self._constants)
+            view = decoder_view(problem, self.options.objective, decode, costs)
             outputs = best_constants(problem, view, constants, self._threads)
             return Side(whole, problem, view, outputs[None], None)
         seen, said, hidden = self.forward(problem, heads, costs)
