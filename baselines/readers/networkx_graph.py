@@ -20,7 +20,6 @@ import numpy as np
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines, make_machines
 from deepsched.baselines.readers._tasks import (
-    TaskColumns,
     assemble,
     check_keys,
     parse_machines,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from deepsched.baselines.problem import Problem
+    from deepsched.baselines.readers.columns import TaskColumns
 
 
 def from_networkx(
@@ -158,7 +158,7 @@ def _machines(graph: nx.DiGraph, tasks: TaskColumns, options: ReadOptions, where
         reason = "" if tasks.timed.all() else "tasks give work"
         machines = parse_machines(document, where, speeds_needed=reason)
         return own_machines(machines, options, where)
-    if not tasks.etc:
+    if not tasks.timed.any():
         return chosen_machines(options, tasks=tasks.timed.size)
     if options.machines is not None:
         return with_links(options.machines, options)

@@ -7,13 +7,17 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES, Machines
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
+from deepsched.baselines.readers.columns import EdgeColumns, TaskColumns
 from deepsched.baselines.readers.explicit import TITLE, shared_machines
 from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
 from deepsched.pipeline.serving.json_bodies import parse_body
+from deepsched.pipeline.serving.json_columns import parse_columns
 from deepsched.pipeline.serving.refusals import RequestError, TooSlow
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.wire.arrow import problems_from_stream
@@ -48,6 +52,8 @@ TASK_PLACES = (
 SLOT_PLACES = ("machines", "graph.machines")  # where an entry may be a node of several slots
 EDGE_PLACES = ("edges", "links", "task_graph.dependencies")
 OF_MACHINES = {"machines", "bandwidth", "latency"}  # keys of the explicit format
+# What may stand in place of a list, read before.
+LISTS = (list, dict, Machines, TaskColumns, EdgeColumns, np.ndarray)
 MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 
@@ -109,7 +115,10 @@ class Reading:
         elif many:
             found = list(self._each(data, kind))
         elif kind == "json" or data.lstrip()[:1] in (b"{", b"["):
-            found = [self._of_document(parse_body(data, WHERE, self.args), WHERE)]
+            document = parse_columns(data, WHERE, self.args)
+            if document is None:
+                document = parse_body(data, WHERE, self.args)
+            found = [self._of_document(document, WHERE)]
         else:
             found = [self._of_file(data)]
         for problem in found:
@@ -292,11 +301,16 @@ def check_counts(tasks: int, machines: int, edges: int, query: Query, args: Serv
 def _at(document: Any, place: str) -> Any:
     value = document
     for key in place.split("."):
-        if key == "0":
-            value = value[0] if isinstance(value, list) and value else None
-        else:
-            value = value.get(key) if isinstance(value, dict) else None
+        value = _inside(value, key)
     return value
+
+
+def _inside(value: Any, key: str) -> Any:
+    if key != "0":
+        return value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, TaskColumns):
+        return {"etc": value.etc[0]} if value.timed[0] else {}
+    return value[0] if isinstance(value, list) and value else None
 
 
 def _slots(document: Any, place: str) -> int:
@@ -321,4 +335,4 @@ def _count(document: Any, place: str) -> int:
     value = _at(document, place)
     if isinstance(value, str):
         return value.count(",") + 1
-    return len(value) if isinstance(value, list | dict | Machines) else 0
+    return len(value) if isinstance(value, LISTS) else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -49,19 +49,29 @@ def check_json(data: bytes, where: str, args: ServeArgs) -> bool:
     RequestError
         413, naming the limit that the document is above.
     """
+    counts = count_json(data, args)
+    if counts.verdict != kernels.WITHIN:
+        raise RequestError(413, _too_much(counts.verdict, where, args))
+    return counts.suspect
+
+
+class Counts(NamedTuple):
+    """What a parser would build from a text; see `_json_kernels.count`."""
+
+    verdict: int
+    values: int
+    objects: int
+    depth: int
+    suspect: bool
+
+
+def count_json(data: bytes, args: ServeArgs) -> Counts:
+    """Count what a parser would build from a text, until a limit is passed."""
     keys = min(data.count(b":"), args.max_values)
     table = np.zeros(1 << (2 * keys + 1).bit_length(), dtype=np.uint64)
-    verdict, _, _, _, suspect = kernels.count(
-        np.frombuffer(data, dtype=np.uint8),
-        args.max_values,
-        args.max_objects,
-        args.max_depth,
-        table,
-        SEED,
-    )
-    if verdict != kernels.WITHIN:
-        raise RequestError(413, _too_much(verdict, where, args))
-    return bool(suspect)
+    text = np.frombuffer(data, dtype=np.uint8)
+    limits = (args.max_values, args.max_objects, args.max_depth)
+    return Counts(*kernels.count(text, *limits, table, SEED))
 
 
 def _too_much(verdict: int, where: str, args: ServeArgs) -> str:
