@@ -277,6 +277,7 @@ def _answer(
     heft_makespan = heft_makespan or report.heft
     if heft_makespan is None:
         heft_makespan = heft(problem).makespan
+    bound = "cheap" if report.bound is None else report.bound
     values = {
         "model": chosen.model,
         "model_version": chosen.version,
@@ -291,8 +292,8 @@ def _answer(
     }
     if found.ask.arrow:
         arrays = {"proc": schedule.proc, "ast": schedule.ast, "aft": schedule.aft}
-        return schedule.summary(problem, seconds, "cheap") | values | arrays
-    answer = schedule.to_json(problem, seconds, "cheap") | values
+        return schedule.summary(problem, seconds, bound) | values | arrays
+    answer = schedule.to_json(problem, seconds, bound) | values
     if found.ask.query.settings.edges:
         parents, children, _ = problem.edge_list()
         answer["machines"] = list(problem.machines.ids)
