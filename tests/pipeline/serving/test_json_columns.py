@@ -426,3 +426,22 @@ def test_names_that_fall_on_the_same_places_are_left_to_the_other_reader(monkeyp
 
     monkeypatch.setattr(json_columns.kernels, "tasks", alike)
     assert not as_columns(data)
+
+
+@pytest.mark.parametrize("times", ["0.12345678901234567891,", "1,"])
+def test_where_room_does_not_suffice_the_other_reader_takes_it(times):
+    # All numbers are hard; or there are more than the first bytes let expect.
+    names = [{"id": f"{k:0300}", "work": k} for k in range(300)]
+    entries = names if times == "1," else []
+    tasks = [*entries, {"id": "a", "etc": [7] * 300}]
+    machines = [{"id": str(k), "cores": 1, "frequency": 1000} for k in range(300)]
+    plain = written(PLAIN | {"tasks": tasks, "machines": machines, "edges": []} | LINKS)
+    row = b"[" + (times.encode() * 300)[:-1] + b"]"
+    many = b", ".join(b'{"id": "b%d", "etc": %s}' % (k, row) for k in range(9))
+    data = plain.replace(b'{"id": "a",', many + b', {"id": "a",')
+    assert as_columns(plain)
+    assert not as_columns(data)
+    assert isinstance(assert_same(data), dict)
+
+
+LINKS = {"bandwidth": 1e6, "latency": 0.0}
