@@ -34,8 +34,7 @@ class TaskColumns:
 
     Attributes
     ----------
-    etc : seconds or None per machine for the tasks that give times, one list each; or all of them
-        checked, (tasks, machines) with inf for None.
+    etc : seconds or None per machine for the tasks that give times, one list each.
     timed : (n_tasks,) whether the task gives times.
     work : (n_tasks,) work units; 0 where the task gives times.
     arrival, priority, memory : (n_tasks,) s, larger is more urgent, MB.
@@ -43,7 +42,7 @@ class TaskColumns:
     """
 
     ids: list[str]
-    etc: Sequence[list[float | None]] | FloatArray
+    etc: list[list[float | None]]
     timed: BoolArray
     work: FloatArray
     arrival: FloatArray
@@ -76,8 +75,6 @@ class TaskColumns:
         return etc
 
     def _given(self, places: IntArray, p: int) -> FloatArray:
-        if isinstance(self.etc, np.ndarray):
-            return self.etc
         flat: list[float | None] = list(chain.from_iterable(self.etc))
         # By their types, and once: there may be a million, of which hardly any is absent.
         kinds = set(map(type, flat))

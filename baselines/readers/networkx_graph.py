@@ -158,7 +158,7 @@ def _machines(graph: nx.DiGraph, tasks: TaskColumns, options: ReadOptions, where
         reason = "" if tasks.timed.all() else "tasks give work"
         machines = parse_machines(document, where, speeds_needed=reason)
         return own_machines(machines, options, where)
-    if not tasks.timed.any():
+    if not tasks.etc:
         return chosen_machines(options, tasks=tasks.timed.size)
     if options.machines is not None:
         return with_links(options.machines, options)

@@ -7,8 +7,6 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES, Machines
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
@@ -17,7 +15,6 @@ from deepsched.baselines.readers.explicit import TITLE, shared_machines
 from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
 from deepsched.pipeline.serving.json_bodies import parse_body
-from deepsched.pipeline.serving.json_columns import parse_columns
 from deepsched.pipeline.serving.refusals import RequestError, TooSlow
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.wire.arrow import problems_from_stream
@@ -53,7 +50,7 @@ SLOT_PLACES = ("machines", "graph.machines")  # where an entry may be a node of 
 EDGE_PLACES = ("edges", "links", "task_graph.dependencies")
 OF_MACHINES = {"machines", "bandwidth", "latency"}  # keys of the explicit format
 # What may stand in place of a list, read before.
-LISTS = (list, dict, Machines, TaskColumns, EdgeColumns, np.ndarray)
+LISTS = (list, dict, Machines, TaskColumns, EdgeColumns)
 MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 
@@ -115,9 +112,7 @@ class Reading:
         elif many:
             found = list(self._each(data, kind))
         elif kind == "json" or data.lstrip()[:1] in (b"{", b"["):
-            document = parse_columns(data, WHERE, self.args)
-            if document is None:
-                document = parse_body(data, WHERE, self.args)
+            document = parse_body(data, WHERE, self.args, by_column=True)
             found = [self._of_document(document, WHERE)]
         else:
             found = [self._of_file(data)]
@@ -301,16 +296,11 @@ def check_counts(tasks: int, machines: int, edges: int, query: Query, args: Serv
 def _at(document: Any, place: str) -> Any:
     value = document
     for key in place.split("."):
-        value = _inside(value, key)
+        if key == "0":
+            value = value[0] if isinstance(value, list) and value else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     return value
-
-
-def _inside(value: Any, key: str) -> Any:
-    if key != "0":
-        return value.get(key) if isinstance(value, dict) else None
-    if isinstance(value, TaskColumns):
-        return {"etc": value.etc[0]} if value.timed[0] else {}
-    return value[0] if isinstance(value, list) and value else None
 
 
 def _slots(document: Any, place: str) -> int:

@@ -30,7 +30,6 @@ from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import thread_count
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json
-from deepsched.pipeline.serving.json_columns import LEAST
 from deepsched.pipeline.serving.lanes import check_quick_bytes
 from deepsched.pipeline.serving.parcels import NotHere, Parcel, contents
 from deepsched.pipeline.serving.query import Query
@@ -411,14 +410,12 @@ def warm_up(networks: Networks, args: ServeArgs) -> None:
     tiny = make_problem(
         machines=make_machines(2), etc=[[1.0, 2.0], [2.0, 1.0]], edges=([0], [1], [1.0])
     )
-    document = orjson.dumps(problem_document(tiny))
-    bodies: tuple[tuple[Kind, bytes], ...] = (
-        ("json", document),
-        ("json", document.ljust(LEAST)),  # as long as those that are read as columns
-        ("arrow", problems_to_stream([tiny])),
-    )
+    bodies: dict[Kind, bytes] = {
+        "json": orjson.dumps(problem_document(tiny)),
+        "arrow": problems_to_stream([tiny]),
+    }
     now = time.time()
-    for kind, body in bodies:
+    for kind, body in bodies.items():
         ask = Ask(
             id="warm-up",
             body=body,
