@@ -242,14 +242,28 @@ def execution_times(
     -------
     (n_tasks, n_machines) seconds.
     """
-    etc: FloatArray = costs_kernels.execution_times(
+    return times_and_range(work, speed, noise, memory, limit)[0]
+
+
+def times_and_range(
+    work: FloatArray,
+    speed: FloatArray,
+    noise: FloatArray | None,
+    memory: FloatArray | float,
+    limit: FloatArray | float,
+) -> tuple[FloatArray, int, float]:
+    """Return the times of :func:`execution_times`, and what `costs.cost_range` says of them."""
+    # Of numpy, whose large arrays lie in huge pages: those of compiled code take twice as long.
+    etc = np.empty((work.size, speed.size))
+    stuck, longest = costs_kernels.execution_times(
         work,
         speed,
         _NO_NOISE if noise is None else noise,
         np.broadcast_to(np.asarray(memory, dtype=np.float64), work.shape),
         np.broadcast_to(np.asarray(limit, dtype=np.float64), speed.shape),
+        etc,
     )
-    return etc
+    return etc, stuck, longest
 
 
 _NO_NOISE = np.empty((0, 0))

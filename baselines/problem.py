@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike
 from deepsched.baselines.arrays import FloatArray, IntArray, freeze, frozen_float, frozen_int
 from deepsched.baselines.errors import InvalidProblem
 from deepsched.baselines.kernels import costs as costs_kernels
+from deepsched.baselines.kernels import edges as edges_kernels
 from deepsched.baselines.kernels import ranks as ranks_kernels
 from deepsched.baselines.kernels.structures import EdgeRows
 from deepsched.baselines.machines import (
     RANGE_RULE,
     Machines,
     checked_vector,
-    execution_times,
     first_duplicate,
+    times_and_range,
 )
 from deepsched.baselines.memory import check_problem_memory
 from deepsched.baselines.text import printable
@@ -190,13 +191,13 @@ def make_problem(
         works = checked_vector(given, n, "work", ids, "task")
         factors = None if noise is None else _checked_noise(noise, n, p, ids)
         with np.errstate(over="ignore"):  # beyond the largest float is as good as never
-            times = execution_times(
+            times, stuck, longest = times_and_range(
                 works, checked_speed(machines, alpha), factors, memories, machines.memory
             )
         times.flags.writeable = False
     else:
         times = _checked_etc(given, memories, ids, machines)
-    stuck, longest = costs_kernels.cost_range(times)
+        stuck, longest = costs_kernels.cost_range(times)
     if stuck >= 0:
         raise InvalidProblem(_why_stuck(stuck, memories, ids, machines))
     succ_ptr, succ, succ_bytes, pred_ptr, pred, pred_bytes = _checked_edges(edges, n, ids)
@@ -305,7 +306,7 @@ def _default_names(n: int) -> tuple[str, ...]:
 def _checked_edges(
     edges: Edges, n: int, ids: Sequence[str]
 ) -> tuple[IntArray, IntArray, FloatArray, IntArray, IntArray, FloatArray]:
-    src, dst = (np.asarray(side, dtype=np.int64).reshape(-1) for side in edges[:2])
+    src, dst = (np.array(side, dtype=np.int64).reshape(-1) for side in edges[:2])
     try:
         data = np.asarray(edges[2], dtype=np.float64).reshape(-1)
     except (TypeError, ValueError) as error:
@@ -328,14 +329,12 @@ def _checked_edges(
     if illegal.any():
         k = int(illegal.argmax())
         raise InvalidProblem(f"{label(k)}: bytes is {data[k]:g}; {RANGE_RULE}")
-    by_parent = np.lexsort((dst, src))
+    _, by_child = edges_kernels.in_order(dst, n, np.arange(src.size))
+    succ_ptr, by_parent = edges_kernels.in_order(src, n, by_child)
     same = (np.diff(src[by_parent]) == 0) & (np.diff(dst[by_parent]) == 0)
     if same.any():
         raise InvalidProblem(f"{label(int(by_parent[1:][same][0]))} is given twice")
-    by_child = np.lexsort((src, dst))
-    succ_ptr, pred_ptr = (np.zeros(n + 1, dtype=np.int64) for _ in range(2))
-    np.cumsum(np.bincount(src, minlength=n), out=succ_ptr[1:])
-    np.cumsum(np.bincount(dst, minlength=n), out=pred_ptr[1:])
+    pred_ptr, by_child = edges_kernels.in_order(dst, n, by_parent)
     return succ_ptr, dst[by_parent], data[by_parent], pred_ptr, src[by_child], data[by_child]
 
 

@@ -161,7 +161,7 @@ class Schedule:
         return f"{head}<table><tr>{columns}</tr>{cells}</table>{more}"
 
     def to_json(
-        self, problem: Problem, seconds: float | None = None, bound: str = "strong"
+        self, problem: Problem, seconds: float | None = None, bound: str | float = "strong"
     ) -> dict[str, Any]:
         """Return the schedule as JSON-ready values, tasks in the problem's order.
 
@@ -186,7 +186,7 @@ class Schedule:
         }
 
     def summary(
-        self, problem: Problem, seconds: float | None = None, bound: str = "strong"
+        self, problem: Problem, seconds: float | None = None, bound: str | float = "strong"
     ) -> dict[str, Any]:
         """Return what there is to say of the schedule as a whole, JSON-ready.
 
@@ -196,7 +196,7 @@ class Schedule:
         Parameters
         ----------
         bound : the level of :func:`~deepsched.baselines.bounds.lower_bound`; "cheap" where some
-            milliseconds count.
+            milliseconds count. Or the bound itself, s, where it is known.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class Schedule:
             "makespan": self.makespan,
             "mean_turnaround": float((self.aft - problem.arrival).mean()),
             "mean_waiting": float((self.ast - problem.arrival).mean()),
-            "lower_bound": lower_bound(problem, bound),
+            "lower_bound": lower_bound(problem, bound) if isinstance(bound, str) else bound,
             **({} if seconds is None else {"seconds": float(seconds)}),
         }
 

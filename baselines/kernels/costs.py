@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepsched.baselines.kernels.structures import jit
+from deepsched.baselines.kernels.lanes import LANES, greatest_of
+from deepsched.baselines.kernels.structures import inlined, jit
 
 
 @jit
-def execution_times(work, speed, noise, memory, limit):
-    """Return (n, p) work / speed · noise, inf where a task needs more memory than a machine has.
+def execution_times(work, speed, noise, memory, limit, etc):
+    """Write work / speed · noise, inf where a task needs more memory than a machine has.
 
-    `noise` is (n, p), or (0, 0) for none.
+    Return what `cost_range` says of them, while they are at hand. `noise` is (n, p), or (0, 0) for
+    none; `etc` is (n, p).
     """
-    n, p = work.size, speed.size
-    etc = np.empty((n, p))
+    n, p = etc.shape
     noisy = noise.size > 0
+    least, lanes = limit.min(), np.empty(LANES)
+    stuck, longest = -1, 0.0
     for i in range(n):
         row = etc[i]
         for q in range(p):
@@ -25,29 +28,39 @@ def execution_times(work, speed, noise, memory, limit):
             for q in range(p):
                 row[q] *= factors[q]
         need = memory[i]
-        for q in range(p):
-            if need > limit[q]:
-                row[q] = np.inf
-    return etc
+        if need > least:
+            for q in range(p):
+                if need > limit[q]:
+                    row[q] = np.inf
+        greatest = _greatest_finite(row, lanes)
+        if greatest < 0 and stuck < 0:
+            stuck = i
+        longest = max(longest, greatest)
+    return stuck, longest
 
 
 @jit
 def cost_range(etc):
     """Return the first row without a finite entry, or -1, and the largest finite entry."""
-    n, p = etc.shape
-    stuck, longest = -1, 0.0
-    for i in range(n - 1, -1, -1):
-        row = etc[i]
+    stuck, longest, lanes = -1, 0.0, np.empty(LANES)
+    for i in range(etc.shape[0]):
+        greatest = _greatest_finite(etc[i], lanes)
+        if greatest < 0 and stuck < 0:
+            stuck = i
+        longest = max(longest, greatest)
+    return stuck, longest
+
+
+@inlined
+def _greatest_finite(row, lanes):
+    """Return the largest finite entry of a row without negative ones, or -1."""
+    greatest = greatest_of(row, lanes)
+    if greatest == np.inf:
         greatest = -1.0
-        for q in range(p):
-            cost = row[q]
+        for cost in row:
             if cost != np.inf and cost > greatest:
                 greatest = cost
-        if greatest < 0:
-            stuck = i
-        elif greatest > longest:
-            longest = greatest
-    return stuck, longest
+    return greatest
 
 
 @jit

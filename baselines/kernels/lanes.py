@@ -1,4 +1,4 @@
-"""The least of many numbers, found in lanes side by side, which a processor can do at once.
+"""The least and the greatest of many numbers, in lanes that a processor can do at once.
 
 One after the other each comparison would wait for the one before.
 """
@@ -26,4 +26,21 @@ def least_of(values, lanes):
         found = min(found, lanes[c])
     for q in range(whole, values.size):
         found = min(found, values[q])
+    return found
+
+
+@inlined
+def greatest_of(values, lanes):
+    """Return the greatest value; `lanes` (LANES,) is room."""
+    lanes[:] = -np.inf
+    whole = values.size - values.size % LANES
+    for first in range(0, whole, LANES):
+        for c in range(LANES):
+            value = values[first + c]
+            lanes[c] = value if value > lanes[c] else lanes[c]
+    found = -np.inf
+    for c in range(LANES):
+        found = max(found, lanes[c])
+    for q in range(whole, values.size):
+        found = max(found, values[q])
     return found

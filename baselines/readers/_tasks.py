@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,8 @@ from deepsched.baselines.machines import (
     DEFAULT_LATENCY,
     REFERENCE_FREQUENCY,
     Machines,
-    execution_times,
 )
-from deepsched.baselines.problem import checked_speed, make_problem
+from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers._slots import expanded, slot_count
 from deepsched.baselines.readers._values import (
     Place,
@@ -31,6 +29,7 @@ from deepsched.baselines.readers._values import (
     naming,
     number,
 )
+from deepsched.baselines.readers.columns import TASK_RULES, TaskColumns
 from deepsched.baselines.readers.options import ReadOptions, modelled_problem, refuse_noise
 
 if TYPE_CHECKING:
@@ -40,62 +39,6 @@ if TYPE_CHECKING:
 TASK_KEYS = ("id", "etc", "work", "arrival", "priority", "memory")
 MACHINE_KEYS = ("id", "cores", "frequency", "memory", "slots", "node")
 SIMILAR = 0.8  # difflib's ratio above which an unknown key is taken for a slip of the pen
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskColumns:
-    """Checked task entries by column.
-
-    Attributes
-    ----------
-    etc : seconds or None per machine for the tasks that give times, one list each.
-    timed : (n_tasks,) whether the task gives times.
-    work : (n_tasks,) work units; 0 where the task gives times.
-    arrival, priority, memory : (n_tasks,) s, larger is more urgent, MB.
-    place : names the k-th task.
-    """
-
-    ids: list[str]
-    etc: list[list[float | None]]
-    timed: np.ndarray
-    work: FloatArray
-    arrival: FloatArray
-    priority: FloatArray
-    memory: FloatArray
-    place: Place
-
-    def times(self, machines: Machines, alpha: float) -> FloatArray:
-        """Return the (n_tasks, n_machines) ETC, rows of work turned into seconds."""
-        p = len(machines)
-        places = np.flatnonzero(self.timed)
-        for k, row in zip(places, self.etc, strict=True):
-            if len(row) != p:
-                raise InvalidInput(
-                    f"{self.place(int(k))}.etc has {len(row)} entries for {p} machines"
-                )
-        given = self._given(places, p)
-        if len(places) == len(self.ids):
-            return given
-        with np.errstate(over="ignore"):
-            etc = execution_times(self.work, checked_speed(machines, alpha))
-        etc[places] = given
-        return etc
-
-    def _given(self, places: np.ndarray, p: int) -> FloatArray:
-        flat: list[float | None] = list(chain.from_iterable(self.etc))
-        # By their types, and once: there may be a million, of which hardly any is absent.
-        kinds = set(map(type, flat))
-        absent = []
-        if type(None) in kinds:
-            absent = [k for k, value in enumerate(flat) if value is None]
-            kinds = kinds - {type(None)} | {float}
-        for k in absent:
-            flat[k] = 0.0
-        values = column(
-            flat, Rule.COST, lambda k: f"{self.place(int(places[k // p]))}.etc[{k % p}]", kinds
-        )
-        values[absent] = np.inf
-        return values.reshape(len(places), p)
 
 
 def task_columns(tasks: list[dict[str, Any]], place: Place) -> TaskColumns:
@@ -121,10 +64,7 @@ def task_columns(tasks: list[dict[str, Any]], place: Place) -> TaskColumns:
         ids=names([task["id"] for task in tasks], lambda k: f"{place(k)}.id"),
         etc=etc,
         timed=timed,
-        work=optional_column(tasks, "work", Rule.COST, place),
-        arrival=optional_column(tasks, "arrival", Rule.COST, place),
-        priority=optional_column(tasks, "priority", Rule.FINITE, place),
-        memory=optional_column(tasks, "memory", Rule.COST, place),
+        **{key: optional_column(tasks, key, rule, place) for key, rule in TASK_RULES.items()},
         place=place,
     )
 

@@ -17,7 +17,8 @@ import numpy as np
 from deepsched.baselines.atomic import write_text
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers._tasks import assemble, check_keys, parse_machines, task_columns
-from deepsched.baselines.readers._values import Rule, column, echo, entries, positions
+from deepsched.baselines.readers._values import Place, column, echo, entries, positions
+from deepsched.baselines.readers.columns import BYTES_RULE, EdgeColumns, TaskColumns
 from deepsched.baselines.readers.options import (
     ReadOptions,
     own_machines,
@@ -45,7 +46,7 @@ def recognise(document: dict[str, Any]) -> bool:
 
 
 def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
-    """Return the problem of a document.
+    """Return the problem of a document; its tasks and edges may be columns, read before.
 
     Raises
     ------
@@ -56,16 +57,38 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
         raise InvalidInput(f"{where}: unknown format {echo(document['format'])}; known: {TITLE}")
     check_keys([document], KEYS, lambda _: where)
 
-    def task_place(k: int) -> str:
-        return f"{where}: tasks[{k}]"
-
-    def edge_place(k: int, key: str) -> str:
-        return f"{where}: edges[{k}].{key}"
-
-    tasks = task_columns(entries(document, "tasks", where), task_place)
+    tasks, edges = document.get("tasks"), document.get("edges")
+    if not isinstance(tasks, TaskColumns):
+        tasks = _tasks(document, where)
     modelled = np.flatnonzero(~tasks.timed)
     reason = f"tasks[{modelled[0]}] gives work, not etc" if modelled.size else ""
     machines = own_machines(parse_machines(document, where, speeds_needed=reason), options, where)
+    if not isinstance(edges, EdgeColumns):
+        edges = _edges(document, tasks, where)
+    return assemble(
+        tasks,
+        machines,
+        (edges.parents, edges.children, edges.size),
+        alpha=WORK_ALPHA,
+        options=options,
+        where=where,
+        name=source_name(where),
+    )
+
+
+def task_place(where: str) -> Place:
+    """Return how the k-th task of a document is called in messages."""
+    return lambda k: f"{where}: tasks[{k}]"
+
+
+def _tasks(document: dict[str, Any], where: str) -> TaskColumns:
+    return task_columns(entries(document, "tasks", where), task_place(where))
+
+
+def _edges(document: dict[str, Any], tasks: TaskColumns, where: str) -> EdgeColumns:
+    def place(k: int, key: str) -> str:
+        return f"{where}: edges[{k}].{key}"
+
     edges = entries(document, "edges", where)
     check_keys(edges, EDGE_KEYS, lambda k: f"{where}: edges[{k}]")
     columns = {}
@@ -74,19 +97,12 @@ def read(document: dict[str, Any], where: str, options: ReadOptions) -> Problem:
             columns[key] = [edge[key] for edge in edges]
         except KeyError:
             k = next(k for k, edge in enumerate(edges) if key not in edge)
-            raise InvalidInput(f"{edge_place(k, key)} is missing") from None
+            raise InvalidInput(f"{place(k, key)} is missing") from None
     index = {name: i for i, name in enumerate(tasks.ids)}
-    parents = positions(columns["from"], index, lambda k: edge_place(k, "from"))
-    children = positions(columns["to"], index, lambda k: edge_place(k, "to"))
-    size = column(columns["bytes"], Rule.COST, lambda k: edge_place(k, "bytes"))
-    return assemble(
-        tasks,
-        machines,
-        (parents, children, size),
-        alpha=WORK_ALPHA,
-        options=options,
-        where=where,
-        name=source_name(where),
+    return EdgeColumns(
+        parents=positions(columns["from"], index, lambda k: place(k, "from")),
+        children=positions(columns["to"], index, lambda k: place(k, "to")),
+        size=column(columns["bytes"], BYTES_RULE, lambda k: place(k, "bytes")),
     )
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.machines import Machines, make_machines
 from deepsched.baselines.readers._tasks import (
-    TaskColumns,
     assemble,
     check_keys,
     parse_machines,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from deepsched.baselines.problem import Problem
+    from deepsched.baselines.readers.columns import TaskColumns
 
 
 def from_networkx(

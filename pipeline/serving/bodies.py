@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.baselines.machines import DEFAULT_MACHINES, Machines
 from deepsched.baselines.readers import problem_from_bytes, problem_from_json
+from deepsched.baselines.readers.columns import EdgeColumns, TaskColumns
 from deepsched.baselines.readers.explicit import TITLE, shared_machines
 from deepsched.baselines.readers.files import parse_json
 from deepsched.baselines.readers.packed import is_packed
@@ -48,6 +49,8 @@ TASK_PLACES = (
 SLOT_PLACES = ("machines", "graph.machines")  # where an entry may be a node of several slots
 EDGE_PLACES = ("edges", "links", "task_graph.dependencies")
 OF_MACHINES = {"machines", "bandwidth", "latency"}  # keys of the explicit format
+# What may stand in place of a list, read before.
+LISTS = (list, dict, Machines, TaskColumns, EdgeColumns)
 MACHINE_PLACES = ("machines", "graph.machines", "network.nodes", "tasks.0.etc", "nodes.0.etc")
 
 
@@ -109,7 +112,8 @@ class Reading:
         elif many:
             found = list(self._each(data, kind))
         elif kind == "json" or data.lstrip()[:1] in (b"{", b"["):
-            found = [self._of_document(parse_body(data, WHERE, self.args), WHERE)]
+            document = parse_body(data, WHERE, self.args, by_column=True)
+            found = [self._of_document(document, WHERE)]
         else:
             found = [self._of_file(data)]
         for problem in found:
@@ -321,4 +325,4 @@ def _count(document: Any, place: str) -> int:
     value = _at(document, place)
     if isinstance(value, str):
         return value.count(",") + 1
-    return len(value) if isinstance(value, list | dict | Machines) else 0
+    return len(value) if isinstance(value, LISTS) else 0

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsched.baselines.errors import InvalidProblem
-from deepsched.baselines.machines import draw_machines, make_machines
+from deepsched.baselines.kernels import costs
+from deepsched.baselines.kernels.edges import in_order
+from deepsched.baselines.machines import draw_machines, make_machines, times_and_range
 from deepsched.baselines.problem import Problem, make_problem
 from tests import strategies
 
@@ -149,6 +151,33 @@ def test_topo_is_the_lexicographically_smallest_order(problem: Problem) -> None:
         )
     assert problem.topo.tolist() == done
     assert problem.topo_index[problem.topo].tolist() == list(range(problem.n_tasks))
+
+
+@pytest.mark.parametrize("p", [1, 3, 16, 40])
+def test_the_range_of_the_times_is_found_as_by_its_definition(p: int) -> None:
+    rng = np.random.default_rng(p)
+    work, speed, noise = rng.random(50), 0.5 + rng.random(p), 0.5 + rng.random((50, p))
+    work[:5] = 0
+    need, limit = rng.choice([0.0, 1.0, 2.0, 3.0], 50), rng.choice([1.0, 2.0, np.inf], p)
+    limit[0] = 2.0
+    etc = np.where(need[:, None] <= limit, work[:, None] / speed * noise, np.inf)
+    times, stuck, longest = times_and_range(work, speed, noise, need, limit)
+    assert times.tobytes() == etc.tobytes()
+    nowhere = np.flatnonzero(~np.isfinite(etc).any(axis=1))
+    assert stuck == (nowhere[0] if nowhere.size else -1)
+    assert longest == etc[np.isfinite(etc)].max()
+    assert costs.cost_range(etc) == (stuck, longest)
+    assert costs.cost_range(np.full((2, p), np.inf)) == (0, 0.0)
+    assert costs.cost_range(np.zeros((2, p))) == (-1, 0.0)
+
+
+@given(ends=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=30))
+def test_edges_are_put_in_order_as_by_sorting_them(ends: list[tuple[int, int]]) -> None:
+    src, dst = np.array(ends, dtype=np.int64).reshape(-1, 2).T.copy()
+    _, by_child = in_order(dst, 7, np.arange(src.size))
+    begins, by_parent = in_order(src, 7, by_child)
+    assert by_parent.tolist() == np.lexsort((dst, src)).tolist()
+    assert np.diff(begins).tolist() == np.bincount(src, minlength=7).tolist()
 
 
 @settings(max_examples=200)

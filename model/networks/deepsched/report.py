@@ -20,6 +20,7 @@ class Report:
     improved : called with each better value of the objective, s, from any thread; optional.
     best : the last of these.
     heft : HEFT's makespan, s, where the guard ran it to its end.
+    bound : the cheap lower bound on the makespan, s, where the run asked for it.
     network : s of the forward pass, or of trying constants in its place.
     decode : s of everything after it.
     """
@@ -28,6 +29,7 @@ class Report:
     improved: Callable[[float], None] | None = None
     best: float = math.inf
     heft: float | None = None
+    bound: float | None = None
     network: float | None = None
     decode: float | None = None
 

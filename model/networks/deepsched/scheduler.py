@@ -339,7 +339,9 @@ class DeepSchedScheduler:
         seed = 0 if rng is None else int(rng.integers(2**63))
         least = -np.inf
         if samples > 1 or options.budget > 0:
-            least = enough(BOUNDS[options.objective](problem))
+            bound = BOUNDS[options.objective](problem)
+            report.bound = bound if options.objective == "makespan" else None
+            least = enough(bound)
         drawn, drawn_from = [outputs], side
         if effort.samples > 1:
             drawn = sample(

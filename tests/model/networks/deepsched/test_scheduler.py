@@ -37,6 +37,7 @@ from deepsched.model.networks.deepsched.forward import (
 )
 from deepsched.model.networks.deepsched.network import graph_batch
 from deepsched.model.networks.deepsched.options import DECODES, DeepSchedOptions
+from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import hill_climb, sample
 from tests import strategies
@@ -165,6 +166,17 @@ def test_samples_and_search_end_where_the_bound_is_reached(
     found = DeepSchedScheduler(arrays(random_network()), options)(problem)
     assert found.makespan == (6.0 if len(edges[0]) else 3.0) == lower_bound(problem)
     assert len(decoded) <= 3
+
+
+def test_the_bound_that_a_run_asked_for_is_told() -> None:
+    problem = layered(20, 3)
+    told = []
+    for options in ({}, {"samples": 1}, {"objective": "turnaround"}):
+        report = Report()
+        schedule = DeepSchedScheduler.load(**options)(problem, report=report)
+        told.append(report.bound)
+    assert told == [lower_bound(problem, "cheap"), None, None]
+    assert schedule.summary(problem, 0.1, 2.5)["lower_bound"] == 2.5
 
 
 def test_a_climb_ends_at_once_where_it_is_told_to() -> None:
