@@ -205,8 +205,14 @@ class _CheckedCache(caching.FunctionCache):
         self._cache_file = _CheckedFiles(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
-            source_stamp=_stamp(Path(function.__code__.co_filename)),
+            source_stamp=self._stamp(function),
         )
+
+    def _stamp(self, function: Callable[..., Any]) -> Any:
+        try:
+            return _stamp(Path(function.__code__.co_filename))
+        except OSError:  # the sources are in an archive, or not there
+            return self._impl.locator.get_source_stamp()
 
 
 @functools.cache

@@ -130,8 +130,9 @@ def insertion_schedule(
     """Place tasks in `order`, each on the machine of least EFT, in the earliest idle gap that fits.
 
     `bias` (n, p), or what `PlacementTerms` make of the state, is added to each EFT before machines
-    are compared. `pinned` (n,) names a task's machine, -1 leaves it free. Ties go to the lower
-    machine index. Where the makespan must come out above `limit`, it ends at once: each AFT is inf.
+    are compared. `pinned` (n,) names a task's machine, -1 leaves it free; not with terms or limit.
+    Ties go to the lower machine index. Where the makespan must come out above `limit`, it ends at
+    once: each AFT is inf.
 
     Idle gaps are kept sorted per machine. The first gap that can hold a task is found by binary
     search on the gaps' ends, and the walk from there stops as soon as the machine cannot win.

@@ -59,7 +59,9 @@ def read_columns(data: bytes, where: str) -> dict[str, Any] | None:
         tasks, edges, machines = (row[key].flatten() for key in ("tasks", "edges", "machines"))
         read = {"tasks": _tasks(tasks, where), "edges": _edges(edges, tasks.field("id"))}
         return _rest(row, machines) | read
-    except (pa.ArrowInvalid, pa.ArrowCapacityError, _NotPlainError):
+    except MemoryError:  # which is one of Arrow's errors, too
+        raise
+    except (pa.ArrowException, _NotPlainError):
         return None
 
 

@@ -22,12 +22,14 @@ from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.readers import problem_document
+from deepsched.baselines.readers.explicit import TITLE
 from deepsched.baselines.registry import teacher_rng
 from deepsched.baselines.schedule import violations
 from deepsched.baselines.text import plain
 from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
 from deepsched.model.networks.deepsched.search import thread_count
+from deepsched.pipeline.serving import json_columns
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json
 from deepsched.pipeline.serving.lanes import check_quick_bytes
@@ -410,6 +412,8 @@ def warm_up(networks: Networks, args: ServeArgs) -> None:
     tiny = make_problem(
         machines=make_machines(2), etc=[[1.0, 2.0], [2.0, 1.0]], edges=([0], [1], [1.0])
     )
+    # Arrow's thread begins now, and not where a process is near its bound of memory.
+    json_columns.read_columns(orjson.dumps({"format": TITLE}), "warm-up")
     bodies: dict[Kind, bytes] = {
         "json": orjson.dumps(problem_document(tiny)),
         "arrow": problems_to_stream([tiny]),

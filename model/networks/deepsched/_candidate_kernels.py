@@ -86,7 +86,8 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
                     bias -= pulls[e]
             start = tail[q] if tail[q] > ready[q] else ready[q]
             value = start + length + bias
-            if value < best or (value == best and q < machine):
+            # The first counts whatever its value: sums of large outputs may be no number.
+            if machine < 0 or value < best or (value == best and q < machine):
                 best, machine, begin = value, q, start
             if length <= longest_gap[q] and ready[q] < tail[q]:
                 tried[open_gaps], biases[open_gaps] = q, bias

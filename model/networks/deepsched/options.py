@@ -9,8 +9,8 @@ from deepsched.baselines.settings import Settings, setting
 
 NAME = "deepsched"
 OBJECTIVES = ("makespan", "turnaround")
-# Which machines are candidates for a task: all; where it costs least and where inputs and idle
-# machines are; the one where it costs least.
+# Which machines are looked at closely for a task: all; where inputs are, and the best ones at a
+# glance; the one where it costs least.
 DECODES = ("full", "topk", "argmax")
 
 # Tasks x machines, and how many samples cost about 20 ms on two cores up to there.

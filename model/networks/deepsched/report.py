@@ -21,8 +21,8 @@ class Report:
     best : the last of these.
     heft : HEFT's makespan, s, where the guard ran it to its end.
     bound : the cheap lower bound on the makespan, s, where the run asked for it.
-    network : s of the forward pass, or of trying constants in its place.
-    decode : s of everything after it.
+    network : s of the views and forward passes, or of trying constants in their place.
+    decode : s of everything else.
     """
 
     heft_wanted: bool = True

@@ -144,7 +144,7 @@ class Decoded(NamedTuple):
     outputs : of this head.
     start : the schedule of the whole problem that they mean.
     value : the objective, s, of the schedule of the side's problem that they mean.
-    network : s until the outputs were there.
+    network : s for the view and the outputs.
     once : s that one decode takes.
     """
 
@@ -421,11 +421,11 @@ class DeepSchedScheduler:
         self, problem: Problem, effort: Effort, report: Report
     ) -> tuple[Decoded, Decoded]:
         """Return the best head from the beginning, and that of both ends where both are seen."""
-        alone = self._constants_alone(problem)
+        apart = self._constants_alone(problem) and self._threads > 1
         costs, end = task_costs(problem.etc), None
         if effort.backward:
             # Without network a thread has enough to do at one end; else both ends use two.
-            tasks = problem.n_tasks if alone else 0
+            tasks = problem.n_tasks if apart else 0
             turned, heads = reversed_problem(problem), slice(0, effort.backward)
             end = in_background(tasks, self._best_head, problem, turned, heads, costs)
         front = self._best_head(problem, problem, self.heads_for(problem), costs)
@@ -433,7 +433,7 @@ class DeepSchedScheduler:
         if end is None:
             return front, front
         back: Decoded = end.result()
-        if not alone:  # else it was meanwhile
+        if not apart:  # else it was meanwhile
             report.network += back.network
         measure = MEASURES[self.options.objective]
         return front, back if measure(problem, back.start) < front.value else front

@@ -14,6 +14,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deepsched.baselines.errors import InvalidInput
+from deepsched.pipeline.serving import connection as protocol
 from deepsched.pipeline.serving import door as module
 from deepsched.pipeline.serving import receiving, sent_ahead
 from deepsched.pipeline.serving.door import listening, open_door
@@ -329,7 +330,7 @@ async def test_what_is_sent_ahead_and_no_request_ends_its_own_connection_alone(m
     ],
 )
 def test_what_is_sent_ahead_is_seen_by_its_length(data, several):
-    assert module.sends_ahead(data) is several
+    assert protocol.sends_ahead(data) is several
 
 
 @in_a_loop
@@ -567,7 +568,7 @@ async def test_too_many_connections_are_a_503_and_those_that_are_there_go_on():
 async def test_beyond_them_probes_are_answered_still_and_they_are_bounded_as_well(
     path, monkeypatch
 ):
-    monkeypatch.setattr(module, "MORE", 1)
+    monkeypatch.setattr(protocol, "MORE", 1)
     probe = GET.replace(b"/ ", path + b" ")
     async with standing(hello, max_connections=1) as found, client(found, GET) as first:
         await first.response()

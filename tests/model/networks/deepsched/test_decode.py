@@ -142,6 +142,21 @@ def test_any_outputs_give_a_valid_schedule(problem: Problem, seed: int, decode: 
     assert violations(problem, schedule) == []
 
 
+@pytest.mark.parametrize("decode", DECODES)
+@pytest.mark.parametrize("affinity", [-np.inf, -3e38])
+def test_values_that_overflow_leave_no_task_without_a_machine(affinity: float, decode: str) -> None:
+    problem = make_problem(
+        machines=make_machines(2, bandwidth=1.0),
+        etc=[[1.0, 100.0]] * 3,
+        edges=([0, 1], [2, 2], [1e272, 1e272]),
+    )
+    outputs = np.zeros((3, 4), np.float32)
+    outputs[:, 3] = affinity
+    schedule = decode_schedule(problem, graph_view(problem, decode=decode), outputs, "x")
+    assert (schedule.proc >= 0).all()
+    assert violations(problem, schedule) == []
+
+
 def test_it_follows_the_definition() -> None:
     for seed in range(30):
         problem = layered(
