@@ -210,13 +210,13 @@ class _CheckedCache(caching.FunctionCache):
 
     def _stamp(self, function: Callable[..., Any]) -> Any:
         try:
-            return _stamp(Path(function.__code__.co_filename))
+            return _kernels_digest(Path(function.__code__.co_filename))
         except OSError:  # the sources are in an archive, or not there
             return self._impl.locator.get_source_stamp()
 
 
 @functools.cache
-def _stamp(file: Path) -> str:
+def _kernels_digest(file: Path) -> str:
     """Return what changes with the source of any kernel that those of a file may call.
 
     numba looks at the file of a kernel alone. After an update of another one it would run code that

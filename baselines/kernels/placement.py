@@ -348,13 +348,7 @@ def append_schedule(order, proc, etc, arrival, preds, links):
     ast, aft, tail = np.empty(n), np.empty(n), np.zeros(p)
     for i in order:
         q = proc[i]
-        start = max(arrival[i], tail[q])
-        for e in range(preds.ptr[i], preds.ptr[i + 1]):
-            j = preds.task[e]
-            source = proc[j]
-            transfer = links.latency[source, q] + preds.data[e] / links.bandwidth[source, q]
-            start = max(start, aft[j] + transfer)
-        ast[i] = start
-        aft[i] = start + etc[i, q]
+        ast[i] = max(tail[q], ready_on(q, i, arrival, preds, links, proc, aft))
+        aft[i] = ast[i] + etc[i, q]
         tail[q] = aft[i]
     return ast, aft

@@ -2,7 +2,8 @@
 
 HTTP lets a client send many requests at once on a connection. Were each connection's next one begun
 as soon as its last is answered, then whoever asks one thing at a time would wait for a round of all
-that send ahead. So their connections stand in one line, and only the first's request is begun.
+that send ahead. So their connections stand in one line, and each one's request is begun when that
+of the one before is answered, or takes long.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def graph_view(
 
 def _begin(problem: Problem, decode: str, costs: TaskCosts | None) -> _Begun:
     n, p = problem.etc.shape
-    costs = costs or task_costs(problem.etc)
+    costs = task_costs(problem.etc) if costs is None else costs
     mean = costs.described[:, 0].copy()
     comm = mean_communication(problem, problem.succ_bytes)
     succs = problem.successors

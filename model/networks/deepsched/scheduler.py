@@ -503,10 +503,10 @@ class DeepSchedScheduler:
         wanted = self.heads_for(problem)
         heads = wanted.stop - wanted.start
         # Without edges both ends look alike; where tasks arrive, one would have to meet deadlines.
-        ends = full and short and problem.n_edges > 0 and not problem.arrival.any()
-        backward = min(heads, BACKWARD_HEADS) if ends else 0
+        turns = problem.n_edges > 0 and not problem.arrival.any()
         if self._constants_alone(problem):
-            return Effort(backward=int(problem.n_edges > 0 and not problem.arrival.any()))
+            return Effort(backward=int(turns))
+        backward = min(heads, BACKWARD_HEADS) if full and short and turns else 0
         if samples == 1:
             if _one_decode(n, p) or not full or not self.options.guard:
                 return Effort()
