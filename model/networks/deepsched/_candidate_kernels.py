@@ -16,6 +16,8 @@ from deepsched.baselines.kernels.placement import (
 )
 from deepsched.baselines.kernels.structures import inlined, jit
 
+FEW = 12  # machines, up to which all are looked at
+
 
 @jit
 def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
@@ -23,8 +25,8 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
 
     Those are the machines of the task's parents, those where its children's largest inputs lie, and
     by the rule without affinity the best one behind its last task, and the best one if its idle
-    gaps held the task as soon as the inputs are there. Or only the task's own in `candidates` (n,),
-    where that is not -1. There is no optimistic cost in the rule.
+    gaps held the task as soon as the inputs are there; where there are few, all. Or only the task's
+    own in `candidates` (n,), where that is not -1. There is no optimistic cost in the rule.
     """
     n, p = etc.shape
     proc = np.empty(n, np.int64)
@@ -54,6 +56,9 @@ def candidate_schedule(order, etc, arrival, preds, links, terms, candidates):
         count = 0
         if candidates[i] >= 0:
             count = _list(i, candidates[i], listed, tried, count)
+        elif p <= FEW:
+            for q in range(p):
+                count = _list(i, q, listed, tried, count)
         else:
             for e in range(n_pulls):
                 count = _list(i, pull[e], listed, tried, count)

@@ -19,6 +19,7 @@ from deepsched.baselines.problem import make_problem
 from deepsched.baselines.ranks import optimistic_cost, ready_order, upward_rank
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched._candidate_kernels import FEW
 from deepsched.model.networks.deepsched.decode import (
     decode_schedule,
     decode_values,
@@ -79,6 +80,16 @@ def by_definition(
 @given(problem=strategies.problems())
 def test_with_outputs_of_zero_it_is_heft_bit_for_bit(problem: Problem) -> None:
     expected, view = heft(problem), graph_view(problem)
+    own = decode_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
+    assert own.proc.tolist() == expected.proc.tolist()
+    assert own.aft.tobytes() == expected.aft.tobytes()
+
+
+@settings(max_examples=100)
+@given(problem=strategies.problems())
+def test_where_the_few_machines_are_all_it_is_heft_too(problem: Problem) -> None:
+    expected, view = heft(problem), graph_view(problem, decode="topk")
+    assert problem.n_machines <= FEW
     own = decode_schedule(problem, view, outputs_of(problem, 0, 0.0), "x")
     assert own.proc.tolist() == expected.proc.tolist()
     assert own.aft.tobytes() == expected.aft.tobytes()
