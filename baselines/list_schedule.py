@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.kernels import placement as placement_kernels
-from deepsched.baselines.schedule import Schedule, make_schedule
+from deepsched.baselines.schedule import Schedule, fresh_schedule, make_schedule
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,7 +46,7 @@ def insert_in_order(
         None,
         limit,
     )
-    return make_schedule(scheduler, proc, ast, aft)
+    return fresh_schedule(scheduler, proc, ast, aft)
 
 
 def simulate(

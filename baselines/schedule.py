@@ -240,6 +240,16 @@ def make_schedule(
     )
 
 
+def fresh_schedule(scheduler: str, proc: IntArray, ast: FloatArray, aft: FloatArray) -> Schedule:
+    """Freeze three vectors that a compiled loop has just made, as they are.
+
+    A copy and its checks take as long as the loop over fifty tasks.
+    """
+    for array in (proc, ast, aft):
+        array.flags.writeable = False
+    return Schedule(scheduler=scheduler, proc=proc, ast=ast, aft=aft)
+
+
 def check_belongs(problem: Problem, schedule: Schedule) -> None:
     """Refuse a schedule that cannot be one of this problem; whether it is valid is not checked.
 

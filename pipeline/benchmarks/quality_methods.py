@@ -18,10 +18,11 @@ from deepsched.baselines.peft import peft
 from deepsched.baselines.registry import SCHEDULERS, teacher_rng
 from deepsched.baselines.schedule import violations
 from deepsched.baselines.timing import warm_up
+from deepsched.model.networks.deepsched.concurrency import thread_count
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 from deepsched.model.networks.deepsched.features import decoder_view
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
-from deepsched.model.networks.deepsched.search import hill_climb, thread_count
+from deepsched.model.networks.deepsched.search import hill_climb
 from deepsched.pipeline.benchmarks.quality_controls import CONSTANTS, Averaged, BestConstants
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.generate import GeneratorSpec, generate
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEED = 20
 JSON = "application/json"
 BATCH = 16  # problems in a request of several
+ONE_PASS = "one pass"  # in a request's name
 _OF_MACHINES = ("machines", "bandwidth", "latency")  # in a document
 
 
@@ -118,6 +119,14 @@ def machines_request(machines: Machines) -> Request:
         path="/v1/machines",
         data=machines_bytes(machines),
         headers={"Content-Type": JSON},
+    )
+
+
+def one_pass(request: Request) -> Request:
+    """Return the same request for one pass of the network, without the samples of the default."""
+    mark = "&" if "?" in request.path else "?"
+    return replace(
+        request, name=f"{request.name}, {ONE_PASS}", path=f"{request.path}{mark}samples=1"
     )
 
 

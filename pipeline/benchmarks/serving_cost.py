@@ -16,6 +16,7 @@ from deepsched.pipeline.benchmarks.serving_bodies import (
     LARGE,
     MIDDLE,
     MIDDLE_WORK,
+    ONE_PASS,
     SMALL,
     Request,
     Size,
@@ -25,6 +26,7 @@ from deepsched.pipeline.benchmarks.serving_bodies import (
     json_batch,
     json_request,
     on_same_machines,
+    one_pass,
 )
 from deepsched.pipeline.benchmarks.serving_cost_table import beyond, chosen_runs, cost_table, median
 from deepsched.pipeline.benchmarks.serving_goals import Found, Goal
@@ -56,7 +58,13 @@ CONNECTIONS = {SERVICE: (1, 4, 16), PLAIN: (1, 16)}
 DIFFERENT = 4  # problems of a size that are asked in turns
 LARGE_REQUESTS = 2  # of the largest size, in a run
 KNOWN = "Arrow, known machines"
-SEVERAL = {f"Arrow, {BATCH} at once": KNOWN, f"JSON, {BATCH} at once": "JSON"}
+_SEVERAL = {f"Arrow, {BATCH} at once": KNOWN, f"JSON, {BATCH} at once": "JSON"}
+# Requests of several problems, and those of one that they are held against.
+SEVERAL = {
+    f"{several}{more}": f"{single}{more}"
+    for more in ("", f", {ONE_PASS}")
+    for several, single in _SEVERAL.items()
+}
 
 # What is to be reached at 486 x 188.
 ARROW_RATE, JSON_RATE = 100, 50  # requests/s
@@ -96,6 +104,12 @@ def kinds(size: Size, machines: str, problems: Sequence[Problem]) -> dict[str, l
         every += [[arrow_batch(some, machines)]]
         if size != MIDDLE:  # which would be a body of 28 MB
             every += [[json_batch(some)]]
+        # The samples of the default take most of a request's time, and the same in a batch.
+        every += [
+            [one_pass(request) for request in requests]
+            for requests in every
+            if requests[0].name in (*SEVERAL, *SEVERAL.values())
+        ]
     return {requests[0].name: requests for requests in every}
 
 

@@ -26,9 +26,9 @@ from deepsched.baselines.readers.explicit import TITLE
 from deepsched.baselines.registry import teacher_rng
 from deepsched.baselines.schedule import violations
 from deepsched.baselines.text import plain
+from deepsched.model.networks.deepsched.concurrency import thread_count
 from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import DeepSchedScheduler
-from deepsched.model.networks.deepsched.search import thread_count
 from deepsched.pipeline.serving import json_columns
 from deepsched.pipeline.serving.bodies import ARROW, JSON, Kind, Reading, unpack
 from deepsched.pipeline.serving.json_bodies import check_json

@@ -70,17 +70,22 @@ def decode(outputs, most, terms, candidates, known):
 
 
 @jit
-def best_decode(heads, objective, terms, candidates, known):
-    """Return the first of (heads, n, outputs) whose schedule is best, and that schedule."""
-    least, best = np.inf, 0
+def best_decode(heads, stretches, objective, terms, candidates, known):
+    """Return the outputs (n, outputs) whose schedule is the best, and that schedule.
+
+    They are one of `heads` (heads, n, outputs), the first of equals; or the best so far times one
+    of `stretches` (k, outputs), which are tried one after the other.
+    """
+    least, best = np.inf, heads[0]
     proc, ast, aft = np.empty(0, np.int64), np.empty(0), np.empty(0)
-    for k in range(heads.shape[0]):
+    for k in range(heads.shape[0] + stretches.shape[0]):
+        tried = heads[k] if k < heads.shape[0] else best * stretches[k - heads.shape[0]]
         host, start, finish = decode(
-            heads[k], least if objective == 0 else np.inf, terms, candidates, known
+            tried, least if objective == 0 else np.inf, terms, candidates, known
         )
         value = (finish - known.arrival).mean() if objective == 1 else finish.max()
         if k == 0 or value < least:
-            least, best, proc, ast, aft = value, k, host, start, finish
+            least, best, proc, ast, aft = value, tried, host, start, finish
     return best, proc, ast, aft
 
 

@@ -6,19 +6,48 @@ as long with two of them as with one.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 from typing import TYPE_CHECKING
 
 import threadpoolctl
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which numpy's products take one thread."""
-    limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limit
+class _Limit:
+    """A limit that is for the whole process: set by the first that enters, lifted by the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._held = contextlib.ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._held.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._held.close()
+
+
+_limit = _Limit()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Return a context in which numpy's products take one thread; several may enter at once."""
+    _limit.enter()
+    try:
+        yield
+    finally:
+        _limit.leave()
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import functools
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -10,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENOUGH = 5_000  # tasks from which on a thread costs less than it saves
+
+
+def thread_count() -> int:
+    """Return how many threads work at once: the CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 class Pending(Protocol):
@@ -44,6 +53,25 @@ def in_background(tasks: int, function: Callable[..., Any], *arguments: Any) -> 
 
     Thread(target=run, daemon=True).start()
     return future
+
+
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that are kept: starting one takes as long as a small problem."""
+    return _kept("parts", threads, os.getpid())
+
+
+def beside(function: Callable[..., Any], *arguments: Any) -> Pending:
+    """Call a function that mostly runs without the GIL in a thread that is kept.
+
+    It may wait for those of :func:`pool`, and not for what is called so itself.
+    """
+    return _kept("beside", thread_count(), os.getpid()).submit(function, *arguments)
+
+
+@functools.cache
+def _kept(name: str, threads: int, process: int) -> ThreadPoolExecutor:
+    """Threads do not outlive a fork, so each process has its own."""
+    return ThreadPoolExecutor(threads, f"deepsched-{name}-{process}")
 
 
 def in_halves(tasks: int, work: Callable[[slice], None]) -> None:

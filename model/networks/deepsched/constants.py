@@ -15,8 +15,8 @@ import numpy as np
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.ranks import heft_order
 from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.concurrency import pool
 from deepsched.model.networks.deepsched.decode import OUTPUTS, kernel_arguments
-from deepsched.model.networks.deepsched.search import pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

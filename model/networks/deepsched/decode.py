@@ -8,7 +8,7 @@ import numpy as np
 
 from deepsched.baselines.list_schedule import insert_in_order
 from deepsched.baselines.ranks import heft_order
-from deepsched.baselines.schedule import make_schedule
+from deepsched.baselines.schedule import fresh_schedule
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched.options import OBJECTIVES
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
+NONE = np.empty((0, len(OUTPUTS)), np.float32)  # stretches
 
 
 def decode_schedule(
@@ -38,22 +39,28 @@ def decode_schedule(
         np.inf,
         *kernel_arguments(problem, view),
     )
-    return make_schedule(scheduler, proc, ast, aft)
+    return fresh_schedule(scheduler, proc, ast, aft)
 
 
 def decode_best(
-    problem: Problem, view: DecoderView, heads: Float32Array, scheduler: str
+    problem: Problem,
+    view: DecoderView,
+    heads: Float32Array,
+    scheduler: str,
+    stretches: Float32Array = NONE,
 ) -> tuple[Float32Array, Schedule]:
-    """Return the head whose schedule is the best by the view's objective, and that schedule.
+    """Return the outputs whose schedule is the best by the view's objective, and that schedule.
 
     Parameters
     ----------
     heads : (heads, n_tasks, len(OUTPUTS)).
+    stretches : (k, len(OUTPUTS)) factors by which the best outputs so far are tried, too, one row
+        after the other.
     """
-    best, proc, ast, aft = _decode_kernels.best_decode(
-        heads, OBJECTIVES.index(view.objective), *kernel_arguments(problem, view)
+    outputs, proc, ast, aft = _decode_kernels.best_decode(
+        heads, stretches, OBJECTIVES.index(view.objective), *kernel_arguments(problem, view)
     )
-    return heads[best], make_schedule(scheduler, proc, ast, aft)
+    return outputs, fresh_schedule(scheduler, proc, ast, aft)
 
 
 def heft_within(problem: Problem, view: DecoderView, most: float) -> Schedule | None:

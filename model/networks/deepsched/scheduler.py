@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,14 @@ from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.objectives import BOUNDS, MEASURES
 from deepsched.baselines.reinsertion import anneal, descend
 from deepsched.baselines.reversal import mirrored, reversed_problem
-from deepsched.baselines.schedule import make_schedule
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
-from deepsched.model.networks.deepsched.concurrency import in_background
+from deepsched.model.networks.deepsched.concurrency import (
+    Done,
+    beside,
+    in_background,
+    thread_count,
+)
 from deepsched.model.networks.deepsched.constants import best_constants, constants_of, is_large
 from deepsched.model.networks.deepsched.decode import (
     OUTPUTS,
@@ -37,7 +42,7 @@ from deepsched.model.networks.deepsched.options import (
     default_samples,
 )
 from deepsched.model.networks.deepsched.report import Report
-from deepsched.model.networks.deepsched.search import hill_climb, sample, thread_count
+from deepsched.model.networks.deepsched.search import hill_climb, sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,18 +62,25 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 # One in so many samples is improved, in the time of so many others: by a forward-backward pass, and
 # up to `MOST_LARGER` tasks by re-insertions.
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
-SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT, STEPS_AFTER_SAMPLES = 32, 12, 120
+SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT = 32, 12
+STEPS_AFTER_SAMPLES, LEAST_STEPS = 120, 15
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
-BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 4
+BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 5
+# The best head's outputs are also decoded this many times as large, one after the other.
+STRETCHES = np.array([[5, 1, 1, 1], [3, 3, 3, 3], [0.5, 0.5, 0.5, 0.5]], np.float32)
+FEW_STRETCHES = 2
+# Constants from the end, which are decoded sooner, also this many times as large.
+END_STRETCHES = np.full((1, len(OUTPUTS)), 1.6, np.float32)
 # To try constants on the first tasks, and to decode the best; at either end.
 SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
-# One pass decodes all heads, of more tasks the first ones; guarded, re-insertions follow, or for
-# more tasks, on up to `FEW_MACHINES`, a forward-backward pass; for still more there is no time.
-STEPS, LARGER_HEADS, LARGER_BACKWARD = 15, 2, 1
-FEW_MACHINES, MOST_PUSHED, MOST_LARGER = 64, 1_000, 10_000
+# One pass decodes all heads, and re-insertions follow; for more than `MOST_ALL_HEADS` tasks the
+# first heads. Guarded, it sees both ends, but for `MOST_SEEN_TWICE` tasks, or `FEW_MACHINES`.
+LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS = 2, 1, 5
+MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
+LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
 CLIMB, CLIMB_SHARE = 0.05, 0.05  # s, and of the time there is
@@ -91,14 +103,19 @@ class Effort(NamedTuple):
 
     Attributes
     ----------
+    stretches : how many of `STRETCHES` are tried at each end.
     backward : heads that are decoded for the reversed problem.
+    borrowed : whether they are the problem's own, averaged over its tasks; else the network is
+        asked again.
     samples : decodes around the best of them.
     improved : how many of the best are improved.
     pushed : whether by a forward-backward pass.
     steps : and by how many re-insertions.
     """
 
+    stretches: int = 0
     backward: int = 0
+    borrowed: bool = False
     samples: int = 1
     improved: int = 0
     pushed: bool = False
@@ -115,6 +132,7 @@ class Side(NamedTuple):
     view : of it, for the decoder.
     heads : (heads, n, outputs), of those that are decoded.
     hidden : (n, w) the last hidden state; None where no network was asked.
+    seconds : s for the view and the outputs.
     """
 
     whole: Problem
@@ -122,6 +140,7 @@ class Side(NamedTuple):
     view: DecoderView
     heads: Float32Array
     hidden: Float32Array | None
+    seconds: float
 
     def decoded(self, outputs: Float32Array) -> Schedule:
         """Return the schedule of `problem` that outputs mean."""
@@ -131,9 +150,9 @@ class Side(NamedTuple):
         """Return the schedule of `whole` that one of `problem` means."""
         return decoded if self.problem is self.whole else mirrored(self.whole, decoded)
 
-    def best_head(self) -> tuple[Float32Array, Schedule]:
-        """Return the outputs of the best head, and their schedule of `problem`."""
-        return decode_best(self.problem, self.view, self.heads, NAME)
+    def best(self, stretches: Float32Array) -> tuple[Float32Array, Schedule]:
+        """Return the outputs of the best head, as they are or stretched, and their schedule."""
+        return decode_best(self.problem, self.view, self.heads, NAME, stretches)
 
 
 class Decoded(NamedTuple):
@@ -144,7 +163,6 @@ class Decoded(NamedTuple):
     outputs : of this head.
     start : the schedule of the whole problem that they mean.
     value : the objective, s, of the schedule of the side's problem that they mean.
-    network : s for the view and the outputs.
     once : s that one decode takes.
     """
 
@@ -152,7 +170,6 @@ class Decoded(NamedTuple):
     outputs: Float32Array
     start: Schedule
     value: float
-    network: float
     once: float
 
 
@@ -184,12 +201,15 @@ class DeepSchedScheduler:
         """
         self.name = NAME
         self.meta = dict(meta or {})
-        self.options = options or DeepSchedOptions()
         self._weights = dict(weights)
         self._layers = layers_of(weights)
         self._constants = constants_of(self.meta)
-        self._decode = self.options.decode or DECODES[0]
-        self._threads = self.options.threads or thread_count()
+        self._choose(options or DeepSchedOptions())
+
+    def _choose(self, options: DeepSchedOptions) -> None:
+        self.options = options
+        self._decode = options.decode or DECODES[0]
+        self._threads = options.threads or thread_count()
 
     @classmethod
     def load(cls, folder: Path | str | None = None, **options: Any) -> DeepSchedScheduler:
@@ -242,8 +262,13 @@ class DeepSchedScheduler:
             Naming the option that is unknown or out of range.
         """
         now = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__}
-        chosen = parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
-        return DeepSchedScheduler(self._weights, chosen, meta=self.meta)
+        found = copy.copy(
+            self
+        )  # the network's weights as they are: a service does so at each request
+        found._choose(  # noqa: SLF001 - our own
+            parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
+        )
+        return found
 
     def shortened(self) -> DeepSchedScheduler:
         """Return the same scheduler with a search that is over soon, to be compiled by.
@@ -293,7 +318,9 @@ class DeepSchedScheduler:
         heads = self._layers.heads
         n, p = problem.etc.shape
         if self._descends(problem):
-            return slice(0, min(heads, LARGER_HEADS) if self._hurries(problem) else heads)
+            once = self.options.objective == "makespan" and self.samples_for(problem) == 1
+            fewer = self._hurries(problem) or (once and n > MOST_ALL_HEADS)
+            return slice(0, min(heads, LARGER_HEADS) if fewer else heads)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
 
     def __call__(
@@ -334,7 +361,7 @@ class DeepSchedScheduler:
         stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
         effort = self._effort(problem, samples)
         measure = MEASURES[options.objective]
-        front, head = self._both_ends(problem, effort, report)
+        front, head, heft = self._both_ends(problem, effort, report)
         side, outputs, start, value = head.side, head.outputs, head.start, head.value
         seed = 0 if rng is None else int(rng.integers(2**63))
         least = -np.inf
@@ -359,17 +386,12 @@ class DeepSchedScheduler:
             outputs, decoded = drawn[0], side.decoded(drawn[0])
             value = measure(side.problem, decoded)
             start = min(start, side.ahead(decoded), key=lambda one: measure(problem, one))
-        if options.guard:
-            # Longer ones are of no use but to be told of.
-            short = options.objective == "makespan" and not report.heft_wanted
-            heft = heft_within(problem, front.side.view, start.makespan if short else np.inf)
-            report.heft = None if heft is None else heft.makespan
-            if heft is not None and measure(problem, heft) < measure(problem, start):
-                start = make_schedule(NAME, heft.proc, heft.ast, heft.aft, winner=heft.scheduler)
-                if self._decode == "full":
-                    # Zeros are HEFT itself: the search goes on from there.
-                    side, outputs = front.side, np.zeros_like(outputs)
-                    value = measure(problem, heft)
+        if heft is not None and measure(problem, heft) < measure(problem, start):
+            start = replace(heft, scheduler=NAME, winner=heft.scheduler)
+            if self._decode == "full":
+                # Zeros are HEFT itself: the search goes on from there.
+                side, outputs = front.side, np.zeros_like(outputs)
+                value = measure(problem, heft)
         report.better(measure(problem, start))
         if measure(problem, start) <= least:
             return start
@@ -419,51 +441,89 @@ class DeepSchedScheduler:
 
     def _both_ends(
         self, problem: Problem, effort: Effort, report: Report
-    ) -> tuple[Decoded, Decoded]:
-        """Return the best head from the beginning, and that of both ends where both are seen."""
-        apart = self._constants_alone(problem) and self._threads > 1
-        costs, end = task_costs(problem.etc), None
-        if effort.backward:
-            # Without network a thread has enough to do at one end; else both ends use two.
-            tasks = problem.n_tasks if apart else 0
-            turned, heads = reversed_problem(problem), slice(0, effort.backward)
-            end = in_background(tasks, self._best_head, problem, turned, heads, costs)
-        front = self._best_head(problem, problem, self.heads_for(problem), costs)
-        report.network = front.network
-        if end is None:
-            return front, front
-        back: Decoded = end.result()
-        if not apart:  # else it was meanwhile
-            report.network += back.network
+    ) -> tuple[Decoded, Decoded, Schedule | None]:
+        """Return the best head from the beginning, that of all ends that are seen, and HEFT's."""
+        costs = task_costs(problem.etc)
+        n, p = problem.etc.shape
+        shared = self._threads > 1 and n * p >= LEAST_SHARED
+
+        alone = self._constants_alone(problem)
+        if alone and effort.backward:
+            # Without network a thread has enough to do at one end.
+            end = in_background(n if shared else 0, self._other_end, problem, None, effort, costs)
+            side = self._side(problem, problem, effort, costs)
+        else:
+            side = self._side(problem, problem, effort, costs)
+            if effort.backward:
+                other = (problem, side, effort, costs)
+                end = beside(self._other_end, *other) if shared else Done(self._other_end(*other))
+        front = self._decoded(side, STRETCHES[: effort.stretches])
+        heft = self._heft(problem, front, report)
+        back = end.result() if effort.backward else None
+        report.network = front.side.seconds
+        if back is not None and not alone:  # there it was meanwhile
+            report.network += back.side.seconds
         measure = MEASURES[self.options.objective]
-        return front, back if measure(problem, back.start) < front.value else front
+        if back is not None and measure(problem, back.start) < front.value:
+            return front, back, heft
+        return front, front, heft
 
-    def _best_head(
-        self, whole: Problem, problem: Problem, heads: slice, costs: TaskCosts
+    def _heft(self, problem: Problem, front: Decoded, report: Report) -> Schedule | None:
+        """Return HEFT's schedule, where it may be of use."""
+        if not self.options.guard:
+            return None
+        # Longer ones are of no use but to be told of.
+        short = self.options.objective == "makespan" and not report.heft_wanted
+        found = heft_within(problem, front.side.view, front.start.makespan if short else np.inf)
+        report.heft = None if found is None else found.makespan
+        return found
+
+    def _other_end(
+        self, problem: Problem, side: Side | None, effort: Effort, costs: TaskCosts
     ) -> Decoded:
-        """Decode some heads for a problem, which is the whole one or that from its end."""
-        begin = time.perf_counter()
-        side = self._side(whole, problem, heads, costs)
-        seen = time.perf_counter()
-        outputs, schedule = side.best_head()
-        once = (time.perf_counter() - seen) / len(side.heads)
-        value = MEASURES[self.options.objective](problem, schedule)
-        return Decoded(side, outputs, side.ahead(schedule), value, seen - begin, once)
+        """Decode the reversed problem; `side` is the problem from its beginning."""
+        turned, stretches = reversed_problem(problem), STRETCHES[: effort.stretches]
+        if self._constants_alone(problem) and self._decode == "full":
+            stretches = END_STRETCHES  # in the time in which the other end is still decoded
+        if side is None or not effort.borrowed:
+            return self._decoded(self._side(problem, turned, effort, costs), stretches)
+        view = decoder_view(turned, self.options.objective, self._decode, costs)
+        same = side.heads[: effort.backward].mean(axis=1, keepdims=True)
+        heads = np.repeat(same, problem.n_tasks, axis=1)
+        return self._decoded(Side(problem, turned, view, heads, None, 0.0), stretches)
 
-    def _side(self, whole: Problem, problem: Problem, heads: slice, costs: TaskCosts) -> Side:
-        if self._constants is None or not self._asks_constants(problem):
-            return Side(whole, problem, *self.forward(problem, heads, costs))
+    def _decoded(self, side: Side, stretches: Float32Array) -> Decoded:
+        """Decode the heads of a side, and the best of them stretched."""
+        begin = time.perf_counter()
+        outputs, schedule = side.best(stretches)
+        once = (time.perf_counter() - begin) / (len(side.heads) + len(stretches))
+        value = MEASURES[self.options.objective](side.problem, schedule)
+        return Decoded(side, outputs, side.ahead(schedule), value, once)
+
+    def _side(self, whole: Problem, problem: Problem, effort: Effort, costs: TaskCosts) -> Side:
+        """Look at a problem, which is the whole one or that from its end."""
+        begin = time.perf_counter()
+        view, heads, hidden = self._said(whole, problem, effort, costs)
+        return Side(whole, problem, view, heads, hidden, time.perf_counter() - begin)
+
+    def _said(
+        self, whole: Problem, problem: Problem, effort: Effort, costs: TaskCosts
+    ) -> tuple[DecoderView, Float32Array, Float32Array | None]:
+        ends = problem is not whole
         if self._constants_alone(problem):
+            assert self._constants is not None
             # From the end those without optimistic cost do, which need no table, and few machines.
             few = self._constants[self._constants[:, 0] == 0]
-            lean = problem is not whole and len(few) > 0
+            lean = ends and len(few) > 0
             decode, constants = ("topk", few) if lean else (self._decode, self._constants)
             view = decoder_view(problem, self.options.objective, decode, costs)
-            outputs = best_constants(problem, view, constants, self._threads)
-            return Side(whole, problem, view, outputs[None], None)
-        seen, said, hidden = self.forward(problem, heads, costs)
-        outputs = best_constants(problem, seen, self._constants, self._threads)
-        return Side(whole, problem, seen, np.concatenate([said, outputs[None]]), hidden)
+            return view, best_constants(problem, view, constants, self._threads)[None], None
+        wanted = slice(0, effort.backward) if ends else self.heads_for(problem)
+        seen, said, hidden = self.forward(problem, wanted, costs)
+        if self._constants is not None and self._asks_constants(problem):
+            more = best_constants(problem, seen, self._constants, self._threads)
+            said = np.concatenate([said, more[None]])
+        return seen, said, hidden
 
     def _asks_constants(self, problem: Problem) -> bool:
         """Return whether constants are tried, beside the network or in its place."""
@@ -507,29 +567,38 @@ class DeepSchedScheduler:
         if self._constants_alone(problem):
             return Effort(backward=int(turns))
         backward = min(heads, BACKWARD_HEADS) if full and short and turns else 0
+        stretches = FEW_STRETCHES if full else 0
         if samples == 1:
             if _one_decode(n, p) or not full or not self.options.guard:
                 return Effort()
-            if descends:
-                steps = STEPS if short else TURNAROUND_STEPS * TURNAROUND_SAMPLES
-                return Effort(backward=backward, improved=1, steps=steps)
-            pushed = n <= MOST_PUSHED
-            fewer = min(backward, LARGER_BACKWARD) if pushed else 0
-            return Effort(backward=fewer, improved=int(pushed), pushed=pushed)
+            if not short:
+                steps = TURNAROUND_STEPS * TURNAROUND_SAMPLES
+                return Effort(stretches=stretches, improved=1, steps=steps)
+            if n > MOST_SEEN_TWICE:
+                return Effort()
+            if n <= MOST_ALL_HEADS:
+                return Effort(stretches, backward, borrowed=True, improved=1, steps=FEW_STEPS)
+            backward = min(backward, LARGER_BACKWARD)
+            if n <= MOST_DESCENDED:
+                return Effort(stretches, backward, borrowed=True)
+            return Effort(len(STRETCHES), backward, borrowed=True, improved=1, pushed=True)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
             improved = max(1, samples // SAMPLES_PER_DESCENT)
             share = min(1.0, samples / SAMPLES_PER_DESCENT)
             spent = improved * round(share * SAMPLES_OF_DESCENT)
-            steps = max(STEPS, round(share * STEPS_AFTER_SAMPLES))
+            steps = max(LEAST_STEPS, round(share * STEPS_AFTER_SAMPLES))
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
-        spent += heads - 1 + (backward + SAMPLES_OF_SIDE if backward else 0)
+        spent += heads - 1 + stretches
+        if backward:
+            spent += backward + stretches + SAMPLES_OF_SIDE
         if self._asks_constants(problem):
             spent += SAMPLES_OF_CONSTANTS * (2 if backward else 1)
         return Effort(
+            stretches=stretches,
             backward=backward,
             samples=max(
                 samples - spent, 1 if self._hurries(problem) else min(samples, LEAST_SAMPLES)

@@ -6,8 +6,6 @@ search around HEFT.
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ import numpy as np
 
 from deepsched.baselines.memory import check_memory
 from deepsched.model.networks.deepsched import _decode_kernels
+from deepsched.model.networks.deepsched.concurrency import pool
 from deepsched.model.networks.deepsched.decode import kernel_arguments
 from deepsched.model.networks.deepsched.options import OBJECTIVES, SAMPLING_NOISE
 
@@ -29,24 +28,6 @@ if TYPE_CHECKING:
 CHUNK = 4  # samples decoded together
 FEW = 64_000  # samples x tasks x machines up to which threads cost more than they bring
 SLICE = 0.02  # s, after which hill-climbing threads go on from the best of all
-
-
-def thread_count() -> int:
-    """Return how many threads decode at once: the CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
-def pool(threads: int) -> ThreadPoolExecutor:
-    """Return threads that are kept: starting one takes as long as a small problem."""
-    return _pool(threads, os.getpid())
-
-
-@functools.cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads do not outlive a fork, so each process has its own."""
-    return ThreadPoolExecutor(threads, f"deepsched-{process}")
 
 
 def sample(

@@ -15,19 +15,21 @@ from deepsched.baselines.generate import GeneratorSpec, generate
 from deepsched.baselines.heft import heft
 from deepsched.baselines.machines import make_machines
 from deepsched.baselines.metrics import mean_turnaround
+from deepsched.baselines.objectives import MEASURES
 from deepsched.baselines.problem import make_problem
 from deepsched.baselines.ranks import optimistic_cost, ready_order, upward_rank
 from deepsched.baselines.schedule import violations
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched._candidate_kernels import FEW
 from deepsched.model.networks.deepsched.decode import (
+    decode_best,
     decode_schedule,
     decode_values,
     heft_within,
     kernel_arguments,
 )
 from deepsched.model.networks.deepsched.features import GraphView, graph_view
-from deepsched.model.networks.deepsched.options import DECODES
+from deepsched.model.networks.deepsched.options import DECODES, OBJECTIVES
 from tests import strategies
 from tests.baselines import reference
 from tests.model.examples import layered
@@ -189,6 +191,27 @@ def test_values_are_those_of_the_schedules() -> None:
         schedule = decode_schedule(problem, view, centre + change, "x")
         assert value[0] == schedule.makespan
         assert value[1] == pytest.approx(mean_turnaround(problem, schedule), rel=1e-12)
+
+
+@settings(max_examples=100)
+@given(
+    problem=strategies.problems(), seed=st.integers(0, 1000), objective=st.sampled_from(OBJECTIVES)
+)
+def test_the_best_is_that_of_all_tried(problem: Problem, seed: int, objective: str) -> None:
+    view, measure = graph_view(problem, objective), MEASURES[objective]
+    heads = np.stack([outputs_of(problem, seed), outputs_of(problem, seed + 1)])
+    stretches = np.array([[2, 2, 2, 2], [3, 1, 1, 1], [0, 0, 0, 0]], np.float32)
+    outputs, schedule = decode_best(problem, view, heads, "x", stretches)
+    found = [(measure(problem, decode_schedule(problem, view, one, "x")), one) for one in heads]
+    best = min(found, key=lambda pair: pair[0])
+    for stretch in stretches:
+        tried = best[1] * stretch
+        value = measure(problem, decode_schedule(problem, view, tried, "x"))
+        best = min(best, (value, tried), key=lambda pair: pair[0])
+    assert outputs.tobytes() == best[1].tobytes()
+    assert schedule.aft.tobytes() == decode_schedule(problem, view, best[1], "x").aft.tobytes()
+    alone, _ = decode_best(problem, view, heads, "x")
+    assert alone.tobytes() == min(found, key=lambda pair: pair[0])[1].tobytes()
 
 
 @settings(max_examples=100)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
+import threadpoolctl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,8 +28,9 @@ from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
 from deepsched.model.networks.deepsched import _decode_kernels
 from deepsched.model.networks.deepsched import scheduler as scheduler_module
+from deepsched.model.networks.deepsched.blas import one_blas_thread
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
-from deepsched.model.networks.deepsched.decode import decode_schedule
+from deepsched.model.networks.deepsched.decode import decode_best, decode_schedule
 from deepsched.model.networks.deepsched.features import graph_view
 from deepsched.model.networks.deepsched.forward import (
     expected_shapes,
@@ -38,7 +41,11 @@ from deepsched.model.networks.deepsched.forward import (
 from deepsched.model.networks.deepsched.network import graph_batch
 from deepsched.model.networks.deepsched.options import DECODES, DeepSchedOptions
 from deepsched.model.networks.deepsched.report import Report
-from deepsched.model.networks.deepsched.scheduler import PRETRAINED, DeepSchedScheduler
+from deepsched.model.networks.deepsched.scheduler import (
+    PRETRAINED,
+    STRETCHES,
+    DeepSchedScheduler,
+)
 from deepsched.model.networks.deepsched.search import hill_climb, sample
 from tests import strategies
 from tests.model.examples import layered
@@ -370,6 +377,64 @@ def test_both_ends_are_tried_and_all_options_give_valid_schedules_of_them() -> N
             assert violations(problem, found) == []
             assert found.makespan <= heft(problem).makespan
     assert 0 < shorter < 8
+
+
+@pytest.mark.parametrize(("tasks", "machines"), [(60, 5), (180, 12), (450, 8)])
+def test_one_pass_asks_the_network_once_and_stretches_its_outputs_at_both_ends(
+    tasks: int, machines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, network = layered(tasks, machines, 2, ccr=2.0), DeepSchedScheduler.load(samples=1)
+    asked: list[Problem] = []
+    forward = scheduler_module.forward_pass
+    monkeypatch.setattr(
+        scheduler_module,
+        "forward_pass",
+        lambda layers, problem, *more: asked.append(problem) or forward(layers, problem, *more),
+    )
+    found = network(problem)
+    assert asked == [problem]
+    pretrained = safetensors.numpy.load_file(PRETRAINED / "model.safetensors")
+    few = tasks <= scheduler_module.MOST_ALL_HEADS
+    rows = STRETCHES if tasks > scheduler_module.MOST_DESCENDED else STRETCHES[:2]
+    view, heads, _ = forward_pass(layers_of(pretrained), problem)
+    heads = heads[:4] if few else heads[:2]
+    turned = reversed_problem(problem)
+    _, ahead = decode_best(problem, view, heads, "x", rows)
+    means = np.repeat(heads[: 2 if few else 1].mean(axis=1, keepdims=True), tasks, axis=1)
+    _, back = decode_best(turned, graph_view(turned), means, "x", rows)
+    expected = min(ahead, mirrored(problem, back), heft(problem), key=lambda one: one.makespan)
+    assert found.makespan <= expected.makespan  # what follows makes it no longer
+    assert found.makespan > 0.9 * expected.makespan
+    if scheduler_module.MOST_ALL_HEADS < tasks <= scheduler_module.MOST_DESCENDED:
+        assert found.aft.tobytes() == expected.aft.tobytes()  # nothing follows
+
+
+@pytest.mark.parametrize("options", [{"samples": 1}, {"samples": 8}, {"samples": 40}])
+@pytest.mark.parametrize(("tasks", "machines"), [(60, 5), (200, 16), (600, 8)])
+def test_threads_change_no_schedule(
+    tasks: int, machines: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "LEAST_SHARED", 0)
+    problem = layered(tasks, machines, 3, ccr=1.0)
+    alone = DeepSchedScheduler.load(**options, threads=1)(problem)
+    assert (
+        DeepSchedScheduler.load(**options, threads=2)(problem).aft.tobytes() == alone.aft.tobytes()
+    )
+
+
+def test_several_threads_limit_and_free_the_products_of_the_process_together() -> None:
+    def threads() -> set[int]:
+        known = threadpoolctl.threadpool_info()
+        return {entry["num_threads"] for entry in known if entry["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads() == {1}  # the second one still needs it
+        second.__exit__(None, None, None)
+        assert threads() == {2}
 
 
 def test_tasks_that_arrive_are_not_scheduled_from_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
