@@ -576,12 +576,13 @@ class DeepSchedScheduler:
                 return Effort(stretches=stretches, improved=1, steps=steps)
             if n > MOST_SEEN_TWICE:
                 return Effort()
+            all_of_it = len(STRETCHES)
             if n <= MOST_ALL_HEADS:
-                return Effort(stretches, backward, borrowed=True, improved=1, steps=FEW_STEPS)
+                return Effort(all_of_it, backward, borrowed=True, improved=1, steps=FEW_STEPS)
             backward = min(backward, LARGER_BACKWARD)
             if n <= MOST_DESCENDED:
                 return Effort(stretches, backward, borrowed=True)
-            return Effort(len(STRETCHES), backward, borrowed=True, improved=1, pushed=True)
+            return Effort(all_of_it, backward, borrowed=True, improved=1, pushed=True)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:

@@ -395,7 +395,8 @@ def test_one_pass_asks_the_network_once_and_stretches_its_outputs_at_both_ends(
     assert asked == [problem]
     pretrained = safetensors.numpy.load_file(PRETRAINED / "model.safetensors")
     few = tasks <= scheduler_module.MOST_ALL_HEADS
-    rows = STRETCHES if tasks > scheduler_module.MOST_DESCENDED else STRETCHES[:2]
+    middle = not few and tasks <= scheduler_module.MOST_DESCENDED
+    rows = STRETCHES[:2] if middle else STRETCHES
     view, heads, _ = forward_pass(layers_of(pretrained), problem)
     heads = heads[:4] if few else heads[:2]
     turned = reversed_problem(problem)
@@ -405,7 +406,7 @@ def test_one_pass_asks_the_network_once_and_stretches_its_outputs_at_both_ends(
     expected = min(ahead, mirrored(problem, back), heft(problem), key=lambda one: one.makespan)
     assert found.makespan <= expected.makespan  # what follows makes it no longer
     assert found.makespan > 0.9 * expected.makespan
-    if scheduler_module.MOST_ALL_HEADS < tasks <= scheduler_module.MOST_DESCENDED:
+    if middle:
         assert found.aft.tobytes() == expected.aft.tobytes()  # nothing follows
 
 
