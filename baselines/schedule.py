@@ -241,7 +241,7 @@ def make_schedule(
 
 
 def fresh_schedule(scheduler: str, proc: IntArray, ast: FloatArray, aft: FloatArray) -> Schedule:
-    """Freeze three vectors that a compiled loop has just made, as they are.
+    """Freeze three vectors that a compiled loop has just made, and that nobody else holds.
 
     A copy and its checks take as long as the loop over fifty tasks.
     """

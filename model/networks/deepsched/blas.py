@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ class _Limit:
     """A limit that is for the whole process: set by the first that enters, lifted by the last."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+        os.register_at_fork(after_in_child=self.begin_anew)  # threads that entered are not there
+
+    def begin_anew(self) -> None:
+        """Know of nobody; a limit that is set stays."""
         self._lock, self._inside = threading.Lock(), 0
         self._held = contextlib.ExitStack()
 

@@ -63,7 +63,7 @@ def pool(threads: int) -> ThreadPoolExecutor:
 def beside(function: Callable[..., Any], *arguments: Any) -> Pending:
     """Call a function that mostly runs without the GIL in a thread that is kept.
 
-    It may wait for those of :func:`pool`, and not for what is called so itself.
+    It may wait for those of :func:`pool`, and must not call this itself.
     """
     return _kept("beside", thread_count(), os.getpid()).submit(function, *arguments)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deepsched.model.networks.deepsched.features import DecoderView, Float32Array
 
 OUTPUTS = ("priority", "optimistic cost", "cost", "affinity")
-NONE = np.empty((0, len(OUTPUTS)), np.float32)  # stretches
+NO_STRETCHES = np.empty((0, len(OUTPUTS)), np.float32)
 
 
 def decode_schedule(
@@ -47,7 +47,7 @@ def decode_best(
     view: DecoderView,
     heads: Float32Array,
     scheduler: str,
-    stretches: Float32Array = NONE,
+    stretches: Float32Array = NO_STRETCHES,
 ) -> tuple[Float32Array, Schedule]:
     """Return the outputs whose schedule is the best by the view's objective, and that schedule.
 

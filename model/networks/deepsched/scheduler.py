@@ -70,14 +70,13 @@ BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 5
 # The best head's outputs are also decoded this many times as large, one after the other.
 STRETCHES = np.array([[5, 1, 1, 1], [3, 3, 3, 3], [0.5, 0.5, 0.5, 0.5]], np.float32)
 FEW_STRETCHES = 2
-# Constants from the end, which are decoded sooner, also this many times as large.
-END_STRETCHES = np.full((1, len(OUTPUTS)), 1.6, np.float32)
 # To try constants on the first tasks, and to decode the best; at either end.
 SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
-# One pass decodes all heads, and re-insertions follow; for more than `MOST_ALL_HEADS` tasks the
-# first heads. Guarded, it sees both ends, but for `MOST_SEEN_TWICE` tasks, or `FEW_MACHINES`.
+# One pass over up to `MOST_ALL_HEADS` tasks decodes all heads, and re-insertions follow; over more
+# the first heads, and beyond `MOST_DESCENDED` a forward-backward pass. Guarded, it sees both ends of
+# up to `MOST_SEEN_TWICE` tasks, if not of more than `MOST_DESCENDED` on over `FEW_MACHINES`.
 LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS = 2, 1, 5
 MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
 LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
@@ -163,7 +162,7 @@ class Decoded(NamedTuple):
     outputs : of this head.
     start : the schedule of the whole problem that they mean.
     value : the objective, s, of the schedule of the side's problem that they mean.
-    once : s that one decode takes.
+    once : s that one decode takes at most, about.
     """
 
     side: Side
@@ -203,6 +202,7 @@ class DeepSchedScheduler:
         self.meta = dict(meta or {})
         self._weights = dict(weights)
         self._layers = layers_of(weights)
+        self._speaks = bool(self._layers.leave.any() or self._layers.leave_bias.any())
         self._constants = constants_of(self.meta)
         self._choose(options or DeepSchedOptions())
 
@@ -262,9 +262,7 @@ class DeepSchedScheduler:
             Naming the option that is unknown or out of range.
         """
         now = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__}
-        found = copy.copy(
-            self
-        )  # the network's weights as they are: a service does so at each request
+        found = copy.copy(self)  # a service asks for it with each request
         found._choose(  # noqa: SLF001 - our own
             parse_settings(DeepSchedOptions, now | options, f"options of {NAME}")
         )
@@ -318,8 +316,8 @@ class DeepSchedScheduler:
         heads = self._layers.heads
         n, p = problem.etc.shape
         if self._descends(problem):
-            once = self.options.objective == "makespan" and self.samples_for(problem) == 1
-            fewer = self._hurries(problem) or (once and n > MOST_ALL_HEADS)
+            short, single = self.options.objective == "makespan", self.samples_for(problem) == 1
+            fewer = self._hurries(problem) or (short and single and n > MOST_ALL_HEADS)
             return slice(0, min(heads, LARGER_HEADS) if fewer else heads)
         return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
 
@@ -446,7 +444,6 @@ class DeepSchedScheduler:
         costs = task_costs(problem.etc)
         n, p = problem.etc.shape
         shared = self._threads > 1 and n * p >= LEAST_SHARED
-
         alone = self._constants_alone(problem)
         if alone and effort.backward:
             # Without network a thread has enough to do at one end.
@@ -461,7 +458,7 @@ class DeepSchedScheduler:
         heft = self._heft(problem, front, report)
         back = end.result() if effort.backward else None
         report.network = front.side.seconds
-        if back is not None and not alone:  # there it was meanwhile
+        if back is not None and not (alone and shared):  # there it was meanwhile
             report.network += back.side.seconds
         measure = MEASURES[self.options.objective]
         if back is not None and measure(problem, back.start) < front.value:
@@ -469,7 +466,7 @@ class DeepSchedScheduler:
         return front, front, heft
 
     def _heft(self, problem: Problem, front: Decoded, report: Report) -> Schedule | None:
-        """Return HEFT's schedule, where it may be of use."""
+        """Return HEFT's schedule, where it may be of use: while the other end may still be seen."""
         if not self.options.guard:
             return None
         # Longer ones are of no use but to be told of.
@@ -483,20 +480,21 @@ class DeepSchedScheduler:
     ) -> Decoded:
         """Decode the reversed problem; `side` is the problem from its beginning."""
         turned, stretches = reversed_problem(problem), STRETCHES[: effort.stretches]
-        if self._constants_alone(problem) and self._decode == "full":
-            stretches = END_STRETCHES  # in the time in which the other end is still decoded
         if side is None or not effort.borrowed:
             return self._decoded(self._side(problem, turned, effort, costs), stretches)
+        begin = time.perf_counter()
         view = decoder_view(turned, self.options.objective, self._decode, costs)
         same = side.heads[: effort.backward].mean(axis=1, keepdims=True)
         heads = np.repeat(same, problem.n_tasks, axis=1)
-        return self._decoded(Side(problem, turned, view, heads, None, 0.0), stretches)
+        seconds = time.perf_counter() - begin
+        return self._decoded(Side(problem, turned, view, heads, None, seconds), stretches)
 
     def _decoded(self, side: Side, stretches: Float32Array) -> Decoded:
         """Decode the heads of a side, and the best of them stretched."""
         begin = time.perf_counter()
         outputs, schedule = side.best(stretches)
-        once = (time.perf_counter() - begin) / (len(side.heads) + len(stretches))
+        # Most stretches end early: a decode to the end takes up to so long.
+        once = (time.perf_counter() - begin) / len(side.heads)
         value = MEASURES[self.options.objective](side.problem, schedule)
         return Decoded(side, outputs, side.ahead(schedule), value, once)
 
@@ -542,7 +540,7 @@ class DeepSchedScheduler:
         return self.samples_for(problem) == 1 and not self.options.budget
 
     def _descends(self, problem: Problem) -> bool:
-        """Return whether re-insertions follow one pass, or the samples."""
+        """Return whether re-insertions may follow, and one pass has time for some heads."""
         if self.options.objective != "makespan":
             return True
         most = MOST_DESCENDED if self.samples_for(problem) == 1 else MOST_LARGER
@@ -567,7 +565,8 @@ class DeepSchedScheduler:
         if self._constants_alone(problem):
             return Effort(backward=int(turns))
         backward = min(heads, BACKWARD_HEADS) if full and short and turns else 0
-        stretches = FEW_STRETCHES if full else 0
+        # Zeros, as of a network that is not trained, stay what they are.
+        stretches = FEW_STRETCHES if full and self._speaks else 0
         if samples == 1:
             if _one_decode(n, p) or not full or not self.options.guard:
                 return Effort()
@@ -576,7 +575,7 @@ class DeepSchedScheduler:
                 return Effort(stretches=stretches, improved=1, steps=steps)
             if n > MOST_SEEN_TWICE:
                 return Effort()
-            all_of_it = len(STRETCHES)
+            all_of_it = len(STRETCHES) if stretches else 0
             if n <= MOST_ALL_HEADS:
                 return Effort(all_of_it, backward, borrowed=True, improved=1, steps=FEW_STEPS)
             backward = min(backward, LARGER_BACKWARD)

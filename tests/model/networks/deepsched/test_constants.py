@@ -11,7 +11,6 @@ import pytest
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.heft import heft
 from deepsched.baselines.ranks import heft_order
-from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.schedule import violations
 from deepsched.baselines.timing import warm_up
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
@@ -124,14 +123,7 @@ def test_one_pass_over_a_large_problem_is_theirs_alone(
     view = decoder_view(problem, decode=decode)
     best = best_constants(problem, view, np.array(shipped(decode), np.float32), 1)
     own = decode_schedule(problem, view, best, "x")
-    # From the end those without optimistic cost, also larger where the other end takes longer.
-    turned, few = reversed_problem(problem), [row for row in shipped(decode) if row[0] == 0]
-    back = decoder_view(turned, decode="topk")
-    same = best_constants(turned, back, np.array(few, np.float32), 1)
-    tried = [same, same * np.float32(1.6)] if decode == "full" else [same]
-    ends = [mirrored(problem, decode_schedule(turned, back, one, "x")) for one in tried]
-    expected = min([own, *ends], key=lambda schedule: schedule.makespan)
-    assert made(problem).aft.tobytes() == expected.aft.tobytes() != heft(problem).aft.tobytes()
+    assert made(problem).aft.tobytes() == own.aft.tobytes() != heft(problem).aft.tobytes()
     assert asked(made.with_options(samples=6), problem)
     assert asked(made.with_options(budget=0.05), problem)
     assert asked(made.with_options(objective="turnaround"), problem)

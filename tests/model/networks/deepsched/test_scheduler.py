@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -423,19 +424,51 @@ def test_threads_change_no_schedule(
     )
 
 
-def test_several_threads_limit_and_free_the_products_of_the_process_together() -> None:
+def test_whoever_enters_first_limits_the_products_of_the_process_and_the_last_frees_them() -> None:
     def threads() -> set[int]:
         known = threadpoolctl.threadpool_info()
         return {entry["num_threads"] for entry in known if entry["user_api"] == "blas"}
 
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        first, second = one_blas_thread(), one_blas_thread()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert threads() == {1}  # the second one still needs it
-        second.__exit__(None, None, None)
+    with ExitStack() as around:
+        around.enter_context(threadpoolctl.threadpool_limits(2, user_api="blas"))
+        with ExitStack() as second:
+            with one_blas_thread():
+                second.enter_context(one_blas_thread())
+            limited = threads()  # the first has left, the second still needs it
+        assert 1 in limited
         assert threads() == {2}
+
+
+def test_what_both_ends_take_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, report = layered(180, 12), Report()
+    view = scheduler_module.decoder_view
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.05)
+        return view(*given)
+
+    monkeypatch.setattr(scheduler_module, "decoder_view", slowly)
+    DeepSchedScheduler.load(samples=1, threads=1)(problem, report=report)
+    assert report.network is not None
+    assert report.decode is not None
+    assert report.network > 0.05 > report.decode
+
+
+def test_zeros_are_not_stretched(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    decode = scheduler_module.decode_best
+
+    def counted(problem: Problem, view: Any, heads: Any, name: str, stretches: Any) -> Any:
+        rows.append(len(stretches))
+        return decode(problem, view, heads, name, stretches)
+
+    monkeypatch.setattr(scheduler_module, "decode_best", counted)
+    network = DeepSchedScheduler.load(samples=1)
+    network(layered(60, 5))
+    assert rows == [len(STRETCHES)] * 2
+    rows.clear()
+    network.without_network()(layered(60, 5))
+    assert rows == [0, 0]
 
 
 def test_tasks_that_arrive_are_not_scheduled_from_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
