@@ -75,7 +75,7 @@ SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass over up to `MOST_ALL_HEADS` tasks decodes all heads, and re-insertions follow; over more
-# the first heads, and beyond `MOST_DESCENDED` a forward-backward pass. Guarded, it sees both ends of
+# the first ones, and beyond `MOST_DESCENDED` a forward-backward pass. Guarded, it sees both ends of
 # up to `MOST_SEEN_TWICE` tasks, if not of more than `MOST_DESCENDED` on over `FEW_MACHINES`.
 LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS = 2, 1, 5
 MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
@@ -575,13 +575,13 @@ class DeepSchedScheduler:
                 return Effort(stretches=stretches, improved=1, steps=steps)
             if n > MOST_SEEN_TWICE:
                 return Effort()
-            all_of_it = len(STRETCHES) if stretches else 0
             if n <= MOST_ALL_HEADS:
-                return Effort(all_of_it, backward, borrowed=True, improved=1, steps=FEW_STEPS)
+                return Effort(stretches, backward, borrowed=True, improved=1, steps=FEW_STEPS)
             backward = min(backward, LARGER_BACKWARD)
             if n <= MOST_DESCENDED:
-                return Effort(stretches, backward, borrowed=True)
-            return Effort(all_of_it, backward, borrowed=True, improved=1, pushed=True)
+                more = len(STRETCHES) if stretches else 0
+                return Effort(more, backward, borrowed=True)
+            return Effort(stretches, backward, borrowed=True, improved=1, pushed=True)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
