@@ -266,7 +266,10 @@ def test_every_kind_of_request_gets_the_schedules_that_the_library_makes(library
     problems = on_same_machines(TINY, 2)
     assert machines_bytes(problems[0].machines) == machines_bytes(problems[1].machines)
     machines = library.know(machines_bytes(problems[0].machines))
-    expected = [library.networks.choose(None, {}).run(one, None).makespan for one in problems]  # type: ignore[arg-type]
+    by_samples = [
+        [library.networks.choose(None, options).run(one, None).makespan for one in problems]  # type: ignore[arg-type]
+        for options in ({}, {"samples": 1})
+    ]
     kinds = cost.kinds(TINY, machines, problems)
     assert list(kinds) == [
         "JSON",
@@ -275,8 +278,13 @@ def test_every_kind_of_request_gets_the_schedules_that_the_library_makes(library
         "Arrow, known machines",
         f"Arrow, {BATCH} at once",
         f"JSON, {BATCH} at once",
+        "JSON, one pass",
+        "Arrow, known machines, one pass",
+        f"Arrow, {BATCH} at once, one pass",
+        f"JSON, {BATCH} at once, one pass",
     ]
     for name, requests in kinds.items():
+        expected = by_samples["one pass" in name]
         for request, makespan in zip(requests, expected, strict=False):
             headers = {key.lower(): value for key, value in request.headers.items()}
             reply = library.reply(request.path, headers, request.data)

@@ -77,7 +77,7 @@ TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass over up to `MOST_ALL_HEADS` tasks decodes all heads, and re-insertions follow; over more
 # the first ones, and beyond `MOST_DESCENDED` a forward-backward pass. Guarded, it sees both ends of
 # up to `MOST_SEEN_TWICE` tasks, if not of more than `MOST_DESCENDED` on over `FEW_MACHINES`.
-LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS = 2, 1, 5
+LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS, STEPS_OF_TASKS = 2, 1, 5, 250
 MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
 LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
 WARM_UP = 0.05  # s
@@ -576,7 +576,8 @@ class DeepSchedScheduler:
             if n > MOST_SEEN_TWICE:
                 return Effort()
             if n <= MOST_ALL_HEADS:
-                return Effort(stretches, backward, borrowed=True, improved=1, steps=FEW_STEPS)
+                steps = max(FEW_STEPS, STEPS_OF_TASKS // n)
+                return Effort(stretches, backward, borrowed=True, improved=1, steps=steps)
             backward = min(backward, LARGER_BACKWARD)
             if n <= MOST_DESCENDED:
                 more = len(STRETCHES) if stretches else 0
