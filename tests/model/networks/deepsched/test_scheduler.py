@@ -418,10 +418,17 @@ def test_threads_change_no_schedule(
 ) -> None:
     monkeypatch.setattr(scheduler_module, "LEAST_SHARED", 0)
     problem = layered(tasks, machines, 3, ccr=1.0)
-    alone = DeepSchedScheduler.load(**options, threads=1)(problem)
-    assert (
-        DeepSchedScheduler.load(**options, threads=2)(problem).aft.tobytes() == alone.aft.tobytes()
+    calls: list[int] = []
+    beside = scheduler_module.beside
+    monkeypatch.setattr(
+        scheduler_module, "beside", lambda *given: calls.append(1) or beside(*given)
     )
+    alone = DeepSchedScheduler.load(**options, threads=1)(problem)
+    assert not calls
+    for times in range(1, 4):
+        shared = DeepSchedScheduler.load(**options, threads=2)(problem)
+        assert shared.aft.tobytes() == alone.aft.tobytes()
+        assert len(calls) == times
 
 
 def test_whoever_enters_first_limits_the_products_of_the_process_and_the_last_frees_them() -> None:
