@@ -6,6 +6,7 @@ for its headers, for its next request, and to take an answer.
 
 from __future__ import annotations
 
+import functools
 import http
 import json
 import math
@@ -14,7 +15,7 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -81,47 +82,50 @@ class GuardedProtocol(H11Protocol):
                 if self.extra and not data.startswith(PROBES):
                     self._turn_away(503, "too many connections", AGAIN)
                     return
-            self.held += data
-            if self._more_to_come():
+            held: bytes | bytearray = data
+            if self.held:
+                self.held += data
+                held = self.held
+            begin = begin_of(held)
+            if self._more_to_come(held, begin):
                 self._unset_keepalive_if_required()
+                if held is data:
+                    self.held += data
                 return
-            data = bytes(self.held)
+            data = bytes(held)
             self.held.clear()
-            if self._refused_whole(data):
-                self.silent.pop(self, None)
-                return
-            if sends_ahead(data):
-                self.conn.receive_data(data)
-                self._stand_in_line()
-                return
+            if begin is not None:
+                if self._refused_whole(data, begin):
+                    self.silent.pop(self, None)
+                    return
+                if begin.sends_ahead(data):
+                    self.conn.receive_data(data)
+                    self._stand_in_line()
+                    return
         super().data_received(data)
         if self.cycle is not None:
             self.silent.pop(self, None)
 
-    def _more_to_come(self) -> bool:
+    def _more_to_come(self, held: bytes | bytearray, begin: Begin | None) -> bool:
         """Return whether what is held is the begin of a request that waits for no answer."""
-        held = self.held
         if held[0] <= ord(" "):
             return False  # no HTTP
-        end = HEAD_END.search(held)
-        if end is None:
+        if begin is None:
             return len(held) <= self.most_headers
-        found = LENGTH.findall(held, 0, end.end())
-        if len(found) != 1 or EXPECTS.search(held, 0, end.end()):
+        if len(begin.lengths) != 1 or EXPECTS.search(held, 0, begin.head):
             return False
-        length = int(found[0])
-        return length <= self.most_body and len(held) - end.end() < min(length, MOST_HELD)
+        length = int(begin.lengths[0])
+        return length <= self.most_body and len(held) - begin.head < min(length, MOST_HELD)
 
-    def _refused_whole(self, data: bytes) -> bool:
+    def _refused_whole(self, data: bytes, begin: Begin) -> bool:
         """Refuse a whole request that finds no room, which costs a tenth of what parsing would."""
         line = PLAIN.match(data)
-        end = data.find(b"\r\n\r\n")
-        if line is None or end < 0:
+        if line is None or len(begin.lengths) != 1:
             return False
-        length = LENGTH.search(data, 0, end + 2)
-        if length is None or len(data) - end - 4 != int(length[1]):
+        length = int(begin.lengths[0])
+        if len(data) - begin.head != length:
             return False  # there is more to come, or more than one
-        wait = type(self).full(int(length[1]), line[1] or b"")
+        wait = type(self).full(length, line[1] or b"")
         if not wait:
             return False
         self._unset_keepalive_if_required()
@@ -248,16 +252,31 @@ class GuardedProtocol(H11Protocol):
         self.transport.close()
 
 
-def sends_ahead(data: bytes) -> bool:
-    """Return whether more than the first request has come, as far as that is easy to see."""
+class Begin(NamedTuple):
+    """The head of a request, as far as it is looked at before it is parsed.
+
+    Attributes
+    ----------
+    head : bytes of it, with the empty line.
+    lengths : each that it says its body has.
+    """
+
+    head: int
+    lengths: list[bytes]
+
+    def sends_ahead(self, data: bytes) -> bool:
+        """Return whether more than this request has come, as far as that is easy to see."""
+        length = int(self.lengths[0]) if self.lengths else 0
+        return len(data) > self.head + length and not CHUNKED.search(data, 0, self.head)
+
+
+def begin_of(data: bytes | bytearray) -> Begin | None:
+    """Return the head that data begin with; None where it is not whole."""
     end = HEAD_END.search(data)
-    if end is None or len(data) == end.end():
-        return False
-    length = LENGTH.search(data, 0, end.end())
-    more = len(data) - end.end() - (int(length[1]) if length else 0)
-    return more > 0 and not CHUNKED.search(data, 0, end.end())
+    return None if end is None else Begin(end.end(), LENGTH.findall(data, 0, end.end()))
 
 
+@functools.lru_cache(64)  # the same few over and over, where there is no room
 def _refusal(status: int, message: str, headers: str) -> bytes:
     """Return a whole answer, as it goes over the wire."""
     body = json.dumps({"error": message}).encode()

@@ -322,7 +322,6 @@ async def test_what_is_sent_ahead_and_no_request_ends_its_own_connection_alone(m
     [
         (GET, False),
         (GET + b"G", True),
-        (GET[:-2], False),
         (POST.format(2, "").encode() + b"{", False),
         (POST.format(2, "").encode() + b"{}", False),
         (POST.format(2, "").encode() + b"{}" + GET[:9], True),
@@ -330,7 +329,14 @@ async def test_what_is_sent_ahead_and_no_request_ends_its_own_connection_alone(m
     ],
 )
 def test_what_is_sent_ahead_is_seen_by_its_length(data, several):
-    assert protocol.sends_ahead(data) is several
+    begin = protocol.begin_of(data)
+    assert begin is not None
+    assert begin.sends_ahead(data) is several
+
+
+def test_half_a_head_is_none():
+    assert protocol.begin_of(GET[:-2]) is None
+    assert protocol.begin_of(b"") is None
 
 
 @in_a_loop
