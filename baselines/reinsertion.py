@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepsched.baselines.kernels import reinsertion as kernels
+from deepsched.baselines.kernels.descent import descent
 from deepsched.baselines.list_schedule import append_in_order, replay_order
 from deepsched.baselines.objectives import MEASURES
+from deepsched.baselines.schedule import fresh_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +32,41 @@ SLICE = 0.02  # s between two looks at the clock
 
 
 def descend(
-    problem: Problem, schedule: Schedule, steps: int, seed: int = 0, objective: str = "makespan"
+    problem: Problem,
+    schedule: Schedule,
+    steps: int,
+    seed: int = 0,
+    objective: str = "makespan",
+    *,
+    kicks: float = KICKS,
 ) -> Schedule:
     """Return a schedule that is no worse, after so many steps; the same for a seed.
 
     Each step leaves what is made short no longer than before; kicks are undone if it is.
+
+    Parameters
+    ----------
+    kicks : share of the steps that move several tasks, and take as long as ten.
     """
-    search = Search(problem, schedule, seed, objective=objective)
-    search.run(steps, FROZEN, FROZEN)
-    return search.better_of(schedule)
+    order, proc = replay_order(problem, schedule), schedule.proc.astype(np.int64)
+    ast, aft = descent(
+        order,
+        proc,
+        steps,
+        FROZEN,
+        PULL,
+        kicks,
+        objective == "turnaround",
+        np.array([seed | 1], dtype=np.uint64),
+        problem.etc,
+        problem.arrival,
+        problem.predecessors,
+        problem.successors,
+        problem.machines.links,
+    )
+    found = fresh_schedule(schedule.scheduler, proc, ast, aft)
+    measure = MEASURES[objective]
+    return found if measure(problem, found) < measure(problem, schedule) else schedule
 
 
 def anneal_by_steps(

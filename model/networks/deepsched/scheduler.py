@@ -16,7 +16,7 @@ from deepsched.baselines.bounds import enough
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.forward_backward import forward_backward_improvement
 from deepsched.baselines.objectives import BOUNDS, MEASURES
-from deepsched.baselines.reinsertion import anneal, descend
+from deepsched.baselines.reinsertion import KICKS, anneal, descend
 from deepsched.baselines.reversal import mirrored, reversed_problem
 from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
@@ -75,9 +75,11 @@ SAMPLES_OF_CONSTANTS = 2
 # A sample; those of the mean turnaround take less. One pass has those of so many samples.
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass over up to `MOST_ALL_HEADS` tasks decodes all heads, and re-insertions follow; over more
-# the first ones, and beyond `MOST_DESCENDED` a forward-backward pass. Guarded, it sees both ends of
-# up to `MOST_SEEN_TWICE` tasks, if not of more than `MOST_DESCENDED` on over `FEW_MACHINES`.
-LARGER_HEADS, LARGER_BACKWARD, FEW_STEPS, STEPS_OF_TASKS = 2, 1, 5, 250
+# the first ones, and beyond `MOST_DESCENDED` come a forward-backward pass and re-insertions without
+# kicks. Guarded, it sees both ends of up to `MOST_SEEN_TWICE` tasks, if not of more than
+# `MOST_DESCENDED` on over `FEW_MACHINES`.
+LARGER_HEADS, LARGER_BACKWARD = 2, 1
+FEW_STEPS, STEPS_OF_TASKS, PLAIN_STEPS = 10, 500, 16
 MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
 LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
 WARM_UP = 0.05  # s
@@ -110,6 +112,7 @@ class Effort(NamedTuple):
     improved : how many of the best are improved.
     pushed : whether by a forward-backward pass.
     steps : and by how many re-insertions.
+    kicks : of these so large a share moves several tasks.
     """
 
     stretches: int = 0
@@ -119,6 +122,7 @@ class Effort(NamedTuple):
     improved: int = 0
     pushed: bool = False
     steps: int = 0
+    kicks: float = KICKS
 
 
 class Side(NamedTuple):
@@ -578,11 +582,10 @@ class DeepSchedScheduler:
             if n <= MOST_ALL_HEADS:
                 steps = max(FEW_STEPS, STEPS_OF_TASKS // n)
                 return Effort(stretches, backward, borrowed=True, improved=1, steps=steps)
-            backward = min(backward, LARGER_BACKWARD)
+            usual = Effort(stretches, min(backward, LARGER_BACKWARD), borrowed=True)
             if n <= MOST_DESCENDED:
-                more = len(STRETCHES) if stretches else 0
-                return Effort(more, backward, borrowed=True)
-            return Effort(stretches, backward, borrowed=True, improved=1, pushed=True)
+                return usual._replace(stretches=len(STRETCHES) if stretches else 0)
+            return usual._replace(improved=1, pushed=True, steps=PLAIN_STEPS, kicks=0.0)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
@@ -628,6 +631,13 @@ class DeepSchedScheduler:
             if effort.pushed:
                 found = forward_backward_improvement(problem, found)
             if effort.steps:
-                found = descend(problem, found, effort.steps, seed, self.options.objective)
+                found = descend(
+                    problem,
+                    found,
+                    effort.steps,
+                    seed,
+                    self.options.objective,
+                    kicks=effort.kicks,
+                )
             best = min(best, found, key=lambda one: measure(problem, one))
         return best
