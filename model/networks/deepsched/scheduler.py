@@ -76,11 +76,13 @@ SAMPLES_OF_CONSTANTS = 2
 TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # One pass over up to `MOST_ALL_HEADS` tasks decodes all heads, and re-insertions follow; over more
 # the first ones, and beyond `MOST_DESCENDED` come a forward-backward pass and re-insertions without
-# kicks. Guarded, it sees both ends of up to `MOST_SEEN_TWICE` tasks, if not of more than
-# `MOST_DESCENDED` on over `FEW_MACHINES`.
+# kicks. Guarded, it sees both ends of up to `MOST_SEEN_TWICE` tasks. Over more than
+# `MOST_DESCENDED` on over `FEW_MACHINES` it is one decode up to `MOST_QUICK` tasks: the paper's
+# smallest problem has 486 on 188, and is to take a millisecond.
 LARGER_HEADS, LARGER_BACKWARD = 2, 1
 FEW_STEPS, STEPS_OF_TASKS, PLAIN_STEPS = 10, 500, 16
-MOST_ALL_HEADS, MOST_SEEN_TWICE, FEW_MACHINES, MOST_LARGER = 100, 1_000, 64, 10_000
+MOST_ALL_HEADS, MOST_QUICK, MOST_SEEN_TWICE, MOST_LARGER = 100, 500, 1_000, 10_000
+FEW_MACHINES = 64
 LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
 WARM_UP = 0.05  # s
 # Of a search so much is hill climbing, and at most half; the rest anneals.
@@ -94,8 +96,8 @@ def pretrained_folder(decode: str | None, objective: str) -> Path:
     return PRETRAINED_TURNAROUND if objective == "turnaround" else PRETRAINED
 
 
-def _one_decode(n: int, p: int) -> bool:
-    """Return whether one pass over so many tasks and machines has time for one decode only."""
+def _one_head(n: int, p: int) -> bool:
+    """Return whether one pass over so many tasks and machines has time for one head only."""
     return n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
 
 
@@ -323,7 +325,7 @@ class DeepSchedScheduler:
             short, single = self.options.objective == "makespan", self.samples_for(problem) == 1
             fewer = self._hurries(problem) or (short and single and n > MOST_ALL_HEADS)
             return slice(0, min(heads, LARGER_HEADS) if fewer else heads)
-        return slice(0, 1 if _one_decode(n, p) else min(heads, LARGER_HEADS))
+        return slice(0, 1 if _one_head(n, p) else min(heads, LARGER_HEADS))
 
     def __call__(
         self,
@@ -572,7 +574,8 @@ class DeepSchedScheduler:
         # Zeros, as of a network that is not trained, stay what they are.
         stretches = FEW_STRETCHES if full and self._speaks else 0
         if samples == 1:
-            if _one_decode(n, p) or not full or not self.options.guard:
+            single = _one_head(n, p)
+            if not full or not self.options.guard or (single and (not short or n <= MOST_QUICK)):
                 return Effort()
             if not short:
                 steps = TURNAROUND_STEPS * TURNAROUND_SAMPLES
@@ -585,7 +588,8 @@ class DeepSchedScheduler:
             usual = Effort(stretches, min(backward, LARGER_BACKWARD), borrowed=True)
             if n <= MOST_DESCENDED:
                 return usual._replace(stretches=len(STRETCHES) if stretches else 0)
-            return usual._replace(improved=1, pushed=True, steps=PLAIN_STEPS, kicks=0.0)
+            steps = PLAIN_STEPS // 2 if single else PLAIN_STEPS
+            return usual._replace(improved=1, pushed=True, steps=steps, kicks=0.0)
         if not short:
             improved, spent, steps = 1, TURNAROUND_SAMPLES, TURNAROUND_STEPS * samples
         elif descends:
