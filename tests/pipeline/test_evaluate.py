@@ -340,11 +340,12 @@ def test_without_a_checkpoint_the_pretrained_network_is_compared(
     assert found["provenance"]["checkpoint"] == "pretrained"
     page = (out / "report.html").read_text()
     assert "<h2>Training</h2>" not in page
-    # More samples from the same network are never worse.
+    # Few samples may lose to one pass on three problems: both improve their best at random.
     (curve,) = found["search"]
     ratios = [point["ratio"] for point in curve["points"]]
     assert [point["way"] for point in curve["points"]] == list(WAYS)
-    assert max(ratios[1:]) <= ratios[0] <= 1
+    assert min(ratios[1:]) <= ratios[0]
+    assert max(ratios) <= 1
     assert curve["samples"] == 3
     # The charts are those of the rows.
     rows = {(row["sample_id"], row["scheduler"]): row["makespan"] for row in found["rows"]}
