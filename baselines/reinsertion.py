@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,11 +58,7 @@ def descend(
         kicks,
         objective == "turnaround",
         np.array([seed | 1], dtype=np.uint64),
-        problem.etc,
-        problem.arrival,
-        problem.predecessors,
-        problem.successors,
-        problem.machines.links,
+        *_given(problem),
     )
     found = fresh_schedule(schedule.scheduler, proc, ast, aft)
     measure = MEASURES[objective]
@@ -203,17 +199,14 @@ class Search:
 
 def times_of(problem: Problem) -> kernels.Times:
     """Return what the kernels take of a problem."""
-    links = problem.machines.links
-    latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
-    return kernels.Times(
+    return kernels.times_of(*_given(problem))
+
+
+def _given(problem: Problem) -> tuple[Any, ...]:
+    return (
         problem.etc,
         problem.arrival,
         problem.predecessors,
         problem.successors,
-        latency + problem.predecessors.data / bandwidth,
-        latency + problem.successors.data / bandwidth,
-        links.uniform,
-        links.node,
-        links.latency,
-        links.bandwidth,
+        problem.machines.links,
     )

@@ -6,12 +6,12 @@ import numpy as np
 
 from deepsched.baselines.kernels.placement import append_schedule
 from deepsched.baselines.kernels.reinsertion import (
-    Times,
     anneal,
     anneal_turnaround,
     empty_plan,
     empty_scratch,
     fill,
+    times_of,
 )
 from deepsched.baselines.kernels.structures import jit
 
@@ -38,19 +38,7 @@ def descent(
     whether it is the mean turnaround that is made short; see `anneal` for the others.
     """
     n, p = etc.shape
-    latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
-    times = Times(
-        etc,
-        arrival,
-        preds,
-        succs,
-        latency + preds.data / bandwidth,
-        latency + succs.data / bandwidth,
-        links.uniform,
-        links.node,
-        links.latency,
-        links.bandwidth,
-    )
+    times = times_of(etc, arrival, preds, succs, links)
     plan, scratch = empty_plan(n, p), empty_scratch(n, p)
     fill(order, proc, etc, plan)
     stop = np.zeros(1, np.bool_)

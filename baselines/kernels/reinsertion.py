@@ -34,6 +34,24 @@ class Times(NamedTuple):
     bandwidth: FloatArray  # (p, p)
 
 
+@jit
+def times_of(etc, arrival, preds, succs, links):
+    """Return what a problem's tasks and transfers take."""
+    latency, bandwidth = links.latency[0, links.far], links.bandwidth[0, links.far]
+    return Times(
+        etc,
+        arrival,
+        preds,
+        succs,
+        latency + preds.data / bandwidth,
+        latency + succs.data / bandwidth,
+        links.uniform,
+        links.node,
+        links.latency,
+        links.bandwidth,
+    )
+
+
 class Plan(NamedTuple):
     """Where the tasks stand; it changes in place. -1: none."""
 

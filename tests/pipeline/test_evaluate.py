@@ -340,12 +340,14 @@ def test_without_a_checkpoint_the_pretrained_network_is_compared(
     assert found["provenance"]["checkpoint"] == "pretrained"
     page = (out / "report.html").read_text()
     assert "<h2>Training</h2>" not in page
-    # Few samples may lose to one pass on three problems: both improve their best at random.
+    # No way is worse than a dearer one; but of 100 problems 3 to 9 are better by one pass than by
+    # eight samples, here one of three: both improve their best by steps drawn at random.
     (curve,) = found["search"]
-    ratios = [point["ratio"] for point in curve["points"]]
     assert [point["way"] for point in curve["points"]] == list(WAYS)
-    assert min(ratios[1:]) <= ratios[0]
-    assert max(ratios) <= 1
+    one, *more = (point["ratio"] for point in curve["points"])
+    assert more == sorted(more, reverse=True)
+    assert more[1] < one <= 1
+    assert more[0] < one + 0.01
     assert curve["samples"] == 3
     # The charts are those of the rows.
     rows = {(row["sample_id"], row["scheduler"]): row["makespan"] for row in found["rows"]}
