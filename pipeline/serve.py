@@ -55,7 +55,13 @@ def command(address: str | None, **given: Any) -> None:
     import ray
     from ray import serve
 
-    from deepsched.pipeline.serving.app import APPLICATION, build_app, processes
+    from deepsched.pipeline.serving.app import (
+        APPLICATION,
+        application,
+        build_app,
+        gpu_share,
+        processes,
+    )
     from deepsched.pipeline.serving.keeper import folder_of
     from deepsched.pipeline.serving.start import check_port, start_service
 
@@ -65,8 +71,9 @@ def command(address: str | None, **given: Any) -> None:
     given["port"] = given["port"] or PORT
     args = parse_model(ServeArgs, given, "command line")
     Tokens(args.token_file)  # wrong ones end here, too
-    application = build_app(args)  # reads the checkpoint: a bad one ends here, before Ray starts
     local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+    # They read the checkpoint: a bad one ends here, before Ray starts.
+    served = application(args, gpu_share(args, _gpus(args))) if local else build_app(args)
     if local and not ray.is_initialized():
         check_port(args.host, given["port"])
     if local:
@@ -79,7 +86,7 @@ def command(address: str | None, **given: Any) -> None:
         # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            start_service(application, args)
+            start_service(served, args)
             _announce(args)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
@@ -90,6 +97,14 @@ def command(address: str | None, **given: Any) -> None:
             serve.delete(APPLICATION)
             if local and args.jobs_dir is None:
                 shutil.rmtree(folder_of(args), ignore_errors=True)  # nobody would find them again
+
+
+def _gpus(args: ServeArgs) -> int:
+    if args.device == "cpu":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _announce(args: ServeArgs) -> None:

@@ -134,6 +134,7 @@ class Runner:
         for _ in range(2):
             self._timed(found, "heft", problem, heft)
             self._timed(found, "deepsched, no guard", problem, self._one)
+            self._timed(found, "deepsched", problem, self._guarded)
             self._timed(found, TOPK, problem, self._topk)
         found.values["lower bound"] = lower_bound(problem, "strong")
         return found

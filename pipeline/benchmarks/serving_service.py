@@ -22,7 +22,7 @@ from deepsched.baselines.errors import DeepSchedError, InvalidInput
 from deepsched.pipeline.benchmarks.serving_bodies import machines_request
 from deepsched.pipeline.benchmarks.serving_processes import family
 from deepsched.pipeline.client.connections import TOKEN
-from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.common.ray_session import python_path
 from deepsched.pipeline.serving.tokens import VARIABLE as TOKENS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def own_service(options: Sequence[str] = ()) -> Iterator[Service]:
 def _served(port: int, folder: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     # Everything that it leaves on the disk is below its folder, where it can be counted. The token
     # that Ray would make lies in the home folder, which is not ours.
-    places = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    places = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), "PYTHONPATH": python_path()}
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"} | places
     for name in ("RAY_ADDRESS", TOKENS):
         environment.pop(name, None)

@@ -27,7 +27,7 @@ from deepsched.pipeline.benchmarks.memory import peak_megabytes
 from deepsched.pipeline.common.cli import progress_bar, results
 from deepsched.pipeline.common.numbers import Wholes
 from deepsched.pipeline.common.paper_figures import PAPER_SECONDS
-from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.common.ray_session import python_path
 from deepsched.pipeline.common.strict_json import json_text
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def measure_apart(case: Case) -> dict[str, object] | None:
         "import json, sys; from deepsched.pipeline.benchmarks.speed import Case, measure; "
         "print(json.dumps(measure(Case(**json.loads(sys.argv[1])))))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": python_path()}
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(asdict(case))],
         capture_output=True,

@@ -60,6 +60,8 @@ def _type(kind: Any, field: FieldInfo) -> Any:
         return click.Path(path_type=Path)
     if kind is str:
         return str
+    if typing.get_origin(kind) is typing.Literal:
+        return click.Choice(typing.get_args(kind))
     low: Any = None
     high: Any = None
     open_ = False

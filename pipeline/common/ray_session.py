@@ -167,11 +167,15 @@ def package_copy() -> Iterator[str]:
         yield str(copy)
 
 
+def python_path() -> str:
+    """Return the `PYTHONPATH` of processes that are to find this package, and what it needs."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def _path_here() -> dict[str, object]:
     # A checkout that is run without being installed: workers must find the packages too. Workers
     # end in silence, again and again, where a variable is not UTF-8.
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    entries = os.pathsep.join(paths).split(os.pathsep)
+    entries = python_path().split(os.pathsep)
     if not is_utf8(entries[0]):
         raise InvalidInput(f"the package lies in {printable(ROOT)}, which Ray takes only as UTF-8")
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(is_utf8, entries))}}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from deepsched.baselines.atomic import TEMPORARY
-from deepsched.pipeline.common.ray_session import ROOT
+from deepsched.pipeline.common.ray_session import ROOT, python_path
 
 if TYPE_CHECKING:
     import random
@@ -198,7 +198,7 @@ def state_of(path: Path) -> State:
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without what concerns another Ray."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return kept | {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    return kept | {"PYTHONPATH": python_path(), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def last_lines(text: str, count: int = 3) -> str:

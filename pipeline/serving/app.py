@@ -11,10 +11,12 @@ Each kind scales by itself (`cluster/serve.yaml`).
 
 # No `from __future__ import annotations`: Ray Serve reads the type of build_app's parameter.
 
+import math
 from typing import Any
 
 from ray import serve
 
+from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.serving.gateway import Gateway
 from deepsched.pipeline.serving.keeper import Keeper
 from deepsched.pipeline.serving.quick import Quick
@@ -45,28 +47,62 @@ def processes(args: ServeArgs) -> int:
     return args.replicas
 
 
+def gpu_share(args: ServeArgs, gpus: int) -> float:
+    """Return the part of a GPU that each process for quick requests gets of a machine's.
+
+    Raises
+    ------
+    InvalidInput
+        If the network is to run on a GPU, and there is none.
+
+    Examples
+    --------
+    >>> [gpu_share(ServeArgs(device="cuda", replicas=3), gpus) for gpus in (1, 2, 4)]
+    [0.333, 0.5, 1.0]
+    >>> gpu_share(ServeArgs(), 0)
+    0.0
+    """
+    if args.device == "cpu":
+        return 0.0
+    if not gpus:
+        raise InvalidInput("device cuda: PyTorch finds no GPU on this machine")
+    shared = math.ceil(args.replicas / gpus)
+    return math.floor(1000 / shared) / 1000  # their sum must not exceed 1
+
+
 def build_app(args: ServeArgs) -> serve.Application:
     """Return the application; `serve deploy` calls this with the `args` of its file.
 
-    Another `checkpoint` alone restarts no process: it goes to all of them as `user_config`.
+    Another `checkpoint` alone restarts no process: it goes to all of them as `user_config`. On
+    `cuda` each process for quick requests asks for a GPU of its own.
 
     Raises
     ------
     InvalidInput
         If there is a checkpoint and it cannot serve, or its path is relative.
     """
-    check_checkpoint(args.checkpoint, args.device)
+    return application(args, 1.0 if args.device == "cuda" else 0.0)
+
+
+def application(args: ServeArgs, gpus: float) -> serve.Application:
+    """Return the same with so many GPUs for each process for quick requests.
+
+    Raises
+    ------
+    InvalidInput
+        As :func:`build_app`.
+    """
+    check_checkpoint(args.checkpoint)
     path = None if args.checkpoint is None else str(args.checkpoint)
     network = {CHECKPOINT: path}
     rest = args.model_copy(update={CHECKPOINT: None})
-    cuda = int(args.device.startswith("cuda"))
 
     def deployed(kind: Any, actor: dict[str, Any], **options: Any) -> Any:
         made: Any = serve.deployment(name=kind.__name__, logging_config=QUIET)(kind)
         chosen = {"user_config": network, "max_ongoing_requests": MANY} | options
         return made.options(ray_actor_options={"runtime_env": FAST} | actor, **chosen)
 
-    quick = deployed(Quick, {"num_cpus": 1, "num_gpus": cuda}, num_replicas=args.replicas)
+    quick = deployed(Quick, {"num_cpus": 1, "num_gpus": gpus}, num_replicas=args.replicas)
     # No CPU of its own: its processes take what quick requests leave.
     slow = deployed(Slow, {"num_cpus": 0}, num_replicas=args.slow_replicas)
     # One, on the node whose disk holds the jobs.

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.pipeline.serving.networks import Networks
+from deepsched.pipeline.serving.networks import Networks, device_here
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.serving.work import Course, refusal, warm_up, work
@@ -65,7 +65,8 @@ class Child:
         # a fifth of the time. It looks once after each request instead.
         gc.disable()
         try:
-            self._networks = Networks(args.checkpoint, args.device)
+            # No GPU is set aside for it: it uses one where there is one.
+            self._networks = Networks(args.checkpoint, device_here(args.device))
             warm_up(self._networks, args)
         except DeepSchedError as error:
             self._send("failed", str(error))

@@ -53,6 +53,15 @@ class Loaded:
     document: Mapping[str, Any]
 
 
+def device_here(device: str) -> str:
+    """Return `cuda` where it is asked for and this process sees a GPU, else `cpu`."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return device if torch.cuda.is_available() else "cpu"
+
+
 class Networks:
     """All schedulers by name; `deepsched` is the network of the checkpoint, or the pretrained one.
 

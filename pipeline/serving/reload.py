@@ -66,7 +66,7 @@ def with_checkpoint(args: ServeArgs, config: Mapping[str, Any]) -> ServeArgs:
     return args.model_copy(update={CHECKPOINT: None if path is None else Path(path)})
 
 
-def check_checkpoint(path: Path | None, device: str) -> None:
+def check_checkpoint(path: Path | None) -> None:
     """Load a network once, to see that it can be.
 
     Raises
@@ -79,4 +79,4 @@ def check_checkpoint(path: Path | None, device: str) -> None:
         return
     if not path.is_absolute():
         raise InvalidInput(f"checkpoint {path}: give an absolute path")
-    load_network(path, device="cpu" if device.startswith("cuda") else device)
+    load_network(path)  # a GPU may be on other machines only

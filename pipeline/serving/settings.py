@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,7 +28,10 @@ class ServeArgs(BaseModel):
 
     # The network, and the processes.
     checkpoint: Path | None = Field(default=None, description="folder of the trained network")
-    device: str = Field(default="cpu", description="where the network runs: cpu or cuda")
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="where a network of PyTorch runs; deepsched itself is compiled for CPUs",
+    )
     gateways: int = Field(
         default=2, ge=1, le=MOST_PROCESSES, description="processes that listen, on one port"
     )

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import time
 from typing import TYPE_CHECKING
 
+import ray
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
+from deepsched.pipeline.common.cli import messages
+from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.serving.app import APPLICATION
 from deepsched.pipeline.serving.door import listening
 from deepsched.pipeline.serving.refusals import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepsched.pipeline.serving.settings import ServeArgs
 
 
 READY_WITHIN = 60.0  # s, after Serve says that all processes run
+LOOK_EVERY = 5.0  # s, for what Serve waits for
 
 
 class ServiceFailed(DeepSchedError, RuntimeError):
@@ -49,7 +57,8 @@ def start_service(application: serve.Application, args: ServeArgs) -> None:
     assert args.port is not None
     try:
         serve.start(proxy_location="Disabled")  # the gateways listen by themselves
-        serve.run(application, name=APPLICATION, route_prefix="/")
+        with every(LOOK_EVERY, saying_once()):
+            serve.run(application, name=APPLICATION, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:
         reason = _reason() or str(error)
         raise ServiceFailed(f"the service did not start: {shorten(reason, 400)}") from None
@@ -58,6 +67,27 @@ def start_service(application: serve.Application, args: ServeArgs) -> None:
         if time.monotonic() > end:
             raise ServiceFailed(f"nothing is ready on {args.host} port {args.port}")
         time.sleep(0.2)
+
+
+def saying_once() -> Callable[[], None]:
+    """Return what prints each thing that Serve waits for once: a cluster may lack CPUs."""
+    said: set[str] = set()
+
+    def look() -> None:
+        # A Ray that is gone ends the start with an error of its own.
+        with contextlib.suppress(ray.exceptions.RayError, RayServeException):
+            for line in _waited_for():
+                if line not in said:
+                    said.add(line)
+                    messages.print(line, markup=False)
+
+    return look
+
+
+def _waited_for() -> list[str]:
+    status = serve.status().applications.get(APPLICATION)
+    found = status.deployments.items() if status else ()
+    return [f"{name} waits: {shorten(said.message, 600)}" for name, said in found if said.message]
 
 
 def _is_ready(host: str, port: int) -> bool:

@@ -22,6 +22,7 @@ from deepsched.baselines.settings import parse_settings
 from deepsched.model.checkpoint_files import CONFIG, WEIGHTS, read_files
 from deepsched.model.networks.deepsched.concurrency import (
     Done,
+    Pending,
     beside,
     in_background,
     thread_count,
@@ -452,32 +453,40 @@ class DeepSchedScheduler:
         shared = self._threads > 1 and n * p >= LEAST_SHARED
         alone = self._constants_alone(problem)
         if alone and effort.backward:
-            # Without network a thread has enough to do at one end.
-            end = in_background(n if shared else 0, self._other_end, problem, None, effort, costs)
+            # Without network a thread has enough to do at one end; at the other it is ready first,
+            # and has time for HEFT.
+            apart = n if shared else 0
+            end = in_background(apart, self._other_end, problem, None, effort, costs)
             side = self._side(problem, problem, effort, costs)
+            guard = in_background(apart, self._heft, problem, side.view, end, report)
+            front = self._decoded(side, STRETCHES[: effort.stretches])
         else:
             side = self._side(problem, problem, effort, costs)
             if effort.backward:
                 other = (problem, side, effort, costs)
                 end = beside(self._other_end, *other) if shared else Done(self._other_end(*other))
-        front = self._decoded(side, STRETCHES[: effort.stretches])
-        heft = self._heft(problem, front, report)
+            front = self._decoded(side, STRETCHES[: effort.stretches])
+            guard = Done(self._heft(problem, side.view, Done(front), report))
         back = end.result() if effort.backward else None
         report.network = front.side.seconds
         if back is not None and not (alone and shared):  # there it was meanwhile
             report.network += back.side.seconds
         measure = MEASURES[self.options.objective]
         if back is not None and measure(problem, back.start) < front.value:
-            return front, back, heft
-        return front, front, heft
+            return front, back, guard.result()
+        return front, front, guard.result()
 
-    def _heft(self, problem: Problem, front: Decoded, report: Report) -> Schedule | None:
-        """Return HEFT's schedule, where it may be of use: while the other end may still be seen."""
+    def _heft(
+        self, problem: Problem, view: DecoderView, known: Pending, report: Report
+    ) -> Schedule | None:
+        """Return HEFT's schedule, where it may be better than the one of the end that is known."""
         if not self.options.guard:
             return None
+        most = np.inf
         # Longer ones are of no use but to be told of.
-        short = self.options.objective == "makespan" and not report.heft_wanted
-        found = heft_within(problem, front.side.view, front.start.makespan if short else np.inf)
+        if self.options.objective == "makespan" and not report.heft_wanted:
+            most = known.result().start.makespan
+        found = heft_within(problem, view, most)
         report.heft = None if found is None else found.makespan
         return found
 

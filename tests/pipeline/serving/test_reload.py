@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from deepsched.baselines.errors import InvalidInput
-from deepsched.model.networks.deepsched.scheduler import PRETRAINED_TOPK
-from deepsched.pipeline.serving.app import build_app, processes
 from deepsched.pipeline.serving.quick import Quick
 from deepsched.pipeline.serving.reload import Reloading, check_checkpoint, with_checkpoint
 from deepsched.pipeline.serving.settings import ServeArgs
@@ -22,7 +20,7 @@ class Noting(Reloading):
     """A part of the service that only notes which network it would serve."""
 
     async def exchange(self, args: ServeArgs) -> None:
-        check_checkpoint(args.checkpoint, args.device)
+        check_checkpoint(args.checkpoint)
         self.args = args
 
 
@@ -69,17 +67,3 @@ def test_a_quick_process_answers_by_the_network_it_was_given_last(paper):
             assert (said["refused"] is None) == (checkpoint != "/no")
 
     asyncio.run(exchanges())
-
-
-def test_the_application_is_built_with_either_kind_of_checkpoint(paper):
-    for checkpoint in (None, paper, PRETRAINED_TOPK.resolve()):
-        args = ServeArgs(checkpoint=checkpoint, replicas=2, slow_replicas=3)
-        build_app(args)
-        assert processes(args) == 2
-
-
-def test_a_checkpoint_that_no_process_would_find_is_refused_before_anything_starts(tmp_path):
-    with pytest.raises(InvalidInput, match="absolute"):
-        build_app(ServeArgs(checkpoint=Path("somewhere")))
-    with pytest.raises(InvalidInput, match="cannot read the checkpoint"):
-        build_app(ServeArgs(checkpoint=tmp_path))

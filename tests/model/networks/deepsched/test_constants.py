@@ -15,11 +15,13 @@ from deepsched.baselines.schedule import violations
 from deepsched.baselines.timing import warm_up
 from deepsched.model.checkpoint import load_checkpoint, save_checkpoint
 from deepsched.model.networks import build_network
-from deepsched.model.networks.deepsched import _decode_kernels, constants, scheduler
+from deepsched.model.networks.deepsched import _decode_kernels, concurrency, constants, scheduler
 from deepsched.model.networks.deepsched.config import DeepSchedConfig
 from deepsched.model.networks.deepsched.constants import best_constants
 from deepsched.model.networks.deepsched.decode import OUTPUTS, decode_schedule
 from deepsched.model.networks.deepsched.features import decoder_view, graph_view
+from deepsched.model.networks.deepsched.options import NAME
+from deepsched.model.networks.deepsched.report import Report
 from deepsched.model.networks.deepsched.scheduler import (
     PRETRAINED,
     PRETRAINED_TOPK,
@@ -134,6 +136,28 @@ def test_one_pass_over_a_large_problem_is_theirs_alone(
             assert asked(made, problem)
     monkeypatch.setattr(constants, "PER_MACHINE", 40)
     assert asked(made, problem)
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("ccr", [3.0, 5.0])
+@pytest.mark.parametrize(("kept", "winner"), [(None, NAME), ([[0.0, 60.0, 0.0]], "heft")])
+def test_a_large_problem_s_guard_is_heft_whole_whoever_makes_it(
+    ccr: float, kept: Any, winner: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(concurrency, "ENOUGH", 100)
+    monkeypatch.setattr(scheduler, "LEAST_SHARED", 100)
+    made = DeepSchedScheduler.load(saved(tmp_path, kept=kept), samples=1)
+    problem = layered(300, 8, ccr=ccr)
+    reference = heft(problem)
+    alone = made.with_options(guard=False)(problem)
+    for threads in (1, 2):
+        report = Report(heft_wanted=True)
+        found = made.with_options(threads=threads)(problem, report=report)
+        assert report.heft == reference.makespan
+        assert found.winner == winner
+        best = alone if winner == NAME else reference
+        assert found.aft.tobytes() == best.aft.tobytes()
+        assert made.with_options(threads=threads)(problem).aft.tobytes() == best.aft.tobytes()
 
 
 @pytest.mark.usefixtures("small_is_large")
