@@ -81,7 +81,7 @@ TURNAROUND_STEPS, TURNAROUND_SAMPLES = 13, 6
 # `MOST_DESCENDED` on over `FEW_MACHINES` it is one decode up to `MOST_QUICK` tasks: the paper's
 # smallest problem has 486 on 188, and is to take a millisecond.
 LARGER_HEADS, LARGER_BACKWARD = 2, 1
-FEW_STEPS, STEPS_OF_TASKS, PLAIN_STEPS = 10, 500, 16
+FEW_STEPS, STEPS_OF_TASKS, PLAIN_STEPS, FIXED_STEPS = 10, 500, 16, 32
 MOST_ALL_HEADS, MOST_QUICK, MOST_SEEN_TWICE, MOST_LARGER = 100, 500, 1_000, 10_000
 FEW_MACHINES = 64
 LEAST_SHARED = 2_000  # tasks x machines from which on another thread is asked
@@ -100,6 +100,15 @@ def pretrained_folder(decode: str | None, objective: str) -> Path:
 def _one_head(n: int, p: int) -> bool:
     """Return whether one pass over so many tasks and machines has time for one head only."""
     return n > MOST_DESCENDED and (p > FEW_MACHINES or n > MOST_LARGER)
+
+
+def _fixed(problem: Problem) -> bool:
+    """Return whether each task has one machine that can hold it, as in a job shop."""
+    # The first task says no of nearly all others, in no time.
+    for etc in (problem.etc[:1], problem.etc):
+        if np.count_nonzero(np.isfinite(etc)) > len(etc):
+            return False
+    return problem.n_machines > 1
 
 
 class Effort(NamedTuple):
@@ -591,10 +600,14 @@ class DeepSchedScheduler:
                 return Effort(stretches=stretches, improved=1, steps=steps)
             if n > MOST_SEEN_TWICE:
                 return Effort()
+            usual = Effort(stretches, min(backward, LARGER_BACKWARD), borrowed=True)
+            if _fixed(problem):
+                # Only the order is open: stretched outputs bring less than moves in it.
+                last = Effort(improved=1, pushed=True, steps=FIXED_STEPS, kicks=0.0)
+                return last._replace(backward=usual.backward, borrowed=True)
             if n <= MOST_ALL_HEADS:
                 steps = max(FEW_STEPS, STEPS_OF_TASKS // n)
                 return Effort(stretches, backward, borrowed=True, improved=1, steps=steps)
-            usual = Effort(stretches, min(backward, LARGER_BACKWARD), borrowed=True)
             if n <= MOST_DESCENDED:
                 return usual._replace(stretches=len(STRETCHES) if stretches else 0)
             steps = PLAIN_STEPS // 2 if single else PLAIN_STEPS
