@@ -65,6 +65,9 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT = 32, 12
 STEPS_AFTER_SAMPLES, LEAST_STEPS = 120, 15
+# Up to `MOST_ALL_HEADS` tasks a sample takes the time of one re-insertion, and more of them, fewer
+# of these, and one head from the end are better.
+STEPS_OF_FEW, SAMPLES_OF_FEW = 90, 20
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
 BACKWARD_HEADS, SAMPLES_OF_SIDE = 2, 5
@@ -618,7 +621,11 @@ class DeepSchedScheduler:
             improved = max(1, samples // SAMPLES_PER_DESCENT)
             share = min(1.0, samples / SAMPLES_PER_DESCENT)
             spent = improved * round(share * SAMPLES_OF_DESCENT)
-            steps = max(LEAST_STEPS, round(share * STEPS_AFTER_SAMPLES))
+            steps = STEPS_AFTER_SAMPLES
+            if n <= MOST_ALL_HEADS:
+                steps, backward = STEPS_OF_FEW, min(backward, LARGER_BACKWARD)
+                spent -= round(share * SAMPLES_OF_FEW)
+            steps = max(LEAST_STEPS, round(share * steps))
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)
             spent, steps = improved * SAMPLES_OF_PUSHED, 0
