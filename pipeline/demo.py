@@ -309,7 +309,7 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
     arguments = ServeArgs(checkpoint=checkpoint, port=port, gateways=1, replicas=1)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        start_service(build_app(arguments), arguments)
+        start_service(build_app(arguments), arguments, messages.print)
         answer = _post(port, workflow.read_bytes())
     finally:
         serve.delete(APPLICATION)

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # run as a file, maybe from a checkout that is not i
     runpy.run_path(str(Path(__file__).resolve().parent / "common/as_file.py"))["run_file"](__file__)
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -86,7 +87,7 @@ def command(address: str | None, **given: Any) -> None:
         # Ray sets a handler of its own when it starts. SIGTERM ends a service like Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            start_service(served, args)
+            start_service(served, args, functools.partial(messages.print, markup=False))
             _announce(args)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()

@@ -12,7 +12,6 @@ from ray import serve
 from ray.serve.exceptions import RayServeException
 
 from deepsched.baselines.errors import DeepSchedError, InvalidInput
-from deepsched.pipeline.common.cli import messages
 from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.serving.app import APPLICATION
 from deepsched.pipeline.serving.door import listening
@@ -46,8 +45,14 @@ def check_port(host: str, port: int) -> None:
         raise InvalidInput(f"{error}; choose another --host or --port") from None
 
 
-def start_service(application: serve.Application, args: ServeArgs) -> None:
+def start_service(
+    application: serve.Application, args: ServeArgs, say: Callable[[str], None]
+) -> None:
     """Bring the application up, and see that it is ready.
+
+    Parameters
+    ----------
+    say : is told in one line each what Serve waits for, if that takes long.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def start_service(application: serve.Application, args: ServeArgs) -> None:
     assert args.port is not None
     try:
         serve.start(proxy_location="Disabled")  # the gateways listen by themselves
-        with every(LOOK_EVERY, saying_once()):
+        with every(LOOK_EVERY, saying_once(say)):
             serve.run(application, name=APPLICATION, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:
         reason = _reason() or str(error)
@@ -69,8 +74,8 @@ def start_service(application: serve.Application, args: ServeArgs) -> None:
         time.sleep(0.2)
 
 
-def saying_once() -> Callable[[], None]:
-    """Return what prints each thing that Serve waits for once: a cluster may lack CPUs."""
+def saying_once(say: Callable[[str], None]) -> Callable[[], None]:
+    """Return what says each thing that Serve waits for once: a cluster may lack CPUs."""
     said: set[str] = set()
 
     def look() -> None:
@@ -79,7 +84,7 @@ def saying_once() -> Callable[[], None]:
             for line in _waited_for():
                 if line not in said:
                     said.add(line)
-                    messages.print(line, markup=False)
+                    say(line)
 
     return look
 

@@ -100,7 +100,7 @@ def service(local_ray: None, checkpoint: Path) -> Iterator[Callable[..., Answer]
         max_tasks=600,
         max_batch_tasks=100,
     )
-    start_service(build_app(args), args)
+    start_service(build_app(args), args, print)
     yield lambda method, path, body=None, **headers: ask(port, method, path, body, **headers)
     serve.shutdown()
 
