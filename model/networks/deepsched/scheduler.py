@@ -65,8 +65,8 @@ PRETRAINED_TOPK, PRETRAINED_TURNAROUND = PRETRAINED / "topk", PRETRAINED / "turn
 SAMPLES_PER_PUSHED, SAMPLES_OF_PUSHED = 8, 2
 SAMPLES_PER_DESCENT, SAMPLES_OF_DESCENT = 32, 12
 STEPS_AFTER_SAMPLES, LEAST_STEPS = 120, 15
-# Up to `MOST_ALL_HEADS` tasks a sample takes the time of one re-insertion, and more of them, fewer
-# of these, and one head from the end are better.
+# Up to `MOST_ALL_HEADS` tasks a sample takes the time of two or three re-insertions, not of ten:
+# more of them, fewer of these, and one head from the end are better.
 STEPS_OF_FEW, SAMPLES_OF_FEW = 90, 20
 MOST_DESCENDED, LEAST_SAMPLES = 400, 4
 # Of the reversed problem so many heads are decoded; the network on it costs like some samples.
