@@ -20,6 +20,7 @@ import socket
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,7 @@ def ask_service(checkpoint: Path, workflow: Path) -> None:
     arguments = ServeArgs(checkpoint=checkpoint, port=port, gateways=1, replicas=1)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        start_service(build_app(arguments), arguments, messages.print)
+        start_service(build_app(arguments), arguments, partial(messages.print, markup=False))
         answer = _post(port, workflow.read_bytes())
     finally:
         serve.delete(APPLICATION)

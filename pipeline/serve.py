@@ -25,6 +25,7 @@ from deepsched.baselines.waiting import loading
 from deepsched.pipeline.common.cli import messages, results
 from deepsched.pipeline.common.model_options import model_options
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.ray_room import named_cluster
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.settings import parse_model
 from deepsched.pipeline.serving.settings import ServeArgs
@@ -72,7 +73,7 @@ def command(address: str | None, **given: Any) -> None:
     given["port"] = given["port"] or PORT
     args = parse_model(ServeArgs, given, "command line")
     Tokens(args.token_file)  # wrong ones end here, too
-    local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+    local = not named_cluster(address)
     # They read the checkpoint: a bad one ends here, before Ray starts.
     served = application(args, gpu_share(args, _gpus(args))) if local else build_app(args)
     if local and not ray.is_initialized():

@@ -33,6 +33,7 @@ from deepsched.pipeline.common.cli import (
 from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
 from deepsched.pipeline.common.outputs import check_destination, make_folder
+from deepsched.pipeline.common.ray_room import named_cluster
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.ticking import every
 from deepsched.pipeline.dataset.files import open_folder
@@ -167,7 +168,9 @@ def _train(plan: Plan, address: str | None) -> Trained:
                 last = status
                 show(status)
 
-            return (train_here if here else run_training)(plan, on_status=watch)
+            if here:
+                return train_here(plan, on_status=watch)
+            return run_training(plan, on_status=watch, grows=named_cluster(address))
     except KeyboardInterrupt:
         failures.print(
             f"interrupted after step {last.step}; the same command with --resume goes on from the "

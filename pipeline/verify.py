@@ -18,6 +18,7 @@ import click
 from deepsched.pipeline.common.cli import EXIT_FAILED, progress_bar, results
 from deepsched.pipeline.common.numbers import Whole
 from deepsched.pipeline.common.options import CONTEXT_SETTINGS
+from deepsched.pipeline.common.ray_room import check_room
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.stores import without_secret
@@ -107,6 +108,7 @@ def shard_checks(
             yield verify_shard(dataset, shard, quick=quick)
         return
     with ray_session(address=address, num_cpus=workers):
+        check_room("the check of a shard", {"CPU": 1}, address)
         # Reading only: a check that dies with its node is made again.
         yield from ray_map(
             _check,

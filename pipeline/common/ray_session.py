@@ -168,14 +168,17 @@ def package_copy() -> Iterator[str]:
 
 
 def python_path() -> str:
-    """Return the `PYTHONPATH` of processes that are to find this package, and what it needs."""
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    """Return the `PYTHONPATH` of processes that are to find this package, and what it needs.
+
+    Entries that are not UTF-8 are left out: where a variable is not, Ray's workers end in silence,
+    again and again.
+    """
+    more = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(ROOT), *(entry for entry in more if entry and is_utf8(entry))])
 
 
 def _path_here() -> dict[str, object]:
-    # A checkout that is run without being installed: workers must find the packages too. Workers
-    # end in silence, again and again, where a variable is not UTF-8.
-    entries = python_path().split(os.pathsep)
-    if not is_utf8(entries[0]):
+    # A checkout that is run without being installed: workers must find the packages too.
+    if not is_utf8(str(ROOT)):
         raise InvalidInput(f"the package lies in {printable(ROOT)}, which Ray takes only as UTF-8")
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(is_utf8, entries))}}
+    return {"env_vars": {"PYTHONPATH": python_path()}}

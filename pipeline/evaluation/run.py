@@ -20,6 +20,7 @@ from deepsched.model.load import (
     network_of,
     resolve_scheduler,
 )
+from deepsched.pipeline.common.ray_room import check_room
 from deepsched.pipeline.common.ray_session import cluster_cpus, ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.storage import Dataset
@@ -185,6 +186,7 @@ def _run(
     # Compiled here once: several processes that fill numba's cache at a time disturb each other.
     _ready(job.schedulers, job.checkpoint)
     with ray_session(address=address, num_cpus=workers):
+        check_room("a part of it", {"CPU": 1}, address)
         room = workers or max(1, cluster_cpus())
         yield from ray_map(evaluate_chunk, chunks, job, room=lambda: room)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepsched.baselines.cp_sat import NAME as CP_SAT
-from deepsched.baselines.errors import InvalidInput
 from deepsched.pipeline.common.interrupts import lasting_interrupts
 from deepsched.pipeline.common.provenance import versions
+from deepsched.pipeline.common.ray_room import check_room
 from deepsched.pipeline.common.ray_session import ray_session
 from deepsched.pipeline.common.ray_tasks import ray_map
 from deepsched.pipeline.dataset.files import open_folder
@@ -166,7 +165,7 @@ def _label_on_ray(
     for teacher in spec.teachers:
         warm_up(teacher)
     with ray_session(address=workers.address, num_cpus=workers.count):
-        _check_feasible(workers, on_wait)
+        check_room("a shard", workers.wanted(), workers.address, on_wait)
         # A crash of a worker or a node is retried for ever: a shard made twice is the same shard.
         reports = ray_map(
             label_shard,
@@ -179,27 +178,6 @@ def _label_on_ray(
         )
         for report in reports:
             on_report(report)
-
-
-def _check_feasible(workers: Workers, on_wait: Callable[[str], None]) -> None:
-    """Say when no node has room for a shard; Ray would wait for one in silence.
-
-    Raises
-    ------
-    InvalidInput
-        If a cluster was named by nobody, so that none will grow.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = workers.wanted()
-    if any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes):
-        return
-    needs = ", ".join(f"{name} {n:g}" for name, n in wanted.items())
-    if not (workers.address or os.environ.get("RAY_ADDRESS")):
-        there = ", ".join(f"{name} {nodes[0].get(name, 0):g}" for name in wanted)
-        raise InvalidInput(f"a shard needs {needs}; this machine has {there}")
-    on_wait(f"no node of the cluster has {needs} yet; waiting for one")
 
 
 def _window(workers: Workers) -> int:

@@ -48,7 +48,7 @@ def processes(args: ServeArgs) -> int:
 
 
 def gpu_share(args: ServeArgs, gpus: int) -> float:
-    """Return the part of a GPU that each process for quick requests gets of a machine's.
+    """Return the part of a GPU with which all processes for quick requests fit on a machine's.
 
     Raises
     ------
@@ -58,30 +58,32 @@ def gpu_share(args: ServeArgs, gpus: int) -> float:
     Examples
     --------
     >>> [gpu_share(ServeArgs(device="cuda", replicas=3), gpus) for gpus in (1, 2, 4)]
-    [0.333, 0.5, 1.0]
+    [0.3333, 0.5, 1.0]
     >>> gpu_share(ServeArgs(), 0)
     0.0
     """
     if args.device == "cpu":
         return 0.0
+    if args.gpus_per_replica is not None:
+        return args.gpus_per_replica
     if not gpus:
         raise InvalidInput("device cuda: PyTorch finds no GPU on this machine")
     shared = math.ceil(args.replicas / gpus)
-    return math.floor(1000 / shared) / 1000  # their sum must not exceed 1
+    return max(math.floor(1e4 / shared), 1) / 1e4  # Ray's unit; their sum must not exceed 1
 
 
 def build_app(args: ServeArgs) -> serve.Application:
     """Return the application; `serve deploy` calls this with the `args` of its file.
 
     Another `checkpoint` alone restarts no process: it goes to all of them as `user_config`. On
-    `cuda` each process for quick requests asks for a GPU of its own.
+    `cuda` each process for quick requests asks for a GPU of its own, or for `gpus_per_replica`.
 
     Raises
     ------
     InvalidInput
         If there is a checkpoint and it cannot serve, or its path is relative.
     """
-    return application(args, 1.0 if args.device == "cuda" else 0.0)
+    return application(args, gpu_share(args, gpus=args.replicas))
 
 
 def application(args: ServeArgs, gpus: float) -> serve.Application:

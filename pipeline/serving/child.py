@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from deepsched.baselines.errors import DeepSchedError
-from deepsched.pipeline.serving.networks import Networks, device_here
+from deepsched.pipeline.serving.networks import Networks, devices_here
 from deepsched.pipeline.serving.refusals import RequestError
 from deepsched.pipeline.serving.settings import MEGABYTE
 from deepsched.pipeline.serving.work import Course, refusal, warm_up, work
@@ -64,12 +64,17 @@ class Child:
         # Python looks for circles again and again while a large document is read, which has none:
         # a fifth of the time. It looks once after each request instead.
         gc.disable()
-        try:
-            # No GPU is set aside for it: it uses one where there is one.
-            self._networks = Networks(args.checkpoint, device_here(args.device))
-            warm_up(self._networks, args)
-        except DeepSchedError as error:
-            self._send("failed", str(error))
+        said = None
+        for device in devices_here(args.device):  # a GPU that others fill is not the end
+            try:
+                self._networks = Networks(args.checkpoint, device)
+                warm_up(self._networks, args)
+            except DeepSchedError as error:
+                said = said or str(error)
+            else:
+                break
+        else:
+            self._send("failed", said)
             return
         gc.collect()
         gc.freeze()  # all that is there by now is looked through no more

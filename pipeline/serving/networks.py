@@ -53,13 +53,13 @@ class Loaded:
     document: Mapping[str, Any]
 
 
-def device_here(device: str) -> str:
-    """Return `cuda` where it is asked for and this process sees a GPU, else `cpu`."""
+def devices_here(device: str) -> tuple[str, ...]:
+    """Return the devices to try where no GPU is set aside: `cuda` if asked for and seen, `cpu`."""
     if device == "cpu":
-        return device
+        return (device,)
     import torch
 
-    return device if torch.cuda.is_available() else "cpu"
+    return (device, "cpu") if torch.cuda.is_available() else ("cpu",)
 
 
 class Networks:

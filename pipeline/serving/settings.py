@@ -32,6 +32,13 @@ class ServeArgs(BaseModel):
         default="cpu",
         description="where a network of PyTorch runs; deepsched itself is compiled for CPUs",
     )
+    gpus_per_replica: float | None = Field(
+        default=None,
+        ge=1e-4,
+        le=1,
+        description="of each process for quick requests, on cuda; without it a whole one, on one "
+        "machine what lets all fit",
+    )
     gateways: int = Field(
         default=2, ge=1, le=MOST_PROCESSES, description="processes that listen, on one port"
     )

@@ -92,7 +92,15 @@ def saying_once(say: Callable[[str], None]) -> Callable[[], None]:
 def _waited_for() -> list[str]:
     status = serve.status().applications.get(APPLICATION)
     found = status.deployments.items() if status else ()
-    return [f"{name} waits: {shorten(said.message, 600)}" for name, said in found if said.message]
+    return [_said(name, one.message.strip()) for name, one in found if one.message.strip()]
+
+
+def _said(name: str, message: str) -> str:
+    """Return in one line what Serve says of a kind of processes."""
+    # An attempt that failed is told with its number and a traceback, whose last line is the error.
+    if "Traceback" in message or "failed to start" in message:
+        return f"{name} does not start: {shorten(message.splitlines()[-1], 400)}"
+    return f"{name} waits: {shorten(message, 600)}"
 
 
 def _is_ready(host: str, port: int) -> bool:

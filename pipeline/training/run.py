@@ -60,22 +60,27 @@ class TrainingFailed(DeepSchedError, RuntimeError):
     """The training processes crashed more often than the settings allow."""
 
 
-def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
+def run_training(plan: Plan, *, on_status: Callable[[Status], None], grows: bool = True) -> Trained:
     """Train on the Ray that runs, and publish the best network and the history in `plan.out`.
 
     Parameters
     ----------
+    grows : whether it may still come to have as many GPUs as are wanted.
     on_status : called a few times a second.
 
     Raises
     ------
     InvalidInput
-        If the training met a mistake of the user: it diverged, or a problem is too large.
+        If the training met a mistake of the user: it diverged, a problem is too large, or more GPUs
+        are wanted than there will be.
     TrainingFailed
         If its processes crashed more often than allowed.
     """
     note_training(plan)
     workers, gpu = plan_workers(plan.config, ray.cluster_resources())
+    notes = _waiting(workers, gpu)
+    if notes and not grows:
+        raise InvalidInput(f"--workers {workers}: more than the GPUs of this machine")
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if plan.config.rollout_workers and cpus <= workers:
         raise InvalidInput(
@@ -87,7 +92,7 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None]) -> Trained:
     if len(ray.nodes()) == 1:
         # No node to go on with if this one is reclaimed; the watcher is one process less to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    board = start_board(plan.config.max_failures, _waiting(workers, gpu))
+    board = start_board(plan.config.max_failures, notes)
     spec = WorkerSpec(data=plan.data, states=plan.states, config=plan.config, meta=_meta(plan))
     most, folder = plan.config.max_workers, open_folder(plan.states)
     run_config = _run_config(folder)

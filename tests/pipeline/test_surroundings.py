@@ -13,8 +13,9 @@ from rich.table import Table
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.readers import packed
 from deepsched.pipeline.common.consoles import _Console as Console
-from deepsched.pipeline.common.ray_session import LONGEST_SOCKET, _path_here
+from deepsched.pipeline.common.ray_session import LONGEST_SOCKET, _path_here, python_path
 from deepsched.pipeline.common.ray_session import _check_temporary_folder as check_temporary_folder
+from deepsched.pipeline.faults.trial import clean_environment
 from tests.pipeline.cli_helpers import EXAMPLE, ROOT, deepsched_here, said_by
 
 FILE = ROOT / "tests" / "data" / "topcuoglu.json"
@@ -172,6 +173,9 @@ def test_workers_get_no_path_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PYTHONPATH", os.fsdecode(b"/a:/b\xff:/\xc3\xbc"))
     variables = _path_here()["env_vars"]
     assert variables == {"PYTHONPATH": f"{ROOT}:/a:/ü"}
+    assert clean_environment()["PYTHONPATH"] == f"{ROOT}:/a:/ü"
+    monkeypatch.setenv("PYTHONPATH", "")
+    assert python_path() == str(ROOT)
 
 
 def test_a_file_that_is_too_large_is_a_path_all_the_same(

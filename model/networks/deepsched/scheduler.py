@@ -624,7 +624,7 @@ class DeepSchedScheduler:
             steps = STEPS_AFTER_SAMPLES
             if n <= MOST_ALL_HEADS:
                 steps, backward = STEPS_OF_FEW, min(backward, LARGER_BACKWARD)
-                spent -= round(share * SAMPLES_OF_FEW)
+                spent -= improved * round(share * SAMPLES_OF_FEW)
             steps = max(LEAST_STEPS, round(share * steps))
         else:
             improved = max(1, samples // SAMPLES_PER_PUSHED)

@@ -48,7 +48,8 @@ def test_a_checkpoint_that_no_process_would_find_is_refused_before_anything_star
 
 
 @pytest.mark.parametrize(
-    ("replicas", "gpus", "share"), [(1, 1, 1.0), (2, 1, 0.5), (7, 1, 0.142), (3, 2, 0.5), (2, 4, 1)]
+    ("replicas", "gpus", "share"),
+    [(1, 1, 1.0), (2, 1, 0.5), (7, 1, 0.1428), (3, 2, 0.5), (2, 4, 1)],
 )
 def test_processes_share_the_gpus_of_a_machine_so_that_all_of_them_start(replicas, gpus, share):
     args = ServeArgs(device="cuda", replicas=replicas)
@@ -57,6 +58,13 @@ def test_processes_share_the_gpus_of_a_machine_so_that_all_of_them_start(replica
     asked = asked_of_ray(application(args, share))
     assert asked.pop("Quick")["num_gpus"] == share
     assert {one["num_gpus"] for one in asked.values()} == {0}
+
+
+def test_how_much_of_a_gpu_a_process_gets_can_be_said():
+    args = ServeArgs(device="cuda", replicas=3, gpus_per_replica=0.25)
+    for app in (build_app(args), application(args, gpu_share(args, 1))):
+        assert asked_of_ray(app)["Quick"]["num_gpus"] == 0.25
+    assert gpu_share(args.model_copy(update={"device": "cpu"}), 1) == 0
 
 
 def test_on_a_cluster_a_process_has_a_gpu_of_its_own_and_on_cpus_none_is_asked_for():
@@ -88,6 +96,13 @@ def test_what_serve_waits_for_is_said_once(monkeypatch):
     assert said == [
         "Quick waits: 1 replicas that have taken more than 30s. Resources required: {'GPU': 1}."
     ]
+    trace = (
+        "A replica failed to start with exception. Retrying {} more time(s).\nTraceback\nNo: x [/y]"
+    )
+    for left in (2, 1):  # each attempt has another text, and the same reason
+        deployments["Quick"].message = trace.format(left)
+        look()
+    assert said.pop() == "Quick does not start: No: x [/y]"
     deployments["Slow"].message = "another"
     look()
     assert said[1:] == ["Slow waits: another"]
