@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from deepsched.baselines.errors import InvalidInput
 from deepsched.baselines.waiting import waiting
+from deepsched.pipeline.common.ray_session import LOCAL, chosen_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def named_cluster(address: str | None) -> bool:
     """Return whether somebody named a cluster to join: it may grow, one of our own does not."""
-    return (address or os.environ.get("RAY_ADDRESS") or "local") != "local"
+    return chosen_address(address) != LOCAL
 
 
 def check_room(

@@ -26,6 +26,7 @@ HOME = Path(deepsched.__path__[0])
 ROOT = HOME.parent  # where Python finds the package: a checkout, or site-packages
 PARTS = ("baselines", "model", "pipeline")
 CONNECT_WITHIN = 10.0  # s
+LOCAL = "local"  # none is joined, a new one is started
 LONGEST_SOCKET = 107  # bytes of a path, by the system
 # Ray's job manager sets it for the process that `ray job submit` starts, and for no other.
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -54,10 +55,10 @@ def ray_session(
     if ray.is_initialized():
         yield
         return
-    target = address or os.environ.get("RAY_ADDRESS") or "local"
+    target = chosen_address(address)
     begin = time.perf_counter()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if target == "local":
+    if target == LOCAL:
         waiting("starting Ray")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _start(num_cpus=num_cpus, include_dashboard=dashboard, **quiet)
@@ -77,6 +78,11 @@ def ray_session(
         yield
     finally:
         ray.shutdown()
+
+
+def chosen_address(address: str | None) -> str:
+    """Return the cluster to join: the one given, or that of $RAY_ADDRESS, else `LOCAL`."""
+    return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def _start(**options: Any) -> None:

@@ -186,7 +186,7 @@ def _run(
     # Compiled here once: several processes that fill numba's cache at a time disturb each other.
     _ready(job.schedulers, job.checkpoint)
     with ray_session(address=address, num_cpus=workers):
-        check_room("a part of it", {"CPU": 1}, address)
+        check_room("scheduling some samples", {"CPU": 1}, address)
         room = workers or max(1, cluster_cpus())
         yield from ray_map(evaluate_chunk, chunks, job, room=lambda: room)
 

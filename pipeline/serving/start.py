@@ -90,9 +90,7 @@ def saying_once(say: Callable[[str], None]) -> Callable[[], None]:
 
 
 def _waited_for() -> list[str]:
-    status = serve.status().applications.get(APPLICATION)
-    found = status.deployments.items() if status else ()
-    return [_said(name, one.message.strip()) for name, one in found if one.message.strip()]
+    return [_said(name, message) for name, message in _messages().items()]
 
 
 def _said(name: str, message: str) -> str:
@@ -116,10 +114,14 @@ def _is_ready(host: str, port: int) -> bool:
 
 def _reason() -> str:
     """Return the error of the first process that did not come up: its last line."""
+    return next((message.splitlines()[-1] for message in _messages().values()), "")
+
+
+def _messages() -> dict[str, str]:
+    """Return what Serve says of each kind of processes, if anything."""
     status = serve.status().applications.get(APPLICATION)
-    messages = [part.message for part in status.deployments.values()] if status else []
-    lines = [line for message in messages for line in message.strip().splitlines()[-1:]]
-    return lines[0] if lines else ""
+    found = status.deployments.items() if status else ()
+    return {name: said for name, one in found if (said := one.message.strip())}
 
 
 def _reachable(host: str) -> str:

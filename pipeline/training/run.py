@@ -65,14 +65,14 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None], grows: bool
 
     Parameters
     ----------
-    grows : whether it may still come to have as many GPUs as are wanted.
+    grows : whether it may still come to have as many GPUs, or CPUs, as are wanted.
     on_status : called a few times a second.
 
     Raises
     ------
     InvalidInput
         If the training met a mistake of the user: it diverged, a problem is too large, or more GPUs
-        are wanted than there will be.
+        or CPUs are wanted than there will be.
     TrainingFailed
         If its processes crashed more often than allowed.
     """
@@ -80,7 +80,8 @@ def run_training(plan: Plan, *, on_status: Callable[[Status], None], grows: bool
     workers, gpu = plan_workers(plan.config, ray.cluster_resources())
     notes = _waiting(workers, gpu)
     if notes and not grows:
-        raise InvalidInput(f"--workers {workers}: more than the GPUs of this machine")
+        kind = "GPUs" if gpu else "CPUs"
+        raise InvalidInput(f"--workers {workers}: more than the {kind} of this machine")
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if plan.config.rollout_workers and cpus <= workers:
         raise InvalidInput(

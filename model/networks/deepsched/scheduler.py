@@ -606,8 +606,9 @@ class DeepSchedScheduler:
             usual = Effort(stretches, min(backward, LARGER_BACKWARD), borrowed=True)
             if _fixed(problem):
                 # Only the order is open: stretched outputs bring less than moves in it.
-                last = Effort(improved=1, pushed=True, steps=FIXED_STEPS, kicks=0.0)
-                return last._replace(backward=usual.backward, borrowed=True)
+                return usual._replace(
+                    stretches=0, improved=1, pushed=True, steps=FIXED_STEPS, kicks=0.0
+                )
             if n <= MOST_ALL_HEADS:
                 steps = max(FEW_STEPS, STEPS_OF_TASKS // n)
                 return Effort(stretches, backward, borrowed=True, improved=1, steps=steps)
